@@ -1,0 +1,211 @@
+"""The command line: parse, call, render. What a command does lives in the module that it calls."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from autograder.course import Course, find_root, load_course
+from autograder.errors import UsageError
+
+# The base of Typer's own errors has a public name in no version; its subclass has.
+_COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
+
+DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
+
+app = typer.Typer(
+    help="A graded course on attention and transformers, and its autograder.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+CourseOption = Annotated[
+    Path | None, typer.Option("--course", metavar="DIR", help="The folder with course.toml (found from here upwards).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+IsolationOption = Annotated[
+    str, typer.Option("--isolation", metavar="R", help="auto, bubblewrap or none (code you trust, no wall).")
+]
+
+
+def main() -> None:
+    """Entry point: a UsageError becomes one sentence and exit code 4."""
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        err.print(f"autograder: {error}", style="red", markup=False)
+        code = BAD_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("autograder: stopped; what was graded is kept, run the same command again to go on")
+        code = 130
+    except _COMMAND_LINE_ERROR as error:  # an unknown option, a missing argument
+        err.print(f"autograder: {error.format_message()}", style="red", markup=False)
+        code = BAD_USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    sys.exit(code or DONE)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A page, a unit's folder, or the folder above.")] = Path("."),
+    exercise: Annotated[str | None, typer.Option(help="Only this exercise.")] = None,
+    course: CourseOption = None,
+) -> int:
+    """Student: run the public checks on your pages."""
+    from autograder.checking import check_path, render_checks
+
+    pages = check_path(_course(course, path), path, exercise)
+    render_checks(pages, out)
+    return DONE if all(page.all_passed for page in pages) else FAILED
+
+
+@app.command()
+def grade(
+    submitted: Annotated[Path, typer.Argument(help="<student>/<unit>/<page>.py|.ipynb")],
+    unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")] = Path("graded"),
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions graded at once.")] = os.cpu_count() or 1,
+    isolation: IsolationOption = "auto",
+    regrade: Annotated[bool, typer.Option("--regrade", help="Grade again what stands already.")] = False,
+    seed: Annotated[str | None, typer.Option(metavar="HEX", help="Draw the inputs of an earlier run again.")] = None,
+    json_: JsonOption = False,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="F", help="Exit 1 if a submission scores below this share (0 to 1).")
+    ] = None,
+    no_gradebook: Annotated[bool, typer.Option("--no-gradebook", help="Write result files only.")] = False,
+    course: CourseOption = None,
+) -> int:
+    """Instructor, CI: grade a folder of submissions behind the wall."""
+    from autograder.grading.command import Options, run_grade
+
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise UsageError(f"--min-score {min_score:g}: give a share between 0 and 1")
+    options = Options(
+        submitted=submitted,
+        unit=unit,
+        student=student,
+        out=output,
+        jobs=jobs,
+        isolation=isolation,
+        regrade=regrade,
+        seed=_seed(seed),
+        gradebook=not no_gradebook,
+    )
+    report = run_grade(_course(course, Path.cwd()), options, quiet=json_, console=out)
+    if json_:
+        print(report.to_json())  # noqa: T201 - the machine's output, not the console's
+    if report.our_fault:
+        return OUR_FAULT
+    missed = min_score is not None and any(r.score < min_score * r.max_score for r in report.results)
+    return FAILED if missed else DONE
+
+
+@app.command()
+def build(
+    check_: Annotated[bool, typer.Option("--check", help="Exit 1 if assignments/ is stale; write nothing.")] = False,
+    student_kit: Annotated[Path | None, typer.Option(metavar="ZIP", help="Also pack what students need.")] = None,
+    course: CourseOption = None,
+) -> int:
+    """Course author: solutions/ -> assignments/."""
+    from autograder import build as building
+
+    found = _course(course, Path.cwd())
+    if check_:
+        stale = building.stale(found)
+        for path in stale:
+            out.print(f"stale: {path.relative_to(found.root)}", markup=False)
+        if stale:
+            out.print("run `autograder build`", markup=False)
+        return FAILED if stale else DONE
+    changed = building.build(found)
+    for path in changed:
+        out.print(f"{'wrote' if path.exists() else 'removed'} {path.relative_to(found.root)}", markup=False)
+    if not changed:
+        out.print("assignments/ is up to date")
+    if student_kit is not None:
+        building.student_kit(found, student_kit)
+        out.print(f"wrote {student_kit}", markup=False)
+    return DONE
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the sample class goes.")] = Path("demo"),
+    isolation: IsolationOption = "auto",
+    course: CourseOption = None,
+) -> int:
+    """Newcomer: make a class of sample submissions and grade it."""
+    from autograder.demo import run_demo
+
+    return OUR_FAULT if run_demo(_course(course, Path.cwd()), folder, isolation, out).our_fault else DONE
+
+
+@app.command()
+def doctor(json_: JsonOption = False) -> int:
+    """Versions, and which isolation works on this machine and why."""
+    from autograder.doctor import examine, render_doctor
+
+    findings = examine()
+    if json_:
+        print(json.dumps(findings, indent=2))  # noqa: T201
+    else:
+        render_doctor(findings, out)
+    return DONE if findings["isolation"]["chosen"] else FAILED
+
+
+@app.command()
+def bench(
+    submissions: Annotated[int, typer.Option(min=2, help="Submissions that our grader grades.")] = 20,
+    isolation: IsolationOption = "auto",
+    json_: JsonOption = False,
+    course: CourseOption = None,
+) -> int:
+    """Submissions per minute on this machine, ours against nbgrader's, on the same checks."""
+    from autograder.bench import render_bench, run_bench
+
+    figures = run_bench(_course(course, Path.cwd()), submissions, isolation, err)
+    if json_:
+        print(json.dumps(figures, indent=2))  # noqa: T201
+    else:
+        render_bench(figures, out)
+    return DONE
+
+
+def _course(given: Path | None, start: Path) -> Course:
+    if given is not None:
+        return load_course(given)
+    try:
+        return load_course(find_root(start if start.exists() else Path.cwd()))
+    except UsageError:
+        if start == Path.cwd():
+            raise
+        return load_course(find_root(Path.cwd()))
+
+
+def _seed(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        seed = bytes.fromhex(text)
+    except ValueError:
+        seed = b""
+    if not 1 <= len(seed) <= 64:
+        raise UsageError(f"--seed {text}: give 2 to 128 hexadecimal digits, as runs.json holds them")
+    return seed
+
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""course.toml -> Course, Unit, Page, Exercise.
+
+The file is decoded against types; an unknown key, a wrong type or a broken rule is refused with the file, the path
+of the key (`$.unit[2].exercise[0].ponts`) and, where one is near, the key that was probably meant.
+"""
+
+import difflib
+import keyword
+import sys
+import tomllib
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from autograder.errors import UsageError
+
+COURSE_FILE = "course.toml"
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of course.toml."""
+
+
+class GradebookConfig(_Table, frozen=True, kw_only=True):
+    url: str = "sqlite:///gradebook.db"
+
+
+class LatePolicy(_Table, frozen=True, kw_only=True):
+    """After the grace period, each started day costs a share of the score earned."""
+
+    grace_minutes: Annotated[float, Meta(ge=0)] = 0.0
+    penalty_per_day: Share = 0.0
+    max_penalty: Share = 1.0
+
+    def penalty_share(self, seconds_late: float) -> float:
+        """The share of the score that is lost, in 0..max_penalty."""
+        if seconds_late <= self.grace_minutes * 60:
+            return 0.0
+        days = -(-seconds_late // 86400)
+        return min(self.max_penalty, days * self.penalty_per_day)
+
+
+class Limits(_Table, frozen=True, kw_only=True):
+    """What one submission may use; enforced from outside by SIGKILL."""
+
+    call_wall_s: Positive = 5.0
+    memory_mb: Count = 1536
+    submission_wall_s: Positive = 120.0
+    processes: Count = 64
+    open_files: Annotated[int, Meta(ge=16)] = 128
+    disk_mb: Count = 64
+    reply_mb: Count = 64
+
+
+class Exercise(_Table, frozen=True, kw_only=True):
+    id: Identifier
+    page: Identifier
+    title: str
+    symbols: Annotated[tuple[str, ...], Meta(min_length=1)]
+    points: Positive
+    call_wall_s: Positive | None = None
+    memory_mb: Count | None = None
+
+
+class Page(Struct, frozen=True):
+    """One notebook or module: the exercises that share a file."""
+
+    unit: str
+    name: str
+    exercises: tuple[Exercise, ...]
+
+
+class Unit(_Table, frozen=True, kw_only=True, dict=True):
+    id: Identifier
+    title: str
+    about: str = ""
+    due: Annotated[datetime, Meta(tz=True)] | None = None
+    exercises: Annotated[tuple[Exercise, ...], Meta(min_length=1)] = msgspec.field(name="exercise")
+
+    @cached_property
+    def pages(self) -> tuple[Page, ...]:
+        """Pages in the order in which course.toml first names them."""
+        names = dict.fromkeys(exercise.page for exercise in self.exercises)
+        return tuple(Page(self.id, name, tuple(e for e in self.exercises if e.page == name)) for name in names)
+
+    @property
+    def points(self) -> float:
+        return sum(exercise.points for exercise in self.exercises)
+
+    def page(self, name: str) -> Page:
+        return next(page for page in self.pages if page.name == name)
+
+    def exercise(self, exercise_id: str) -> Exercise:
+        return next(e for e in self.exercises if e.id == exercise_id)
+
+
+class _CourseFile(_Table, frozen=True, kw_only=True):
+    id: Identifier
+    title: str
+    gradebook: GradebookConfig = GradebookConfig()
+    late: LatePolicy = LatePolicy()
+    limits: Limits = Limits()
+    units: Annotated[tuple[Unit, ...], Meta(min_length=1)] = msgspec.field(name="unit")
+
+
+class Course(Struct, frozen=True):
+    """A course and the folder it lives in."""
+
+    root: Path
+    id: str
+    title: str
+    gradebook: GradebookConfig
+    late: LatePolicy
+    limits: Limits
+    units: tuple[Unit, ...]
+
+    @property
+    def solutions(self) -> Path:
+        return self.root / "solutions"
+
+    @property
+    def assignments(self) -> Path:
+        return self.root / "assignments"
+
+    @property
+    def reference(self) -> Path:
+        return self.root / "reference"
+
+    @property
+    def graders(self) -> Path:
+        return self.root / "autograder" / "graders"
+
+    def unit(self, unit_id: str) -> Unit:
+        """The unit called `unit_id`. Raises UsageError that names the nearest one."""
+        for unit in self.units:
+            if unit.id == unit_id:
+                return unit
+        raise UsageError(f"no unit {unit_id!r} in {self.root / COURSE_FILE}{did_you_mean(unit_id, self.unit_ids)}")
+
+    @property
+    def unit_ids(self) -> list[str]:
+        return [unit.id for unit in self.units]
+
+    def find_page(self, name: str) -> Page | None:
+        """The page called `name`; names are unique across the course."""
+        return next((page for unit in self.units for page in unit.pages if page.name == name), None)
+
+    def limits_for(self, exercise: Exercise) -> Limits:
+        """The course's limits with the exercise's own where it sets them."""
+        own = {key: getattr(exercise, key) for key in ("call_wall_s", "memory_mb")}
+        return msgspec.structs.replace(self.limits, **{key: value for key, value in own.items() if value is not None})
+
+
+def did_you_mean(word: str, choices: list[str]) -> str:
+    """`; did you mean 'x'?`, or the choices where none is near, to end an error sentence with."""
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(choices) or 'none'}"
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds a course.toml."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / COURSE_FILE).is_file():
+            return folder
+    raise UsageError(
+        f"no {COURSE_FILE} in {start} or any folder above it: run this inside the course folder, or give --course DIR"
+    )
+
+
+def load_course(root: Path) -> Course:
+    """Read and check `root/course.toml`. Raises UsageError naming the file, the key and the fix."""
+    path = root / COURSE_FILE
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist: give the folder that holds the course's {COURSE_FILE}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    problems = _unknown_keys(data, _CourseFile, "$")
+    if problems:
+        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems))
+    try:
+        parsed = msgspec.convert(data, _CourseFile)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}") from None
+    problems = _broken_rules(parsed)
+    if problems:
+        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems))
+    return Course(
+        root=root.resolve(),
+        id=parsed.id,
+        title=parsed.title,
+        gradebook=parsed.gradebook,
+        late=parsed.late,
+        limits=parsed.limits,
+        units=parsed.units,
+    )
+
+
+def _unknown_keys(value: Any, expected: Any, path: str) -> list[str]:
+    """Every key that no table knows, each with its path and the nearest valid key."""
+    expected = _table_type(expected)
+    if expected is None:
+        return []
+    if get_origin(expected) is tuple:
+        items = value if isinstance(value, list) else []
+        inner = get_args(expected)[0]
+        return [p for i, item in enumerate(items) for p in _unknown_keys(item, inner, f"{path}[{i}]")]
+    if not isinstance(value, dict):
+        return []  # the wrong type is msgspec's to report
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(expected)}
+    problems = []
+    for key, item in value.items():
+        if key in fields:
+            problems += _unknown_keys(item, fields[key], f"{path}.{key}")
+        else:
+            problems.append(f"unknown key {path}.{key}{did_you_mean(key, sorted(fields))}")
+    return problems
+
+
+def _table_type(annotation: Any) -> Any:
+    """The table, or tuple of tables, inside an annotation; None where it holds neither."""
+    if get_origin(annotation) is Annotated:
+        return _table_type(get_args(annotation)[0])
+    if get_origin(annotation) is tuple:
+        return annotation if _table_type(get_args(annotation)[0]) is not None else None
+    if get_origin(annotation) is Union:
+        return next((t for t in map(_table_type, get_args(annotation)) if t is not None), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, _Table) else None
+
+
+def _broken_rules(course: _CourseFile) -> list[str]:
+    """Rules that types cannot say: unique names, and pages that can be imported under their own name."""
+    problems: list[str] = []
+    units: dict[str, str] = {}
+    pages: dict[str, str] = {}
+    exercises: dict[str, str] = {}
+    for u, unit in enumerate(course.units):
+        if unit.id in units:
+            problems.append(f"$.unit[{u}].id {unit.id!r} is already used by {units[unit.id]}; unit ids are unique")
+        units.setdefault(unit.id, f"$.unit[{u}]")
+        for e, exercise in enumerate(unit.exercises):
+            where = f"$.unit[{u}].exercise[{e}]"
+            if exercise.id in exercises:
+                problems.append(f"{where}.id {exercise.id!r} is already used by {exercises[exercise.id]}")
+            exercises.setdefault(exercise.id, where)
+            if pages.setdefault(exercise.page, unit.id) != unit.id:
+                problems.append(f"{where}.page {exercise.page!r} is already a page of {pages[exercise.page]}")
+            if exercise.page in sys.stdlib_module_names or keyword.iskeyword(exercise.page):
+                problems.append(f"{where}.page {exercise.page!r} is the name of a standard-library module")
+            problems += [
+                f"{where}.symbols: {symbol!r} is not a Python name"
+                for symbol in exercise.symbols
+                if not symbol.isidentifier() or keyword.iskeyword(symbol)
+            ]
+    return problems

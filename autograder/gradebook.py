@@ -1,0 +1,142 @@
+"""result.json -> nbgrader's gradebook, through nbgrader's own API. One writer, one transaction per batch.
+
+Each exercise is a grade cell `<exercise>_score` (auto score) and a solution cell `<exercise>` (comment with what went
+wrong), in the notebook of its page: the cells that `build` puts into the released notebooks.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+from autograder.course import Course, Unit
+from autograder.errors import UsageError
+from autograder.grading.outcomes import ExerciseResult, Outcome, UnitResult
+
+if TYPE_CHECKING:
+    from nbgrader.api import Gradebook
+
+_KERNEL = '{"display_name": "Python 3", "language": "python", "name": "python3"}'
+
+
+def grade_cell(exercise: str) -> str:
+    """The name of an exercise's grade cell; its solution cell is named like the exercise."""
+    return f"{exercise}_score"
+
+
+def database_url(course: Course, out: Path) -> str:
+    """The gradebook's address; a relative SQLite path lies in `out`."""
+    prefix = "sqlite:///"
+    url = course.gradebook.url
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return f"{prefix}{(out / url.removeprefix(prefix)).resolve()}"
+    return url
+
+
+def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
+    """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
+    url = database_url(course, out)
+    with _open(url, course.id) as gradebook:
+        prepared: set[str] = set()
+        for result in results:
+            unit = course.unit(result.unit)
+            if unit.id not in prepared:
+                _prepare_unit(gradebook, unit)
+                prepared.add(unit.id)
+            _record_result(gradebook, unit, result)
+        gradebook.db.commit()
+    return url
+
+
+def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
+    """(student, unit) -> score in the gradebook, to compare with the result files."""
+    with _open(database_url(course, out), course.id) as gradebook:
+        return {
+            (submission.student.id, assignment.name): float(submission.score)
+            for assignment in gradebook.assignments
+            for submission in gradebook.assignment_submissions(assignment.name)
+        }
+
+
+@contextmanager
+def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
+    try:
+        from nbgrader.api import Gradebook
+    except ImportError:
+        raise UsageError(
+            "the gradebook needs nbgrader: pip install 'autograder[nbgrader]', or grade with --no-gradebook"
+        ) from None
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"  # Gradebook() runs `alembic` from PATH
+    try:
+        try:
+            gradebook = Gradebook(url, course_id=course_id)
+        except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
+            raise UsageError(f"the gradebook {url} cannot be opened: {str(error).splitlines()[0]}") from None
+        try:
+            yield gradebook
+        finally:
+            gradebook.close()
+    finally:
+        os.environ["PATH"] = path
+
+
+def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> None:
+    """Every cell before the first submission: nbgrader makes a submission's rows from the cells that exist."""
+    due = {} if unit.due is None else {"duedate": unit.due.isoformat()}
+    gradebook.update_or_create_assignment(unit.id, **due)
+    for page in unit.pages:
+        gradebook.update_or_create_notebook(page.name, unit.id, kernelspec=_KERNEL)
+        for exercise in page.exercises:
+            gradebook.update_or_create_grade_cell(
+                grade_cell(exercise.id), page.name, unit.id, max_score=float(exercise.points), cell_type="code"
+            )
+            gradebook.update_or_create_solution_cell(exercise.id, page.name, unit.id)
+
+
+def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult) -> None:
+    gradebook.update_or_create_student(result.student)
+    submission = gradebook.update_or_create_submission(unit.id, result.student)
+    by_id = {exercise.id: exercise for exercise in result.exercises}
+    for page in unit.pages:
+        for exercise in page.exercises:
+            outcome = by_id[exercise.id]
+            grade = _row(gradebook.find_grade, grade_cell(exercise.id), page.name, unit.id, result.student)
+            grade.auto_score = outcome.score
+            grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
+            comment = _row(gradebook.find_comment, exercise.id, page.name, unit.id, result.student)
+            comment.auto_comment = _comment(outcome)
+        notebook = gradebook.find_submission_notebook(page.name, unit.id, result.student)
+        notebook.late_submission_penalty = _penalty_share(result, page.exercises)
+    gradebook.db.add(submission)
+
+
+def _row(find: Any, cell: str, page: str, unit: str, student: str) -> Any:
+    from nbgrader.api import MissingEntry
+
+    try:
+        return find(cell, page, unit, student)
+    except MissingEntry:
+        raise UsageError(
+            f"the gradebook has submissions for {unit} from before exercise {cell.removesuffix('_score')!r} existed; "
+            "start a new gradebook (move the old file away) and grade with --regrade"
+        ) from None
+
+
+def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:
+    """The page's part of the unit's late penalty, in proportion to its points earned."""
+    earned = sum(e.score for e in result.exercises)
+    ids = {exercise.id for exercise in exercises}
+    here = sum(e.score for e in result.exercises if e.id in ids)
+    return result.late.penalty * here / earned if earned else 0.0
+
+
+def _comment(exercise: ExerciseResult) -> str:
+    """What the student reads beside the cell: the first check that did not pass."""
+    failed = [test for test in exercise.tests if test.outcome not in (Outcome.PASSED, Outcome.DEFERRED)]
+    if not failed:
+        return ""
+    more = f"\n\n({len(failed) - 1} more checks did not pass)" if len(failed) > 1 else ""
+    return failed[0].message + (f"\n{failed[0].hint}" if failed[0].hint else "") + more

@@ -1,0 +1,264 @@
+"""Grades a folder of submissions: what is new, in parallel, with every result on disk as soon as it is known."""
+
+import concurrent.futures
+import hashlib
+import importlib.metadata
+import multiprocessing
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from autograder.course import COURSE_FILE, Course, Unit
+from autograder.errors import UsageError
+from autograder.grading.outcomes import (
+    ExerciseResult,
+    Late,
+    Outcome,
+    TestResult,
+    UnitResult,
+    read_result,
+    result_path,
+    write_atomically,
+    write_result,
+)
+from autograder.grading.scoring import score_exercise
+from autograder.intake import Stubs, Submission, find_submissions, read_submission
+
+RUNS_FILE = "runs.json"
+_ATTEMPTS = 2
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One call of `grade`: everything that its results depend on besides the submissions."""
+
+    course: Course
+    submitted: Path
+    out: Path
+    rung: str
+    seed: bytes
+    jobs: int
+    regrade: bool = False
+
+    @property
+    def seed_id(self) -> str:
+        """Names the seed without telling it."""
+        return hashlib.sha256(self.seed).hexdigest()[:12]
+
+
+class Job(Struct, frozen=True):
+    """A submission to grade, and the fingerprint that its result will carry."""
+
+    submission: Submission
+    fingerprint: str
+
+
+class Finished(Struct, frozen=True):
+    """A result, and whether it was graded just now or stood already."""
+
+    result: UnitResult
+    fresh: bool
+
+
+class Plan(Struct, frozen=True):
+    """What `grade` is going to do."""
+
+    jobs: list[Job]
+    standing: list[UnitResult]
+    passed_over: list[str]
+
+    @property
+    def total(self) -> int:
+        return len(self.jobs) + len(self.standing)
+
+
+def new_seed() -> bytes:
+    """A fresh secret to draw inputs from."""
+    return secrets.token_bytes(16)
+
+
+def make_plan(run: Run, unit: str | None = None, student: str | None = None) -> Plan:
+    """Read every submission, and leave out those whose result stands. Raises UsageError."""
+    stubs = Stubs(run.course)
+    found, passed_over = find_submissions(run.submitted, run.course, unit, student)
+    versions = {unit_id: _unit_digest(run.course, run.course.unit(unit_id), run.rung) for _, unit_id, _ in found}
+    jobs: list[Job] = []
+    standing: list[UnitResult] = []
+    for name, unit_id, folder in found:
+        submission = read_submission(folder, name, run.course.unit(unit_id), stubs)
+        fingerprint = f"sha256:{hashlib.sha256((versions[unit_id] + submission.digest).encode()).hexdigest()}"
+        result = None if run.regrade else read_result(result_path(run.out, name, unit_id))
+        if result is not None and result.fingerprint == fingerprint and not result.has_grader_error():
+            standing.append(result)
+        else:
+            jobs.append(Job(submission, fingerprint))
+    return Plan(jobs, standing, passed_over)
+
+
+def run_plan(run: Run, plan: Plan) -> Iterator[Finished]:
+    """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first."""
+    for result in plan.standing:
+        yield Finished(result, fresh=False)
+    if not plan.jobs:
+        return
+    _remember_seed(run)
+    for job, graded in _grade_all(run, plan.jobs):
+        result = finish(run, job, graded)
+        write_result(run.out, result)
+        yield Finished(result, fresh=True)
+
+
+def finish(run: Run, job: Job, graded: "_Graded") -> UnitResult:
+    """The record of one submission: points, late penalty, problems."""
+    unit = run.course.unit(job.submission.unit)
+    exercises = [score_exercise(exercise, graded.results.get(exercise.id, [])) for exercise in unit.exercises]
+    earned = sum(exercise.score for exercise in exercises)
+    late = _late(run.course, unit, job.submission, earned)
+    return UnitResult(
+        course=run.course.id,
+        student=job.submission.student,
+        unit=unit.id,
+        score=round(earned - late.penalty, 4),
+        max_score=float(unit.points),
+        pending=round(sum(exercise.pending for exercise in exercises), 4),
+        graded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        fingerprint=job.fingerprint,
+        isolation=run.rung,
+        seed_id=run.seed_id,
+        duration_s=graded.duration_s,
+        late=late,
+        problems=graded.problems,
+        exercises=exercises,
+    )
+
+
+def lost_points(exercise: ExerciseResult) -> float:
+    """Points that were neither won nor are pending."""
+    return exercise.max_score - exercise.score - exercise.pending
+
+
+# ---------------------------------------------------------------- fingerprints, seeds, late days
+
+
+def _unit_digest(course: Course, unit: Unit, rung: str) -> str:
+    """Covers all that a result depends on besides the submission's own bytes."""
+    digest = hashlib.sha256()
+    files = [course.root / COURSE_FILE]
+    for folder in (course.graders / unit.id, course.reference / unit.id):
+        files += sorted(folder.rglob("*.py"))
+    for file in files:
+        data = file.read_bytes()
+        digest.update(f"{file.relative_to(course.root)}\0{len(data)}\0".encode() + data)
+    for package in ("autograder", "torch", "numpy"):
+        digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
+    digest.update(rung.encode())
+    return digest.hexdigest()
+
+
+def _remember_seed(run: Run) -> None:
+    """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's."""
+    path = run.out / RUNS_FILE
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        known = {}
+    known[run.seed_id] = run.seed.hex()
+    try:
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
+    except OSError as error:
+        raise UsageError(f"{run.out} cannot be written: {error.strerror}; give another folder with --out") from None
+    os.chmod(path, 0o600)
+
+
+def _late(course: Course, unit: Unit, submission: Submission, earned: float) -> Late:
+    if unit.due is None or submission.submitted_at is None:
+        return Late()
+    seconds = max(0.0, (submission.submitted_at - unit.due).total_seconds())
+    return Late(seconds=seconds, penalty=round(earned * course.late.penalty_share(seconds), 4))
+
+
+# ---------------------------------------------------------------- processes
+
+
+class _Graded(Struct, frozen=True, kw_only=True):
+    results: dict[str, list[TestResult]]
+    problems: list[str]
+    duration_s: float
+
+
+def _grade_all(run: Run, jobs: Sequence[Job]) -> Iterator[tuple[Job, _Graded]]:
+    """Every job with its outcome, in the order of completion. A process that dies costs only a second attempt."""
+    waiting = list(jobs)
+    for attempt in range(_ATTEMPTS):
+        survivors: list[Job] = []
+        with _pool(run, waiting) as submit:
+            futures = {submit(job.submission): job for job in waiting}
+            for future in concurrent.futures.as_completed(futures):
+                try:
+                    yield futures[future], msgspec.msgpack.decode(future.result(), type=_Graded)
+                except BrokenProcessPool:
+                    survivors.append(futures[future])
+        waiting = survivors
+        if not waiting:
+            return
+        run = msgspec.structs.replace(run, jobs=1) if attempt else run
+    for job in waiting:
+        yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
+
+
+class _pool:  # noqa: N801 - reads as a statement: `with _pool(...) as submit`
+    """Warm rooms in processes of their own; ends them at once when left early."""
+
+    def __init__(self, run: Run, jobs: Sequence[Job]) -> None:
+        units = sorted({job.submission.unit for job in jobs})
+        hidden = [run.submitted.resolve(), run.out.resolve()]
+        self._pool = concurrent.futures.ProcessPoolExecutor(
+            max_workers=max(1, min(run.jobs, len(jobs))),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_open_room,
+            initargs=(run.course.root, units, run.rung, run.seed, hidden),
+        )
+
+    def __enter__(self) -> Callable[[Submission], "concurrent.futures.Future[bytes]"]:
+        return lambda submission: self._pool.submit(_grade_in_room, msgspec.msgpack.encode(submission))
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()  # its sandbox dies with it
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_room = None
+_room_fault = ""
+
+
+def _open_room(root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Sequence[Path]) -> None:
+    """Runs once in every process of the pool."""
+    global _room, _room_fault
+    from autograder.grading.room import Room
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that reports
+    try:
+        _room = Room(root, units, rung, seed, hidden)
+    except Exception as error:  # told to the caller with the first job, where it can be shown
+        _room_fault = f"{type(error).__name__}: {error}" if not isinstance(error, UsageError) else str(error)
+
+
+def _grade_in_room(data: bytes) -> bytes:
+    if _room is None:
+        raise UsageError(_room_fault)
+    return msgspec.msgpack.encode(_room.grade(msgspec.msgpack.decode(data, type=Submission)))
+
+
+def _our_fault(unit: Unit, submission: Submission) -> _Graded:
+    """Every exercise undecided: the grading process died twice on this submission."""
+    message = "the grading process died; nothing was decided, grade again"
+    test = TestResult(name="grading", outcome=Outcome.GRADER_ERROR, message=message)
+    return _Graded(results={e.id: [test] for e in unit.exercises}, problems=submission.problems, duration_s=0.0)

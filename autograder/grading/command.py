@@ -1,0 +1,143 @@
+"""`autograder grade`: plan, run, gradebook, and what the terminal shows."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from autograder import gradebook
+from autograder.course import Course
+from autograder.errors import UsageError
+from autograder.grading.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
+from autograder.grading.outcomes import Outcome, UnitResult
+from autograder.intake import printable
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line of `grade`."""
+
+    submitted: Path
+    out: Path
+    unit: str | None = None
+    student: str | None = None
+    jobs: int = 1
+    isolation: str = "auto"
+    regrade: bool = False
+    seed: bytes | None = None
+    gradebook: bool = True
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What one call of `grade` did."""
+
+    results: list[UnitResult]
+    fresh: int
+    passed_over: list[str]
+    isolation: str
+    seed_id: str
+    gradebook: str | None
+
+    @property
+    def our_fault(self) -> bool:
+        """Whether a test ended in a grader error."""
+        return any(result.has_grader_error() for result in self.results)
+
+    def to_json(self) -> str:
+        """The report as `grade --json` prints it."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def run_grade(course: Course, options: Options, *, quiet: bool, console: Console) -> Report:
+    """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
+    from autograder.sandbox.launch import choose_rung
+
+    _prepare(options.out)
+    run = Run(
+        course=course,
+        submitted=options.submitted,
+        out=options.out,
+        rung=choose_rung(options.isolation),
+        seed=options.seed or new_seed(),
+        jobs=options.jobs,
+        regrade=options.regrade,
+    )
+    plan = make_plan(run, options.unit, options.student)
+    finished = _grade(run, plan, quiet, console)
+    results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
+    url = gradebook.record(course, options.out, results) if options.gradebook else None
+    report = Report(
+        results=results,
+        fresh=sum(f.fresh for f in finished),
+        passed_over=plan.passed_over,
+        isolation=run.rung,
+        seed_id=run.seed_id,
+        gradebook=url,
+    )
+    if not quiet:
+        show(report, options.out, console)
+    return report
+
+
+def show(report: Report, out: Path, console: Console) -> None:
+    """The table of a class, and where everything lies."""
+    table = Table(title=None, box=None, pad_edge=False)
+    for heading, side in (("student", "left"), ("unit", "left"), ("score", "right"), ("of", "right"), ("", "left")):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for result in report.results:
+        pending = f"{result.pending:g} pending" if result.pending else ""
+        late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
+        remark = "; ".join(filter(None, [pending, late, _remark(result)]))
+        table.add_row(
+            escape(result.student), result.unit, f"{result.score:g}", f"{result.max_score:g}", escape(printable(remark, 110))
+        )
+    console.print(table)
+    for line in report.passed_over:
+        console.print(f"passed over: {line}", markup=False)
+    for result in report.results:
+        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
+            last = test.message.strip().splitlines()[-1] if test.message else ""
+            console.print(f"grader error: {result.student}/{result.unit}: {test.name}: {last}", style="red", markup=False)
+    standing = len(report.results) - report.fresh
+    console.print(
+        f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",
+        markup=False,
+    )
+    console.print(f"results: {out}/<student>/<unit>/result.json", markup=False)
+    if report.gradebook:
+        console.print(f"gradebook: {report.gradebook}", markup=False)
+
+
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be used for results: {error.strerror}; give another with --out") from None
+
+
+def _grade(run: Run, plan: Plan, quiet: bool, console: Console) -> list[Finished]:
+    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    finished: list[Finished] = []
+    with Progress(*columns, console=console, disable=quiet or not plan.jobs, transient=True) as progress:
+        task = progress.add_task("grading", total=plan.total)
+        for item in run_plan(run, plan):
+            finished.append(item)
+            progress.advance(task)
+    return finished
+
+
+def _remark(result: UnitResult) -> str:
+    """The first thing that explains a lost point."""
+    if result.problems:
+        return result.problems[0]
+    for exercise in result.exercises:
+        for test in exercise.tests:
+            if test.outcome in (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY):
+                return f"{exercise.id}: {test.outcome.value.replace('_', ' ')}"
+    open_ids = [e.id for e in result.exercises if e.score < e.max_score and not e.pending]
+    if not open_ids:
+        return ""
+    return f"not full: {', '.join(open_ids)}"

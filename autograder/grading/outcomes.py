@@ -1,0 +1,118 @@
+"""The result of a test, of an exercise and of a unit, and their JSON form (`result.json`, design contract v1)."""
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+SCHEMA = "autograder/result/v1"
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"  # a wrong answer
+    RAISED = "raised"  # student code raised, died, or answered with something unreadable
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    MISSING = "missing"  # not written yet
+    BLOCKED = "blocked"  # its prerequisite on the same page failed; the message names it
+    DEFERRED = "deferred"  # needs hardware that this machine lacks
+    GRADER_ERROR = "grader_error"  # our fault; never lowers a score
+
+
+class TestResult(Struct, frozen=True, kw_only=True):
+    """One hidden test. `message` is for the student; `hint` and `misconception` are set when the cause is known."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    name: str
+    outcome: Outcome
+    weight: float = 1.0
+    gate: bool = False
+    message: str = ""
+    hint: str = ""
+    misconception: str | None = None
+    duration_s: float = 0.0
+
+
+class ExerciseResult(Struct, frozen=True, kw_only=True):
+    """`status` is full, partial, none, pending or error."""
+
+    id: str
+    page: str
+    score: float
+    max_score: float
+    pending: float
+    status: str
+    tests: list[TestResult]
+
+
+class Late(Struct, frozen=True, kw_only=True):
+    """`penalty` is in points, already taken off the unit's score."""
+
+    seconds: float = 0.0
+    penalty: float = 0.0
+
+
+class UnitResult(Struct, frozen=True, kw_only=True):
+    """One student, one unit: all that anything after grading reads."""
+
+    schema: str = SCHEMA
+    course: str
+    student: str
+    unit: str
+    score: float
+    max_score: float
+    pending: float
+    graded_at: str
+    fingerprint: str
+    isolation: str
+    seed_id: str
+    duration_s: float
+    late: Late
+    problems: list[str]
+    exercises: list[ExerciseResult]
+
+    def has_grader_error(self) -> bool:
+        """Whether anything in it is our fault."""
+        return any(test.outcome is Outcome.GRADER_ERROR for e in self.exercises for test in e.tests)
+
+
+def result_path(out: Path, student: str, unit: str) -> Path:
+    """Where a result lies: `<out>/<student>/<unit>/result.json`."""
+    return out / student / unit / "result.json"
+
+
+def read_result(path: Path) -> UnitResult | None:
+    """The result at `path`, or None where there is none that can be read (then it is graded again)."""
+    try:
+        result = msgspec.json.decode(path.read_bytes(), type=UnitResult)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return result if result.schema == SCHEMA else None
+
+
+def write_result(out: Path, result: UnitResult) -> Path:
+    """Write the result so that a reader sees the old file or the new one, never half of one."""
+    path = result_path(out, result.student, result.unit)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    return path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write through a temporary file in the same folder, flushed to the disk before it takes the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

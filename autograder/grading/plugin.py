@@ -1,0 +1,348 @@
+"""The pytest plugin: fixtures `student`, `reference`, `draw`; markers `exercise`, `weight`, `gate`, `needs`; outcomes.
+
+A grader file is plain pytest. Which submission it grades is a `Context`: the batch hands one in; run by hand,
+`pytest autograder/graders/<unit>/test_<page>.py [--submission PATH]` makes one (the solution by default), and the public
+checks `test_<page>.py` beside a student's page make one for that page.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autograder.course import Course, Limits, Unit, find_root, load_course
+from autograder.errors import UsageError
+from autograder.grading.outcomes import Outcome, TestResult
+
+if TYPE_CHECKING:
+    from autograder.grading.draw import Draw
+    from autograder.sandbox.client import Page, Remote
+    from autograder.sandbox.launch import Sandbox
+
+_CONTEXT = pytest.StashKey["Context"]()
+_RESULTS = pytest.StashKey["dict[str, TestResult]"]()
+
+MARKERS = (
+    "exercise(id): the exercise that a test belongs to",
+    "weight(n): how much the test counts within its exercise (1 unless given)",
+    "gate: must pass before any other test of its exercise counts",
+    "needs(id): blocked when that exercise of the same page failed a test",
+)
+
+
+class Blocked(Exception):
+    """A prerequisite on the same page failed."""
+
+
+class Deferred(Exception):
+    """This machine lacks the hardware that the test needs."""
+
+
+class Context:
+    """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run."""
+
+    def __init__(
+        self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes
+    ) -> None:
+        self.course = course
+        self.unit = unit
+        self.run_seed = run_seed
+        self._sources = sources
+        self._sandbox = sandbox
+        self._page: Page | None = None
+        self._pages: dict[str, Page] = {}
+        self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
+
+    def page(self, name: str) -> "Page":
+        """The page's worker, started on first use. One at a time: a new page ends the one before."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        if name not in self._pages:
+            page = self.unit.page(name)
+            sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
+            symbols = [symbol for exercise in page.exercises for symbol in exercise.symbols]
+            self._pages[name] = Page(self._sandbox, name, sources, symbols, self.course.limits)
+        if self._page is not None and self._page is not self._pages[name]:
+            self._page.close()
+        self._page = self._pages[name]
+        return self._page
+
+    def limits(self, exercise_id: str) -> Limits:
+        """The limits for one exercise."""
+        return self.course.limits_for(self.unit.exercise(exercise_id))
+
+    def problems(self) -> list[str]:
+        """What went wrong while the pages were imported, one line each."""
+        return [
+            f"{p.file}: line {p.line}: {p.error}: {p.message}"
+            for page in self._pages.values()
+            for p in page.problems
+            if p.error != "NotImplementedError"
+        ]
+
+    def close(self) -> None:
+        """End the workers, and the sandbox's other processes with them."""
+        for page in self._pages.values():
+            page.close()
+
+
+class Student:
+    """The submission as graders see it: every attribute is a name on the page under test."""
+
+    def __init__(self, page: "Page") -> None:
+        self._page = page
+
+    def __getattr__(self, name: str) -> "Remote":
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.wire import Target
+
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Remote(self._page, Target(None, [name]))
+
+    def vjp(self, function: "Remote", *inputs: Any, cotangent: Any, parameters: bool = False, **kwargs: Any) -> Any:
+        """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""
+        return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters)
+
+    def call(self, function: "Remote", *args: Any, **kwargs: Any) -> Any:
+        """Like `function(*args)`, with the arguments as they are afterwards in `.echo` as (args, kwargs)."""
+        return self._page.call(function, args, kwargs, echo=True)
+
+
+# ---------------------------------------------------------------- options and set-up
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("autograder")
+    group.addoption("--submission", type=Path, help="the file or folder to grade instead of the solution")
+    group.addoption("--isolation", default=None, help="auto, bubblewrap or none (auto for --submission, else none)")
+    group.addoption("--run-seed", default=None, metavar="HEX", help="draw the inputs of an earlier run again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.stash[_RESULTS] = {}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    context = config.stash.get(_CONTEXT, None)
+    own = config.stash.get(_OWN_SANDBOX, None)
+    if own is not None and context is not None:
+        context.close()
+        own.close()
+
+
+_OWN_SANDBOX = pytest.StashKey["Sandbox"]()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("--run-seed")
+    return f"autograder: run seed {seed}" if seed else None
+
+
+def _context(request: pytest.FixtureRequest) -> Context:
+    """The context of the run, made on first use where nobody handed one in."""
+    config = request.config
+    if _CONTEXT not in config.stash:
+        try:
+            config.stash[_CONTEXT] = _context_by_hand(config, Path(request.path))
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_CONTEXT]
+
+
+def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
+    from autograder.intake import PageSource, Stubs, parse_cells, read_submission
+    from autograder.sandbox.launch import Sandbox, choose_rung
+
+    course = load_course(find_root(test_file.parent))
+    unit = course.unit(test_file.parent.name)
+    hidden = test_file.is_relative_to(course.graders)
+    given: Path | None = config.getoption("--submission")
+    if given is not None and given.is_dir():
+        pages = read_submission(given, "student", unit, Stubs(course)).pages
+    else:
+        path = given or (course.solutions / unit.id if hidden else test_file.parent) / f"{_page_name(test_file)}.py"
+        if given is None and not hidden and not path.exists():
+            path = path.with_suffix(".ipynb")
+        pages = [PageSource(_page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")]
+    rung = config.getoption("--isolation") or ("none" if given is None else "auto")
+    sandbox = Sandbox(choose_rung(rung), course.limits, hidden=(course.root,))
+    config.stash[_OWN_SANDBOX] = sandbox
+    seed = config.getoption("--run-seed")
+    return Context(course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16))
+
+
+def _page_name(test_file: Path) -> str:
+    return test_file.stem.removeprefix("test_")
+
+
+# ---------------------------------------------------------------- fixtures
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+    """The submission's page: `student.<symbol>(...)` runs behind the wall and returns plain values."""
+    context = _context(request)
+    page = context.page(_page_name(Path(request.path)))
+    exercise = _exercise(request.node)
+    if exercise:
+        page.limits = context.limits(exercise)
+    yield Student(page)
+
+
+@pytest.fixture
+def reference(request: pytest.FixtureRequest) -> ModuleType:
+    """The hidden reference of the page."""
+    from autograder.grading.references import load_reference
+
+    context = _context(request)
+    return load_reference(context.course, context.unit.id, _page_name(Path(request.path)))
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> "Draw":
+    """Inputs from the run's secret seed and the test's name."""
+    from autograder.grading.draw import Draw
+
+    return Draw(_context(request).run_seed, f"{Path(request.path).stem}::{request.node.name}")
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def _exercise(item: Any) -> str | None:
+    marker = item.get_closest_marker("exercise")
+    return str(marker.args[0]) if marker is not None and marker.args else None
+
+
+def item_facts(item: pytest.Item) -> tuple[str | None, str, float, bool]:
+    """(exercise, test name, weight, gate) of a collected test."""
+    weight = item.get_closest_marker("weight")
+    value = float(weight.args[0]) if weight is not None else 1.0
+    return _exercise(item), item.name, value, item.get_closest_marker("gate") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("needs")
+    results = item.config.stash[_RESULTS]
+    for needed in marker.args if marker is not None else ():
+        if any(key.startswith(f"{needed}::") and r.outcome is not Outcome.PASSED for key, r in results.items()):
+            raise Blocked(f"needs {needed}, which failed: put that right first")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    yield
+    exercise, name, weight, gate = item_facts(item)
+    if exercise is None or call.when == "teardown" or (call.when == "setup" and call.excinfo is None):
+        return
+    error = call.excinfo.value if call.excinfo is not None else None
+    outcome = classify(error)
+    message = "" if error is None else _message(item, outcome, error)
+    result = TestResult(
+        name=name,
+        outcome=outcome,
+        weight=weight,
+        gate=gate,
+        message=message,
+        hint=getattr(error, "hint", ""),
+        misconception=getattr(error, "misconception", None),
+        duration_s=round(call.duration, 4),
+    )
+    item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
+    if _CONTEXT in item.config.stash:
+        item.config.stash[_CONTEXT].on_result(exercise, result)
+
+
+def classify(error: BaseException | None) -> Outcome:
+    """What an exception out of a test means for the student."""
+    from autograder.sandbox.client import StudentError
+
+    if error is None:
+        return Outcome.PASSED
+    if isinstance(error, StudentError):
+        return Outcome(error.outcome)
+    if isinstance(error, Blocked):
+        return Outcome.BLOCKED
+    if isinstance(error, Deferred):
+        return Outcome.DEFERRED
+    if isinstance(error, pytest.fail.Exception) and "Timeout" in str(error):
+        return Outcome.TIMED_OUT
+    if isinstance(error, AssertionError):
+        return Outcome.FAILED
+    return Outcome.GRADER_ERROR
+
+
+def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
+    """The check's own sentence, then what was seen."""
+    if outcome is Outcome.GRADER_ERROR:
+        import traceback
+
+        return "".join(traceback.format_exception(error))[-4000:]
+    sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
+    said = str(error).split("\nassert ")[0]
+    return f"{' '.join(sentence.split())}\n  {said}"
+
+
+# ---------------------------------------------------------------- a session from Python
+
+
+class _Injected:
+    """Hands a context to the plugin, and collects what a caller asked for."""
+
+    def __init__(self, context: Context | None, exercise: str | None) -> None:
+        self._context = context
+        self._exercise = exercise
+        self.items: list[pytest.Item] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if self._context is not None:
+            config.stash[_CONTEXT] = self._context
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self._exercise is not None:
+            items[:] = [item for item in items if _exercise(item) == self._exercise]
+        self.items = list(items)
+
+
+def run_session(
+    files: Sequence[Path], context: Context | None, extra: Sequence[str] = (), exercise: str | None = None
+) -> list[pytest.Item]:
+    """Run (or, without a context, only collect) grader files in this process. Returns the collected tests.
+
+    With `exercise`, only that exercise's tests.
+
+    The folder of a student is never among the files, no ini file or conftest is read, and no other plugin loads.
+    """
+    injected = _Injected(context, exercise)
+    arguments = [
+        *map(str, files),
+        "--noconftest",
+        "-c/dev/null",
+        f"--rootdir={files[0].parent}",
+        "--import-mode=importlib",
+        "-p", "no:cacheprovider",
+        "-p", "no:terminal",
+        "-p", "no:faulthandler",
+        "-p", "no:junitxml",
+        "-p", "no:doctest",
+        "-p", "no:logging",
+        "--capture=no",
+        *([] if context is not None else ["--collect-only"]),
+        *extra,
+    ]  # fmt: skip
+    own = ["-p", "autograder.grading.plugin", "-p", "pytest_timeout"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        code = pytest.main([*own, *arguments], plugins=[injected])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise RuntimeError(f"pytest ended with {code!r} on {', '.join(f.name for f in files)}")
+    return injected.items
+

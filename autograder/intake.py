@@ -1,0 +1,232 @@
+"""Untrusted files -> Submission. Nothing is executed, everything is capped.
+
+`<submitted>/<student>/<unit>/<page>.py|.ipynb` is nbgrader's layout. Only the pages of the unit are read, as regular
+files and without following links; whatever else lies there is left alone.
+"""
+
+import ast
+import hashlib
+import io
+import os
+import re
+import stat
+import tokenize
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from autograder.course import Course, Unit
+from autograder.errors import UsageError
+
+MAX_FILE_BYTES = 8 << 20
+MAX_CELLS = 2000
+_STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
+_UNSEEN = re.compile(r"[^\x20-\x7e]")
+
+
+class PageSource(Struct, frozen=True):
+    """A page as cells of code; a plain module is one cell."""
+
+    name: str
+    cells: list[str]
+    notebook: bool = False
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """What a student handed in for one unit, as text.
+
+    `pages` holds the pages that differ from the release; `digest` covers every byte that counts.
+    """
+
+    student: str
+    unit: str
+    pages: list[PageSource]
+    problems: list[str]
+    digest: str
+    submitted_at: datetime | None = None
+
+
+class _Cell(Struct):
+    cell_type: str = ""
+    source: str | list[str] = ""
+
+
+class _Notebook(Struct):
+    cells: list[_Cell]
+
+
+class Unreadable(Exception):
+    """A file of a submission that cannot be read as what its name says."""
+
+
+def find_submissions(
+    submitted: Path, course: Course, unit: str | None = None, student: str | None = None
+) -> tuple[list[tuple[str, str, Path]], list[str]]:
+    """(student, unit, folder) for everything handed in under `submitted`, and what was passed over, in words."""
+    if not submitted.is_dir():
+        raise UsageError(f"{submitted} is not a folder: give the folder that holds <student>/<unit>/<page>.py or .ipynb")
+    units = [course.unit(unit).id] if unit else course.unit_ids
+    found: list[tuple[str, str, Path]] = []
+    passed_over: list[str] = []
+    for folder in sorted(_folders(submitted)):
+        name = folder.name
+        if name.startswith("."):
+            continue
+        if not _STUDENT.fullmatch(name) or name.startswith("-"):
+            passed_over.append(f"{printable(name)}: not a student's name (letters, digits and . _ @ + - only); renamed?")
+            continue
+        if student is not None and name != student:
+            continue
+        inside = {sub.name: sub for sub in _folders(folder)}
+        found += [(name, unit_id, inside[unit_id]) for unit_id in units if unit_id in inside]
+        unknown = sorted(set(inside) - set(course.unit_ids))
+        passed_over += [f"{name}/{printable(other)}: no such unit in course.toml" for other in unknown if other[0] != "."]
+    if student is not None and not any(name == student for name, _, _ in found):
+        raise UsageError(f"--student {student}: no unit of that student under {submitted}")
+    if not found:
+        raise UsageError(f"nothing to grade under {submitted}: expected <student>/<unit>/<page>.py or .ipynb")
+    return found, passed_over
+
+
+def read_submission(folder: Path, student: str, unit: Unit, stubs: "Stubs") -> Submission:
+    """Read one student's unit. Never raises for what a student may have put there: that becomes `problems`."""
+    problems: list[str] = []
+    pages: list[PageSource] = []
+    digest = hashlib.sha256()
+    for page in unit.pages:
+        forms: list[PageSource] = []
+        for suffix in (".ipynb", ".py"):
+            name = page.name + suffix
+            try:
+                data = _read_regular(folder / name)
+                if data is None:
+                    continue
+                digest.update(f"{name}\0{len(data)}\0".encode() + data)
+                source = PageSource(page.name, parse_cells(data, suffix), suffix == ".ipynb")
+            except Unreadable as error:
+                problems.append(f"{name}: {error}")
+                digest.update(f"{name}\0{error}\0".encode())
+                continue
+            if not stubs.untouched(unit.id, source):
+                forms.append(source)
+        if len(forms) == 2:
+            problems.append(f"{page.name}: both .ipynb and .py were edited; the notebook counts")
+        pages += forms[:1]
+    submitted_at = _timestamp(folder, problems)
+    digest.update(str(submitted_at).encode())
+    return Submission(
+        student=student,
+        unit=unit.id,
+        pages=pages,
+        problems=problems,
+        digest=digest.hexdigest(),
+        submitted_at=submitted_at,
+    )
+
+
+def parse_cells(data: bytes, suffix: str) -> list[str]:
+    """The code of a page. Raises Unreadable."""
+    if suffix == ".py":
+        return [_decode_python(data)]
+    try:
+        notebook = msgspec.json.decode(data, type=_Notebook)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"not a notebook: {str(error)[:200]}") from None
+    if len(notebook.cells) > MAX_CELLS:
+        raise Unreadable(f"{len(notebook.cells)} cells; at most {MAX_CELLS} are read")
+    cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return [cell.source if isinstance(cell.source, str) else "".join(cell.source) for cell in cells]
+
+
+class Stubs:
+    """The released stubs, to tell an untouched page from an edited one."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._known: dict[tuple[str, str, bool], Any] = {}
+
+    def untouched(self, unit: str, page: PageSource) -> bool:
+        """Whether the page's code is the released stub's, comments and layout aside."""
+        key = (unit, page.name, page.notebook)
+        if key not in self._known:
+            self._known[key] = self._released(*key)
+        return self._known[key] is not None and _meaning(page.cells) == self._known[key]
+
+    def _released(self, unit: str, name: str, notebook: bool) -> Any:
+        suffix = ".ipynb" if notebook else ".py"
+        try:
+            return _meaning(parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix))
+        except (OSError, Unreadable):
+            return None
+
+
+def printable(text: str, limit: int = 80) -> str:
+    """`text` for a terminal or a message: no control characters, no bidirectional marks, not too long."""
+    return _UNSEEN.sub("?", text)[:limit]
+
+
+def _meaning(cells: list[str]) -> Any:
+    parts = []
+    for cell in cells:
+        try:
+            parts.append(ast.dump(ast.parse(cell)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            parts.append(cell.strip())
+    return [part for part in parts if part != "Module()"]
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    with os.scandir(path) as entries:
+        yield from (Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def _read_regular(path: Path) -> bytes | None:
+    """The bytes of a regular file, None where there is none. Raises Unreadable for links, devices and large files."""
+    try:
+        # SECURITY: O_NOFOLLOW and O_NONBLOCK, so that neither a link to a secret nor a FIFO is ever opened
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unreadable("a symbolic link" if path.is_symlink() else error.strerror or "cannot be opened") from None
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise Unreadable("not a regular file")
+        if info.st_size > MAX_FILE_BYTES:
+            raise Unreadable(f"{info.st_size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
+        return file.read(MAX_FILE_BYTES)
+
+
+def _decode_python(data: bytes) -> str:
+    """Python source as Python itself would read it: BOM, coding line, any line ends."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise Unreadable(f"cannot be decoded: {str(error)[:200]}; save it as UTF-8") from None
+    if "\0" in text:
+        raise Unreadable("contains null bytes; is it a text file?")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _timestamp(folder: Path, problems: list[str]) -> datetime | None:
+    """When it was handed in, from nbgrader's `timestamp.txt` beside the pages; a time without a zone is UTC."""
+    try:
+        data = _read_regular(folder / "timestamp.txt")
+    except Unreadable as error:
+        problems.append(f"timestamp.txt: {error}")
+        return None
+    if data is None:
+        return None
+    text = data[:100].decode("utf-8", "replace").strip()
+    try:
+        when = datetime.fromisoformat(text.removesuffix(" UTC").strip())
+    except ValueError:
+        problems.append(f"timestamp.txt: {printable(text)!r} is not a time like 2026-11-30 10:00:00 UTC")
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,393 @@
+"""The grader's end: a page of a submission as an object that looks local and is not.
+
+`Page` owns one worker at a time and the limits that are enforced on it; `Remote` is the proxy that tests use
+(`student.causal_mask(3)`, `layer.q_proj.weight`). Whatever goes wrong inside arrives here as a subclass of
+`StudentError`, and never as anything else.
+"""
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from msgspec import Struct
+
+from autograder.course import Limits
+from autograder.sandbox import wire
+from autograder.sandbox.launch import Sandbox, SandboxError
+
+_HANG_LIMIT = 3
+
+
+class StudentError(Exception):
+    """The submission did not return a value; `outcome` says how that is recorded."""
+
+    outcome = "raised"
+
+
+class StudentRaised(StudentError):
+    """Student code raised. `bases` are the exception's class names, most derived first."""
+
+    def __init__(self, raised: wire.Raised) -> None:
+        self.bases = raised.bases
+        self.text = raised.message
+        self.frames = raised.frames
+        self.printed = raised.printed
+        where = "".join(f"\n  {f.file}:{f.line} in {f.function}: {f.text}" for f in raised.frames[-3:])
+        super().__init__(f"{self.bases[0] if self.bases else 'an exception'}: {self.text}{where}")
+
+    def is_a(self, exception: type[BaseException]) -> bool:
+        """Whether the exception is one of `exception`, judged by class name."""
+        return exception.__name__ in self.bases
+
+
+class StudentMissing(StudentError):
+    """Nothing was written yet: the name is not defined, or the stub still raises NotImplementedError."""
+
+    outcome = "missing"
+
+
+class StudentTimedOut(StudentError):
+    outcome = "timed_out"
+
+
+class StudentOutOfMemory(StudentError):
+    outcome = "out_of_memory"
+
+
+class StudentBroke(StudentError):
+    """The worker died, or sent something that is not an answer."""
+
+
+class Answered(Struct, frozen=True):
+    """One call's results: the value, the arguments as they were afterwards, and what was printed."""
+
+    value: Any
+    echo: tuple[tuple[Any, ...], dict[str, Any]] | None
+    grads: Sequence[Any] | None
+    parameters: dict[str, Any] | None
+    randoms: list[float] | None
+    printed: str
+
+
+class SeenModule(Struct, frozen=True):
+    """A module of the grader as the student's code left it."""
+
+    training: bool
+    parameters: dict[str, torch.Tensor]
+
+
+class Page:
+    """One page of one submission. Starts a worker on first use, and a fresh one after a crash or a time-out.
+
+    Args:
+        sandbox: where workers come from.
+        name: the page; its module is imported under this name.
+        sources: every page of the submission's unit, so that one may import another. A page that is not among them
+            counts as not written.
+        symbols: the names that the page's exercises ask for.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, name: str, sources: Sequence[wire.Source], symbols: Sequence[str], limits: Limits
+    ) -> None:
+        self.name = name
+        self.limits = limits
+        self.problems: list[wire.Problem] = []
+        self._sandbox = sandbox
+        self._sources = list(sources)
+        self._symbols = list(symbols)
+        self._defined: set[str] = set()
+        self._channel: wire.Channel | None = None
+        self._generation = 0
+        self._broken: StudentError | None = None
+        self._hung: dict[str, int] = {}
+        self._ends_at = time.monotonic() + limits.submission_wall_s
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._channel is not None:
+            self._channel.sock.close()
+            self._channel = None
+
+    def load(self) -> None:
+        """Run the page in a fresh worker unless one is at hand. Raises StudentError."""
+        if self._broken is not None:
+            raise self._broken
+        if self._channel is not None:
+            return
+        if not any(source.name == self.name for source in self._sources):
+            raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
+        self._channel = wire.Channel(self._fork(), wire.Caps(payload_bytes=self.limits.reply_mb << 20))
+        self._generation += 1
+        request = wire.Load(_nonce(), self.name, self._sources, self._symbols)
+        try:
+            reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
+            if not isinstance(reply, wire.Loaded):
+                raise StudentBroke(f"importing {self.name} failed: {str(getattr(reply, 'message', reply))[:200]}")
+        except StudentError as error:  # the same would happen for every test: do not pay for it again
+            self._broken = error
+            raise
+        self.problems = reply.problems
+        self._defined = set(reply.defined)
+
+    def call(
+        self,
+        target: "Remote",
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        echo: bool = False,
+        cotangent: Any = None,
+        parameters: bool = False,
+        seed_globals: int | None = None,
+    ) -> Answered:
+        """Call `target` inside. Raises StudentError."""
+        self._prepare(target)
+        callbacks: list[Callable[..., Any]] = []
+        packer = wire.Packer(lambda p, obj: self._pack_other(p, obj, callbacks), keep_strides=True)
+        request = wire.Call(
+            id=_nonce(),
+            target=target._target,
+            args=packer.pack(tuple(args)),  # type: ignore[arg-type]
+            kwargs=packer.pack(kwargs),  # type: ignore[arg-type]
+            echo=echo,
+            gradient=None if cotangent is None else wire.Gradient(packer.pack(cotangent), parameters),
+            seed_globals=seed_globals,
+        )
+        return self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
+
+    def fetch(self, target: "Remote", what: str = "value") -> Any:
+        """The value of an attribute, or its length. Raises StudentError."""
+        self._prepare(target)
+        request = wire.Fetch(_nonce(), target._target, what)  # type: ignore[arg-type]
+        return self._finish(*self._exchange(request, [], [], target._name())).value
+
+    # -- one exchange
+
+    def _prepare(self, target: "Remote") -> None:
+        self.load()
+        if target._generation not in (None, self._generation):
+            raise StudentBroke(f"{target._name()} was lost when its process ended")
+        symbol = target._target.path[0] if target._target.handle is None else None
+        if symbol is not None and symbol not in self._defined and symbol in self._symbols:
+            raise StudentMissing(f"{symbol} is not defined in {self.name}{self._first_problem()}")
+        if self._hung.get(target._name(), 0) >= _HANG_LIMIT:
+            raise StudentTimedOut(f"{target._name()} did not return in time {_HANG_LIMIT} times; not tried again")
+
+    def _first_problem(self) -> str:
+        if not self.problems:
+            return ""
+        p = self.problems[0]
+        return f" ({p.file}, line {p.line}: {p.error}: {p.message})"
+
+    def _fork(self) -> socket.socket:
+        try:
+            return self._sandbox.fork_worker(self.limits)
+        except SandboxError:  # stuck or killed: once more with a fresh sandbox before it is our fault
+            self._sandbox.restart()
+            return self._sandbox.fork_worker(self.limits)
+
+    def _exchange(
+        self, request: wire.Request, chunks: list[bytes], callbacks: list[Callable[..., Any]], what: str
+    ) -> tuple[wire.Reply, memoryview, list[Callable[..., Any]]]:
+        """Send a request, serve callbacks until the reply comes. Any fault ends the worker."""
+        assert self._channel is not None
+        budget = min(self.limits.call_wall_s, self._ends_at - time.monotonic())
+        wait = wire.deadline(budget, on_tick=self._watch_memory)
+        try:
+            if not self._channel.idle():
+                raise StudentBroke(f"{what}: the process spoke before it was asked")
+            self._channel.send(request, chunks, wait)
+            while True:
+                reply, payload = self._channel.receive(wire.Reply, wait)
+                if not isinstance(reply, wire.Ask):
+                    break
+                self._answer(reply, payload, callbacks, wait)
+            if reply.id != request.id:
+                raise StudentBroke(f"{what}: an answer to another question")
+        except StudentError:
+            self.close()
+            raise
+        except TimeoutError:
+            self.close()
+            self._timed_out(what, budget)
+        except wire.WireError as error:
+            self.close()
+            raise StudentBroke(f"{what}: the answer could not be read: {error}") from None
+        except (EOFError, ConnectionError):
+            self.close()
+            raise StudentBroke(f"{what}: the process ended without an answer (os._exit or a crash?)") from None
+        return reply, payload, callbacks
+
+    def _timed_out(self, what: str, budget: float) -> NoReturn:
+        self._hung[what] = self._hung.get(what, 0) + 1
+        if budget < self.limits.call_wall_s:
+            error = StudentTimedOut(
+                f"{what}: the submission used up its {self.limits.submission_wall_s:g} s (limit submission_wall_s)"
+            )
+            self._broken = error
+            raise error from None
+        raise StudentTimedOut(
+            f"{what} did not return within {self.limits.call_wall_s:g} s (limit call_wall_s); is there an endless loop?"
+        ) from None
+
+    def _watch_memory(self) -> None:
+        if self._sandbox.resident_bytes() > self.limits.memory_mb << 20:
+            raise StudentOutOfMemory(f"more than {self.limits.memory_mb} MB of memory (limit memory_mb)")
+
+    def _answer(
+        self, ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]], wait: Callable[[], float | None]
+    ) -> None:
+        """Run a callback of the grader on what the student passed to it."""
+        assert self._channel is not None
+        if not 0 <= ask.callback < len(callbacks):
+            raise StudentBroke("a callback that was never given")
+        unpacker = wire.Unpacker(payload)
+        args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
+        packer = wire.Packer()
+        function = callbacks[ask.callback]
+        try:
+            if isinstance(function, torch.nn.Module):
+                value = _run_module(function, ask.training, state, args, kwargs)
+            else:
+                value = function(*args, **kwargs)
+            answer = wire.Answer(ask.id, packer.pack(_detached(value)))
+        except Exception as error:  # the student called it wrongly; inside, that is an exception of theirs
+            packer, answer = wire.Packer(), wire.Answer(ask.id, None, f"{type(error).__name__}: {str(error)[:300]}")
+        self._channel.send(answer, packer.chunks, wait)
+
+    def _finish(self, reply: wire.Reply, payload: memoryview, callbacks: list[Callable[..., Any]]) -> Answered:
+        if isinstance(reply, wire.Raised):
+            _raise(reply)
+        try:
+            if not isinstance(reply, wire.Done):
+                raise wire.WireError("not the kind of answer that was asked for")
+            unpacker = wire.Unpacker(payload, self._resolve)
+            names = ("value", "echo", "grads", "parameters", "randoms")
+            fields = [unpacker.unpack(getattr(reply, name)) for name in names]
+            unpacker.finish()
+        except (wire.WireError, RecursionError, MemoryError) as error:
+            self.close()
+            raise StudentBroke(f"the answer could not be read: {error}") from None
+        return Answered(*fields, printed=reply.printed)
+
+    # -- values of the grader's own kinds
+
+    def _pack_other(self, packer: wire.Packer, obj: Any, callbacks: list[Callable[..., Any]]) -> wire.Value:
+        if isinstance(obj, Remote):
+            if obj._target.handle is None or obj._target.path:
+                raise TypeError("pass a handle: an object that the student's code has made")
+            return wire.Handle(obj._target.handle, obj._type)
+        if isinstance(obj, torch.Generator):
+            return wire.Rng("torch", obj.initial_seed())
+        if isinstance(obj, np.random.Generator):
+            return wire.Rng("numpy", _numpy_seed(obj))
+        if isinstance(obj, torch.nn.Module):
+            callbacks.append(obj)
+            state = packer.pack({name: p.detach() for name, p in obj.named_parameters()})
+            return wire.Callback(len(callbacks) - 1, type(obj).__name__, obj.training, state)  # type: ignore[arg-type]
+        if callable(obj):
+            callbacks.append(obj)
+            return wire.Callback(len(callbacks) - 1, getattr(obj, "__name__", "function"))
+        raise TypeError(f"a {type(obj).__name__} cannot be passed to student code")
+
+    def _resolve(self, unpacker: wire.Unpacker, value: wire.Value) -> Any:
+        match value:
+            case wire.Handle(number, type_name):
+                return Remote(self, wire.Target(number, []), type_name[:80], self._generation)
+            case wire.Callback(_, _, training, parameters) if parameters is not None:
+                return SeenModule(training, unpacker.unpack(parameters))
+        raise wire.WireError(f"unexpected {type(value).__name__}")
+
+
+class Remote:
+    """A name, attribute or object of the student's code. Calling it runs it inside and returns plain values."""
+
+    def __init__(self, page: Page, target: wire.Target, type_name: str = "", generation: int | None = None) -> None:
+        self._page = page
+        self._target = target
+        self._type = type_name
+        self._generation = generation
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._page.call(self, args, kwargs).value
+
+    def __getattr__(self, name: str) -> "Remote":
+        if name.startswith("__"):  # pytest, copy and friends look for protocols that a proxy does not have
+            raise AttributeError(name)
+        return self._step(name)
+
+    def __getitem__(self, index: int | str) -> "Remote":
+        return self._step(index)
+
+    def __len__(self) -> int:
+        length = self._page.fetch(self, "len")
+        if not isinstance(length, int) or length < 0:
+            raise StudentBroke(f"{self._name()} has an impossible length")
+        return length
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator["Remote"]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{self._name()} of the submission>"
+
+    def value(self) -> Any:
+        """The attribute itself, as a plain value."""
+        return self._page.fetch(self)
+
+    def _step(self, step: int | str) -> "Remote":
+        target = wire.Target(self._target.handle, [*self._target.path, step])
+        return Remote(self._page, target, self._type, self._generation)
+
+    def _name(self) -> str:
+        return ".".join(map(str, [*([self._type] if self._target.handle is not None else []), *self._target.path]))
+
+
+def _raise(raised: wire.Raised) -> NoReturn:
+    error = StudentRaised(raised)
+    if "NotImplementedError" in raised.bases:
+        raise StudentMissing(f"not written yet: {error}")
+    if "MemoryError" in raised.bases or "can't allocate memory" in raised.message:
+        raise StudentOutOfMemory(f"out of memory (limit memory_mb): {error}")
+    raise error
+
+
+def _numpy_seed(generator: np.random.Generator) -> int:
+    """The number that a generator was made from; inside, `default_rng` of it starts afresh."""
+    entropy = getattr(generator.bit_generator.seed_seq, "entropy", None)
+    if not isinstance(entropy, int) or entropy >= 2**63:
+        raise TypeError("make the generator with numpy.random.default_rng(seed), with a seed below 2**63")
+    return entropy
+
+
+def _nonce() -> int:
+    return secrets.randbits(62)
+
+
+def _run_module(
+    module: torch.nn.Module, training: bool, state: dict[str, torch.Tensor] | None, args: Any, kwargs: Any
+) -> Any:
+    """The module's answer in the mode and with the parameters that the student's side has now."""
+    if state is not None:
+        for name, parameter in module.named_parameters():
+            if name in state and state[name].shape == parameter.shape:
+                parameter.data.copy_(state[name])
+    module.train(training)
+    with torch.no_grad():
+        return module(*args, **kwargs)
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, tuple):
+        return tuple(map(_detached, value))
+    return value

@@ -1,0 +1,313 @@
+"""Starts and owns one sandbox: the outer end of the forkserver's control socket.
+
+Theory of operation
+-------------------
+    grader process ──control socket──> forkserver (PID 1 of its own PID namespace, unprivileged uid)
+          │                                 │ fork per page, after a wipe
+          └────────one socket per worker────┴──> worker: the student's code
+
+The grader makes a socket pair per worker and hands one end to the forkserver. Two rungs: `bubblewrap` puts the whole
+right-hand side in its own mount, PID, network, IPC and UTS namespaces, `none` starts the same forkserver as an ordinary
+process (for a student's own machine, or by explicit choice).
+
+What is visible inside bubblewrap: shared libraries, the Python installation and this environment's packages, five files
+of this kit, /proc of its own namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpfs.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from autograder.course import Limits
+from autograder.errors import UsageError
+from autograder.sandbox.forkserver import Fork, Ready, Wipe
+
+_KIT = Path(__file__).resolve().parents[1]
+_INSIDE = Path("/kit")
+_INSIDE_FILES = ("given.py", "sandbox/__init__.py", "sandbox/wire.py", "sandbox/worker.py", "sandbox/forkserver.py")
+_START_TIMEOUT_S = 60.0
+_COMMAND_TIMEOUT_S = 10.0
+
+_INSTALL_BUBBLEWRAP = "install it (Debian, Ubuntu: apt-get install bubblewrap)"
+
+
+class SandboxError(Exception):
+    """The sandbox did not start, or its forkserver stopped answering. Our fault or the machine's, never a student's."""
+
+
+class Sandbox:
+    """A forkserver behind the wall. Use as a context manager.
+
+    Args:
+        rung: "bubblewrap" or "none".
+        limits: what a worker may use.
+        hidden: folders that must not be visible inside, wherever they lie.
+    """
+
+    def __init__(self, rung: str, limits: Limits, hidden: tuple[Path, ...] = ()) -> None:
+        self.rung = rung
+        self.limits = limits
+        self._hidden = hidden
+        self._scratch = tempfile.mkdtemp(prefix="autograder-") if rung == "none" else None
+        self._start()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The outer pid of the process at the root of the sandbox."""
+        return self._process.pid
+
+    def fork_worker(self, limits: Limits | None = None) -> socket.socket:
+        """Wipe the sandbox and start a fresh worker. Returns the grader's end of its socket."""
+        limits = limits or self.limits
+        ours, theirs = socket.socketpair()
+        command = Fork(
+            address_space_bytes=limits.memory_mb << 20,
+            file_bytes=limits.disk_mb << 20,
+            processes=limits.processes,
+            open_files=limits.open_files,
+            cpu_s=int(limits.submission_wall_s) + 1,
+            payload_bytes=limits.reply_mb << 20,
+        )
+        with theirs:
+            self._command(msgspec.msgpack.encode(command), [theirs.fileno()])
+        return ours
+
+    def wipe(self) -> None:
+        """End every worker and everything it left behind."""
+        self._command(msgspec.msgpack.encode(Wipe()), [])
+
+    def resident_bytes(self) -> int:
+        """Resident memory of everything in the sandbox but the forkserver."""
+        total = 0
+        try:
+            tree = psutil.Process(self.pid).children(recursive=True)
+        except psutil.Error:
+            return 0
+        for process in tree:
+            try:
+                total += process.memory_info().rss
+            except psutil.Error:
+                continue
+        # bubblewrap and the forkserver are in the tree too; what the forkserver uses is shared with every worker
+        return max(0, total - self._idle_bytes)
+
+    def restart(self) -> None:
+        """Kill the sandbox, whatever state it is in, and start a fresh one."""
+        self._kill()
+        self._start()
+
+    def close(self) -> None:
+        """End the sandbox and remove its scratch folder."""
+        self._kill()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if _LINUX else socket.SOCK_DGRAM)
+        with theirs:
+            argv, environment = self._argv(theirs.fileno())
+            self._process = subprocess.Popen(
+                argv,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        self._control = ours
+        self._idle_bytes = 0
+        try:
+            self._answer(_START_TIMEOUT_S)
+        except SandboxError:
+            self._process.kill()
+            said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
+            self._control.close()
+            raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
+        self._idle_bytes = self.resident_bytes()
+
+    def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
+        scratch = [self._scratch] if self._scratch else ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox
+        environment = _environment(scratch[0])
+        kit = str(_INSIDE) if self.rung == "bubblewrap" else str(_KIT.parent)
+        forkserver = f"{kit}/autograder/sandbox/forkserver.py"
+        privileged = self.rung == "bubblewrap" and _root_without_user_namespace()
+        uid = _FIRST_UID + os.getpid() if privileged else -1
+        alone = "1" if self.rung == "bubblewrap" else "0"
+        server = [sys.executable, "-I", forkserver, kit, str(control), alone, str(uid), *scratch]
+        if self.rung == "none":
+            return server, environment
+        return [*_bubblewrap(self.limits, self._hidden, privileged), *server], environment
+
+    def _command(self, data: bytes, descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [data], descriptors)
+        except OSError:
+            raise SandboxError(f"the {self.rung} sandbox ended") from None
+        self._answer(_COMMAND_TIMEOUT_S)
+
+    def _answer(self, timeout_s: float) -> Ready:
+        self._control.settimeout(timeout_s)
+        try:
+            data = self._control.recv(4096)
+        except OSError:  # also a timeout
+            data = b""
+        if not data:
+            raise SandboxError(f"the {self.rung} sandbox does not answer")
+        return msgspec.msgpack.decode(data, type=Ready)
+
+    def _kill(self) -> None:
+        self._control.close()
+        if self.rung == "none":  # closing the socket makes the forkserver end its workers; give it that moment
+            try:
+                self._process.wait(_COMMAND_TIMEOUT_S)
+            except (subprocess.TimeoutExpired, ChildProcessError):
+                pass
+        try:
+            os.kill(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            self._process.communicate(timeout=_COMMAND_TIMEOUT_S)
+        except (subprocess.TimeoutExpired, ValueError, ChildProcessError):
+            pass
+
+
+_LINUX = sys.platform == "linux"
+_FIRST_UID = 1_600_000_000  # far from any real account; one uid per sandbox, so that process limits are per sandbox
+
+
+def _environment(home: str) -> dict[str, str]:
+    """All that a worker knows of the outside."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": home,
+        "TMPDIR": home,
+        "USER": "student",
+        "LOGNAME": "student",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": f"{home}/matplotlib",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "TRITON_INTERPRET": "1",
+        "TRITON_CACHE_DIR": f"{home}/triton",
+    }
+
+
+def _bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> list[str]:
+    """bwrap with its arguments, up to the command to run."""
+    argv = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if privileged:  # the forkserver gives these two up as soon as it has changed its uid
+        argv += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        argv += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    argv += ["--die-with-parent", "--as-pid-1", "--hostname", "sandbox"]
+    inside = [*_runtime_paths(), _INSIDE / "autograder" / "sandbox" / "wire.py"]
+    for folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
+        argv += ["--perms", "0755", "--dir", str(folder)]
+    for path in _runtime_paths():
+        link = path.is_symlink()
+        argv += ["--symlink", os.readlink(path), str(path)] if link else ["--ro-bind", str(path), str(path)]
+    for path in hidden:  # SECURITY: a course that lies below a bound folder is covered again
+        if any(path.is_relative_to(bound) for bound in _runtime_paths()):
+            argv += ["--tmpfs", str(path)]
+    argv += ["--ro-bind", str(_KIT / "sandbox" / "inside.py"), f"{_INSIDE}/autograder/__init__.py"]
+    for name in _INSIDE_FILES:
+        argv += ["--ro-bind", str(_KIT / name), f"{_INSIDE}/autograder/{name}"]
+    argv += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - tmpfs of the sandbox
+        argv += ["--perms", "1777", "--size", str(limits.disk_mb << 20), "--tmpfs", folder]
+    return [*argv, "--remount-ro", "/", "--chdir", "/tmp", "--"]
+
+
+@cache
+def _runtime_paths() -> tuple[Path, ...]:
+    """What a Python with torch needs to see: libraries, the interpreter, the packages of this environment."""
+    paths = [Path(p) for p in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")]
+    for prefix in dict.fromkeys((Path(sys.base_prefix), Path(sys.prefix))):
+        paths += [prefix / "lib", prefix / "lib64", prefix / "bin" / Path(sys.executable).name, prefix / "pyvenv.cfg"]
+    paths.append(Path(sysconfig.get_path("platlib")))
+    executable = Path(sys.executable)
+    while executable.is_symlink():  # a virtual environment's python is a chain of links
+        paths.append(executable)
+        executable = executable.parent / executable.readlink()
+    paths += [executable, Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"]
+    kept: list[Path] = []
+    for path in dict.fromkeys(paths):
+        if os.path.lexists(path) and not any(path.is_relative_to(k) and not k.is_symlink() for k in kept):
+            kept.append(path)
+    return tuple(kept)
+
+
+@cache
+def _root_without_user_namespace() -> bool:
+    """True where we are root, may mount without a user namespace, and another uid can then read this Python.
+
+    The uid is then dropped for real, and the kernel counts processes per sandbox.
+    """
+    return os.geteuid() == 0 and _run_inside(privileged=True, code=_DROP_UID).returncode == 0
+
+
+_DROP_UID = f"import os; os.setgroups([]); os.setresuid(*[{_FIRST_UID}] * 3); import msgspec, numpy.linalg"
+
+
+def _run_inside(privileged: bool, code: str) -> "subprocess.CompletedProcess[bytes]":
+    argv = [*_bubblewrap(Limits(), (), privileged), sys.executable, "-I", "-c", code]
+    return subprocess.run(argv, env=_environment("/tmp"), capture_output=True, timeout=30, check=False)  # noqa: S108
+
+
+# ---------------------------------------------------------------- choosing a rung
+
+RUNGS = ("auto", "bubblewrap", "none")
+
+
+@cache
+def probe(rung: str) -> str | None:
+    """Why `rung` cannot be used on this machine, or None where it works."""
+    if rung == "none":
+        return None
+    if not _LINUX:
+        return f"bubblewrap needs Linux, this is {sys.platform}"
+    if shutil.which("bwrap") is None:
+        return f"bwrap is not on PATH: {_INSTALL_BUBBLEWRAP}"
+    try:
+        done = _run_inside(_root_without_user_namespace(), "pass")
+    except subprocess.TimeoutExpired:
+        return "bwrap did not answer within 30 s"
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"bwrap failed: {said[-1] if said else f'exit code {done.returncode}'}"
+
+
+def choose_rung(wanted: str) -> str:
+    """The rung to use. `auto` takes the best that works and never falls back to `none`. Raises UsageError."""
+    if wanted not in RUNGS:
+        raise UsageError(f"--isolation {wanted}: choose one of {', '.join(RUNGS)}")
+    rung = "bubblewrap" if wanted == "auto" else wanted
+    problem = probe(rung)
+    if problem is not None:
+        raise UsageError(
+            f"no isolation on this machine: {problem}. "
+            "To run code that you trust without a wall, give --isolation none"
+        )
+    return rung
