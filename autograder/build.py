@@ -149,7 +149,17 @@ as often as you like.
 
 
 def _wheel(course: Course, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(course.root)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(course.root),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"the student wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
@@ -203,7 +213,7 @@ def _write_module(notebook: Any) -> bytes:
     plain.metadata = {}
     text = jupytext.writes(plain, fmt="py:percent")
     body = re.sub(r"\A# ---\n.*?^# ---\n+", "", text, flags=re.DOTALL | re.MULTILINE)
-    return body.encode()
+    return bytes(body.encode())
 
 
 def _extra(course: Course, wanted: dict[Path, bytes]) -> list[Path]:

@@ -205,7 +205,5 @@ def _seed(text: str | None) -> bytes | None:
     return seed
 
 
-
-
 if __name__ == "__main__":
     main()

@@ -6,10 +6,10 @@ wrong), in the notebook of its page: the cells that `build` puts into the releas
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, Unit
 from autograder.errors import UsageError

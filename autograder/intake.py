@@ -68,7 +68,9 @@ def find_submissions(
 ) -> tuple[list[tuple[str, str, Path]], list[str]]:
     """(student, unit, folder) for everything handed in under `submitted`, and what was passed over, in words."""
     if not submitted.is_dir():
-        raise UsageError(f"{submitted} is not a folder: give the folder that holds <student>/<unit>/<page>.py or .ipynb")
+        raise UsageError(
+            f"{submitted} is not a folder: give the folder that holds <student>/<unit>/<page>.py or .ipynb"
+        )
     units = [course.unit(unit).id] if unit else course.unit_ids
     found: list[tuple[str, str, Path]] = []
     passed_over: list[str] = []
@@ -77,14 +79,18 @@ def find_submissions(
         if name.startswith("."):
             continue
         if not _STUDENT.fullmatch(name) or name.startswith("-"):
-            passed_over.append(f"{printable(name)}: not a student's name (letters, digits and . _ @ + - only); renamed?")
+            passed_over.append(
+                f"{printable(name)}: not a student's name (letters, digits and . _ @ + - only); renamed?"
+            )
             continue
         if student is not None and name != student:
             continue
         inside = {sub.name: sub for sub in _folders(folder)}
         found += [(name, unit_id, inside[unit_id]) for unit_id in units if unit_id in inside]
         unknown = sorted(set(inside) - set(course.unit_ids))
-        passed_over += [f"{name}/{printable(other)}: no such unit in course.toml" for other in unknown if other[0] != "."]
+        passed_over += [
+            f"{name}/{printable(other)}: no such unit in course.toml" for other in unknown if other[0] != "."
+        ]
     if student is not None and not any(name == student for name, _, _ in found):
         raise UsageError(f"--student {student}: no unit of that student under {submitted}")
     if not found:

@@ -212,7 +212,7 @@ def _grade_all(run: Run, jobs: Sequence[Job]) -> Iterator[tuple[Job, _Graded]]:
         yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
 
 
-class _pool:  # noqa: N801 - reads as a statement: `with _pool(...) as submit`
+class _pool:
     """Warm rooms in processes of their own; ends them at once when left early."""
 
     def __init__(self, run: Run, jobs: Sequence[Job]) -> None:

@@ -92,7 +92,11 @@ def show(report: Report, out: Path, console: Console) -> None:
         late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
         remark = "; ".join(filter(None, [pending, late, _remark(result)]))
         table.add_row(
-            escape(result.student), result.unit, f"{result.score:g}", f"{result.max_score:g}", escape(printable(remark, 110))
+            escape(result.student),
+            result.unit,
+            f"{result.score:g}",
+            f"{result.max_score:g}",
+            escape(printable(remark, 110)),
         )
     console.print(table)
     for line in report.passed_over:
@@ -100,7 +104,9 @@ def show(report: Report, out: Path, console: Console) -> None:
     for result in report.results:
         for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
             last = test.message.strip().splitlines()[-1] if test.message else ""
-            console.print(f"grader error: {result.student}/{result.unit}: {test.name}: {last}", style="red", markup=False)
+            console.print(
+                f"grader error: {result.student}/{result.unit}: {test.name}: {last}", style="red", markup=False
+            )
     standing = len(report.results) - report.fresh
     console.print(
         f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",

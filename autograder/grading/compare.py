@@ -115,9 +115,9 @@ def close(
             raise Disagreement(f"{what} is {describe(actual)}, expected a {type(expected).__name__} of {len(expected)}")
         for index, (a, e) in enumerate(zip(actual, expected, strict=True)):
             close(a, e, rtol=rtol, atol=atol, tolerance=tolerance, what=f"{what}[{index}]", reveal=reveal)
-    elif isinstance(expected, torch.Tensor | np.ndarray | np.generic) or isinstance(expected, float):
+    elif isinstance(expected, torch.Tensor | np.ndarray | np.generic | float):
         _close_numbers(actual, expected, _pick(tolerance, rtol, atol, expected), what, reveal)
-    elif isinstance(expected, bool) or expected is None or isinstance(expected, int | str):
+    elif expected is None or isinstance(expected, bool | int | str):
         plain = actual.item() if isinstance(actual, torch.Tensor | np.ndarray) and actual.ndim == 0 else actual
         if type(plain) is not type(expected) or plain != expected:
             shown = f", expected {expected!r}" if reveal or expected is None else ""
@@ -190,9 +190,7 @@ def _torch_dtype(value: Any) -> torch.dtype:
 
 def _close_numbers(actual: Any, expected: Any, tolerance: Tolerance, what: str, reveal: bool) -> None:
     if isinstance(expected, float):  # a plain number: any scalar will do
-        if isinstance(actual, NUMBERS):
-            actual = np.asarray(float(actual))
-        elif isinstance(actual, torch.Tensor | np.ndarray) and actual.ndim == 0:
+        if isinstance(actual, NUMBERS) or (isinstance(actual, torch.Tensor | np.ndarray) and actual.ndim == 0):
             actual = np.asarray(float(actual))
         else:
             raise Disagreement(f"{what} is {describe(actual)}, expected a number")
@@ -231,7 +229,9 @@ def _close_values(a: np.ndarray[Any, Any], e: np.ndarray[Any, Any], tol: Toleran
     if finite.size:
         parts.append(f"largest error {float(finite.max()):.3g}")
     parts += [f"{n} unexpected {label}" for n, label in ((nans, "NaN"), (infs, "Inf")) if n]
-    parts.append(f"allowed: rtol {tol.rtol:g}, atol {tol.atol:g}" if tol.rtol or tol.atol else "an exact match is asked for")
+    parts.append(
+        f"allowed: rtol {tol.rtol:g}, atol {tol.atol:g}" if tol.rtol or tol.atol else "an exact match is asked for"
+    )
     raise Disagreement("; ".join(parts))
 
 
@@ -241,7 +241,9 @@ def _close_gradient(actual: Any, expected: Any, like: torch.Tensor, what: str, t
     if actual is None:
         if not expected.any():
             return
-        raise Disagreement(f"{what} is missing: the output is cut off from it (detach, .data, .item() or NumPy inside?)")
+        raise Disagreement(
+            f"{what} is missing: the output is cut off from it (detach, .data, .item() or NumPy inside?)"
+        )
     tol = Tolerance(*tolerance) if tolerance is not None else GRADIENT[expected.dtype]
     _close_numbers(actual, expected.detach(), tol, what, reveal=False)
 

@@ -9,7 +9,8 @@ They live in `autograder/graders/<unit>/misconceptions/<page>.py`:
         \"\"\"What you probably wrote, why it is wrong, what to look at; never the solution.\"\"\"
         return correct.scaled_dot_product_attention(q, k, v, **options).detach()
 
-The name of the function (or class) is the misconception's id, unless `id=` says otherwise. `correct` is the solved page.
+The name of the function (or class) is the misconception's id, unless `id=` says otherwise. `correct` is the solved
+page.
 A mutant page is the solved page with the file run after it and one symbol replaced: the same text serves as a
 submission (in the sandbox, for `validate`) and as a suspect (in the grader, for `diagnose`).
 """
@@ -114,7 +115,7 @@ def _path(root: Path, unit: str, page: str) -> Path:
 
 
 def main() -> None:
-    """`python -m autograder.grading.misconceptions UNIT PAGE ID`: print a mutant page, to look at or to grade by hand."""
+    """`python -m autograder.grading.misconceptions UNIT PAGE ID`: print a mutant page, to look at or to grade."""
     from autograder.course import find_root, load_course
 
     unit, page, wanted = sys.argv[1:]

@@ -1,8 +1,8 @@
 """The pytest plugin: fixtures `student`, `reference`, `draw`; markers `exercise`, `weight`, `gate`, `needs`; outcomes.
 
 A grader file is plain pytest. Which submission it grades is a `Context`: the batch hands one in; run by hand,
-`pytest autograder/graders/<unit>/test_<page>.py [--submission PATH]` makes one (the solution by default), and the public
-checks `test_<page>.py` beside a student's page make one for that page.
+`pytest autograder/graders/<unit>/test_<page>.py [--submission PATH]` makes one (the solution by default), and the
+public checks `test_<page>.py` beside a student's page make one for that page.
 """
 
 import secrets
@@ -19,8 +19,10 @@ from autograder.grading.outcomes import Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
+    from autograder.grading.misconceptions import Misconception
     from autograder.sandbox.client import Page, Remote
     from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.local import LocalPage
 
 _CONTEXT = pytest.StashKey["Context"]()
 _RESULTS = pytest.StashKey["dict[str, TestResult]"]()
@@ -30,6 +32,7 @@ MARKERS = (
     "weight(n): how much the test counts within its exercise (1 unless given)",
     "gate: must pass before any other test of its exercise counts",
     "needs(id): blocked when that exercise of the same page failed a test",
+    "names(*ids): the misconceptions that this test is about, where several give the same answer",
 )
 
 
@@ -44,9 +47,7 @@ class Deferred(Exception):
 class Context:
     """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run."""
 
-    def __init__(
-        self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes
-    ) -> None:
+    def __init__(self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes) -> None:
         self.course = course
         self.unit = unit
         self.run_seed = run_seed
@@ -70,6 +71,14 @@ class Context:
             self._page.close()
         self._page = self._pages[name]
         return self._page
+
+    def local_page(self, name: str, source: Any) -> "LocalPage":
+        """The page with `source` of ours in place of the submission's, run in this process."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.local import LocalPage
+
+        symbols = [symbol for exercise in self.unit.page(name).exercises for symbol in exercise.symbols]
+        return LocalPage(name, [wire.Source(source.name, source.cells)], symbols, self.course.limits)
 
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""
@@ -170,7 +179,9 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
         path = given or (course.solutions / unit.id if hidden else test_file.parent) / f"{_page_name(test_file)}.py"
         if given is None and not hidden and not path.exists():
             path = path.with_suffix(".ipynb")
-        pages = [PageSource(_page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")]
+        pages = [
+            PageSource(_page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")
+        ]
     rung = config.getoption("--isolation") or ("none" if given is None else "auto")
     sandbox = Sandbox(choose_rung(rung), course.limits, hidden=(course.root,))
     config.stash[_OWN_SANDBOX] = sandbox
@@ -193,6 +204,7 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     exercise = _exercise(request.node)
     if exercise:
         page.limits = context.limits(exercise)
+    page.transcript = []
     yield Student(page)
 
 
@@ -246,14 +258,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     error = call.excinfo.value if call.excinfo is not None else None
     outcome = classify(error)
     message = "" if error is None else _message(item, outcome, error)
+    cause = _diagnosed(item, exercise) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
     result = TestResult(
         name=name,
         outcome=outcome,
         weight=weight,
         gate=gate,
         message=message,
-        hint=getattr(error, "hint", ""),
-        misconception=getattr(error, "misconception", None),
+        hint=cause.explanation if cause is not None else "",
+        misconception=cause.id if cause is not None else None,
         duration_s=round(call.duration, 4),
     )
     item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
@@ -278,6 +291,19 @@ def classify(error: BaseException | None) -> Outcome:
     if isinstance(error, AssertionError):
         return Outcome.FAILED
     return Outcome.GRADER_ERROR
+
+
+def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
+    """The misconception that gives the student's very answers. Never a reason for a grader error."""
+    from autograder.grading.diagnose import diagnose
+
+    context = item.config.stash.get(_CONTEXT, None)
+    if context is None or not isinstance(item, pytest.Function):
+        return None
+    try:
+        return diagnose(item, context, exercise)
+    except Exception:  # a diagnosis is a courtesy; the verdict stands without it
+        return None
 
 
 def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
@@ -345,4 +371,3 @@ def run_session(
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise RuntimeError(f"pytest ended with {code!r} on {', '.join(f.name for f in files)}")
     return injected.items
-

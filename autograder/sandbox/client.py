@@ -9,6 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,6 +77,7 @@ class Answered(Struct, frozen=True):
 class SeenModule(Struct, frozen=True):
     """A module of the grader as the student's code left it."""
 
+    callback: int
     training: bool
     parameters: dict[str, torch.Tensor]
 
@@ -97,6 +99,7 @@ class Page:
         self.name = name
         self.limits = limits
         self.problems: list[wire.Problem] = []
+        self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
         self._symbols = list(symbols)
@@ -123,7 +126,7 @@ class Page:
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
         self._channel = wire.Channel(self._fork(), wire.Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
-        request = wire.Load(_nonce(), self.name, self._sources, self._symbols)
+        request = wire.Load(nonce(), self.name, self._sources, self._symbols)
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
@@ -146,25 +149,56 @@ class Page:
         seed_globals: int | None = None,
     ) -> Answered:
         """Call `target` inside. Raises StudentError."""
+        with self._written_down():
+            return self._answered(target, args, kwargs, echo, cotangent, parameters, seed_globals)
+
+    def _answered(
+        self,
+        target: "Remote",
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        echo: bool,
+        cotangent: Any,
+        parameters: bool,
+        seed_globals: int | None,
+    ) -> Answered:
         self._prepare(target)
         callbacks: list[Callable[..., Any]] = []
         packer = wire.Packer(lambda p, obj: self._pack_other(p, obj, callbacks), keep_strides=True)
         request = wire.Call(
-            id=_nonce(),
+            id=nonce(),
             target=target._target,
             args=packer.pack(tuple(args)),  # type: ignore[arg-type]
             kwargs=packer.pack(kwargs),  # type: ignore[arg-type]
-            echo=echo,
+            echo=echo or any(isinstance(callback, torch.nn.Module) for callback in callbacks),
             gradient=None if cotangent is None else wire.Gradient(packer.pack(cotangent), parameters),
             seed_globals=seed_globals,
         )
-        return self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
+        answered = self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
+        _take_over(answered.echo, callbacks)
+        self.note(answered)
+        return answered
 
     def fetch(self, target: "Remote", what: str = "value") -> Any:
         """The value of an attribute, or its length. Raises StudentError."""
-        self._prepare(target)
-        request = wire.Fetch(_nonce(), target._target, what)  # type: ignore[arg-type]
-        return self._finish(*self._exchange(request, [], [], target._name())).value
+        with self._written_down():
+            self._prepare(target)
+            request = wire.Fetch(nonce(), target._target, what)  # type: ignore[arg-type]
+            answered = self._finish(*self._exchange(request, [], [], target._name()))
+            self.note(answered)
+            return answered.value
+
+    def note(self, seen: Any) -> None:
+        """Add to the transcript. `diagnose` overrides it to compare as it goes."""
+        self.transcript.append(seen)
+
+    @contextmanager
+    def _written_down(self) -> Iterator[None]:
+        try:
+            yield
+        except StudentError as error:
+            self.note(error)
+            raise
 
     # -- one exchange
 
@@ -244,21 +278,7 @@ class Page:
     ) -> None:
         """Run a callback of the grader on what the student passed to it."""
         assert self._channel is not None
-        if not 0 <= ask.callback < len(callbacks):
-            raise StudentBroke("a callback that was never given")
-        unpacker = wire.Unpacker(payload)
-        args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
-        packer = wire.Packer()
-        function = callbacks[ask.callback]
-        try:
-            if isinstance(function, torch.nn.Module):
-                value = _run_module(function, ask.training, state, args, kwargs)
-            else:
-                value = function(*args, **kwargs)
-            answer = wire.Answer(ask.id, packer.pack(_detached(value)))
-        except Exception as error:  # the student called it wrongly; inside, that is an exception of theirs
-            packer, answer = wire.Packer(), wire.Answer(ask.id, None, f"{type(error).__name__}: {str(error)[:300]}")
-        self._channel.send(answer, packer.chunks, wait)
+        self._channel.send(*run_callback(ask, payload, callbacks), wait)
 
     def _finish(self, reply: wire.Reply, payload: memoryview, callbacks: list[Callable[..., Any]]) -> Answered:
         if isinstance(reply, wire.Raised):
@@ -268,12 +288,12 @@ class Page:
                 raise wire.WireError("not the kind of answer that was asked for")
             unpacker = wire.Unpacker(payload, self._resolve)
             names = ("value", "echo", "grads", "parameters", "randoms")
-            fields = [unpacker.unpack(getattr(reply, name)) for name in names]
+            fields = {name: unpacker.unpack(getattr(reply, name)) for name in names}
             unpacker.finish()
         except (wire.WireError, RecursionError, MemoryError) as error:
             self.close()
             raise StudentBroke(f"the answer could not be read: {error}") from None
-        return Answered(*fields, printed=reply.printed)
+        return Answered(**fields, printed=reply.printed)
 
     # -- values of the grader's own kinds
 
@@ -299,8 +319,8 @@ class Page:
         match value:
             case wire.Handle(number, type_name):
                 return Remote(self, wire.Target(number, []), type_name[:80], self._generation)
-            case wire.Callback(_, _, training, parameters) if parameters is not None:
-                return SeenModule(training, unpacker.unpack(parameters))
+            case wire.Callback(callback, _, training, parameters) if parameters is not None:
+                return SeenModule(callback, training, unpacker.unpack(parameters))
         raise wire.WireError(f"unexpected {type(value).__name__}")
 
 
@@ -368,21 +388,59 @@ def _numpy_seed(generator: np.random.Generator) -> int:
     return entropy
 
 
-def _nonce() -> int:
+def nonce() -> int:
     return secrets.randbits(62)
+
+
+def run_callback(
+    ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]]
+) -> tuple[wire.Answer, list[bytes]]:
+    """The answer of a callback. What goes wrong in it is the caller's exception inside. Raises WireError."""
+    if not 0 <= ask.callback < len(callbacks):
+        raise wire.WireError("a callback that was never given")
+    unpacker = wire.Unpacker(payload)
+    args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
+    packer = wire.Packer()
+    function = callbacks[ask.callback]
+    try:
+        if isinstance(function, torch.nn.Module):
+            value = _run_module(function, ask.training, state, args, kwargs)
+        else:
+            value = function(*args, **kwargs)
+        return wire.Answer(ask.id, packer.pack(_detached(value))), packer.chunks
+    except Exception as error:
+        return wire.Answer(ask.id, None, f"{type(error).__name__}: {str(error)[:300]}"), []
 
 
 def _run_module(
     module: torch.nn.Module, training: bool, state: dict[str, torch.Tensor] | None, args: Any, kwargs: Any
 ) -> Any:
     """The module's answer in the mode and with the parameters that the student's side has now."""
-    if state is not None:
-        for name, parameter in module.named_parameters():
-            if name in state and state[name].shape == parameter.shape:
-                parameter.data.copy_(state[name])
-    module.train(training)
+    _set_state(module, training, state)
     with torch.no_grad():
         return module(*args, **kwargs)
+
+
+def _take_over(echo: Any, callbacks: list[Callable[..., Any]]) -> None:
+    """Leave the grader's modules as the student's code left their doubles, as if all had been local."""
+    match echo:
+        case (tuple(args), dict(kwargs)):
+            echoed = (*args, *kwargs.values())
+        case _:
+            return
+    for seen in echoed:
+        if isinstance(seen, SeenModule) and 0 <= seen.callback < len(callbacks):
+            module = callbacks[seen.callback]
+            if isinstance(module, torch.nn.Module):
+                _set_state(module, seen.training, seen.parameters)
+
+
+def _set_state(module: torch.nn.Module, training: bool, state: Any) -> None:
+    for name, parameter in module.named_parameters() if isinstance(state, dict) else ():
+        if isinstance(state.get(name), torch.Tensor) and state[name].shape == parameter.shape:
+            parameter.data.copy_(state[name])
+    if module.training != training:
+        module.train(training)
 
 
 def _detached(value: Any) -> Any:

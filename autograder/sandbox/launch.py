@@ -35,6 +35,7 @@ from autograder.sandbox.forkserver import Fork, Ready, Wipe
 _KIT = Path(__file__).resolve().parents[1]
 _INSIDE = Path("/kit")
 _INSIDE_FILES = ("given.py", "sandbox/__init__.py", "sandbox/wire.py", "sandbox/worker.py", "sandbox/forkserver.py")
+_SCRATCH = ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox's own
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
 
@@ -143,7 +144,7 @@ class Sandbox:
         self._idle_bytes = self.resident_bytes()
 
     def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
-        scratch = [self._scratch] if self._scratch else ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox
+        scratch = [self._scratch] if self._scratch else _SCRATCH
         environment = _environment(scratch[0])
         kit = str(_INSIDE) if self.rung == "bubblewrap" else str(_KIT.parent)
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
@@ -222,8 +223,8 @@ def _bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> l
         argv += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     argv += ["--die-with-parent", "--as-pid-1", "--hostname", "sandbox"]
     inside = [*_runtime_paths(), _INSIDE / "autograder" / "sandbox" / "wire.py"]
-    for folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
-        argv += ["--perms", "0755", "--dir", str(folder)]
+    for parent_folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
+        argv += ["--perms", "0755", "--dir", str(parent_folder)]
     for path in _runtime_paths():
         link = path.is_symlink()
         argv += ["--symlink", os.readlink(path), str(path)] if link else ["--ro-bind", str(path), str(path)]
@@ -234,9 +235,9 @@ def _bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> l
     for name in _INSIDE_FILES:
         argv += ["--ro-bind", str(_KIT / name), f"{_INSIDE}/autograder/{name}"]
     argv += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - tmpfs of the sandbox
+    for folder in _SCRATCH:
         argv += ["--perms", "1777", "--size", str(limits.disk_mb << 20), "--tmpfs", folder]
-    return [*argv, "--remount-ro", "/", "--chdir", "/tmp", "--"]
+    return [*argv, "--remount-ro", "/", "--chdir", _SCRATCH[0], "--"]
 
 
 @cache
@@ -272,7 +273,7 @@ _DROP_UID = f"import os; os.setgroups([]); os.setresuid(*[{_FIRST_UID}] * 3); im
 
 def _run_inside(privileged: bool, code: str) -> "subprocess.CompletedProcess[bytes]":
     argv = [*_bubblewrap(Limits(), (), privileged), sys.executable, "-I", "-c", code]
-    return subprocess.run(argv, env=_environment("/tmp"), capture_output=True, timeout=30, check=False)  # noqa: S108
+    return subprocess.run(argv, env=_environment(_SCRATCH[0]), capture_output=True, timeout=30, check=False)
 
 
 # ---------------------------------------------------------------- choosing a rung
@@ -307,7 +308,6 @@ def choose_rung(wanted: str) -> str:
     problem = probe(rung)
     if problem is not None:
         raise UsageError(
-            f"no isolation on this machine: {problem}. "
-            "To run code that you trust without a wall, give --isolation none"
+            f"no isolation on this machine: {problem}. To run code that you trust without a wall, give --isolation none"
         )
     return rung

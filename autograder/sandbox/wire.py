@@ -1,8 +1,8 @@
 """What crosses the wall, and how: length-limited frames of typed MessagePack and raw tensor buffers. Never pickle.
 
-A frame is `<header length><payload length><header><payload>`. The header is one message (a msgspec struct), the payload
-the concatenated bytes of its arrays and tensors, in the order in which the header names them. Reading checks the lengths
-against `Caps` before anything is allocated, the header against its type, and each array against
+A frame is `<header length><payload length><header><payload>`. The header is one message (a msgspec struct), the
+payload the concatenated bytes of its arrays and tensors, in the order in which the header names them. Reading checks
+the lengths against `Caps` before anything is allocated, the header against its type, and each array against
 `product(shape) * itemsize == bytes`. Whatever does not fit raises `WireError`, and nothing else.
 
 This file is shared by both sides and imports nothing else of ours.
@@ -31,11 +31,14 @@ _ARRAY_DTYPES = {
     for name in ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 }
 _TENSOR_DTYPES: dict[str, torch.dtype] = {
-    name: getattr(torch, name)
-    for name in (
-        "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex32 complex64 "
-        "complex128 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz"
-    ).split()
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+        *(torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+        *(torch.complex32, torch.complex64, torch.complex128),
+        *(torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
+    )
 }
 
 
@@ -128,8 +131,6 @@ Value = Union[  # noqa: UP007 - a union with forward references cannot be writte
 ]
 
 # ---------------------------------------------------------------- messages
-
-
 
 
 class Source(Struct, frozen=True):
@@ -294,7 +295,7 @@ class Packer:
             return DType("device", str(obj))
         if isinstance(obj, bool | int | float | str | bytes):  # a subclass counts as what it is built on
             base = next(base for base in (bool, int, float, str, bytes) if isinstance(obj, base))
-            return self.pack(base(obj))
+            return self.pack(base(obj))  # type: ignore[arg-type]
         if isinstance(obj, complex):
             return Complex(obj.real, obj.imag)
         if self._other is not None:

@@ -40,6 +40,16 @@ class Session:
         self._files: dict[str, str] = {}
         self._page = ""
         self._printed = _Printed()
+        self.sources: dict[str, wire.Source] = {}
+
+    def take_over_process(self) -> None:
+        """Let pages import one another, and catch what they print."""
+        sys.meta_path.insert(0, _Pages(self))
+        sys.stdout = sys.stderr = self._printed
+
+    def adopt(self, page: str, module: types.ModuleType) -> None:
+        """Use a module that exists already as the page."""
+        self._page, self._modules[page] = page, module
 
     def handle(self, request: wire.Request, payload: memoryview) -> tuple[wire.Reply, list[bytes]]:
         """The reply to one request; whatever student code raises becomes data."""
@@ -62,11 +72,9 @@ class Session:
 
     def _load(self, request: wire.Load) -> wire.Loaded:
         self._page = request.page
-        sources = {source.name: source for source in request.sources}
+        self.sources.update((source.name, source) for source in request.sources)
         problems: list[wire.Problem] = []
-        sys.meta_path.insert(0, _Pages(self, sources))
-        sys.stdout = sys.stderr = self._printed
-        module = self._run_page(sources[request.page], problems)
+        module = self._run_page(self.sources[request.page], problems)
         return wire.Loaded(request.id, problems, [name for name in request.symbols if hasattr(module, name)])
 
     def _call(self, request: wire.Call, payload: memoryview, packer: wire.Packer) -> wire.Done:
@@ -105,9 +113,7 @@ class Session:
         assert request.gradient is not None
         owner = self._objects.get(request.target.handle) if request.target.handle is not None else function
         named = (
-            dict(owner.named_parameters())
-            if request.gradient.parameters and isinstance(owner, torch.nn.Module)
-            else {}
+            dict(owner.named_parameters()) if request.gradient.parameters and isinstance(owner, torch.nn.Module) else {}
         )
         outputs = list(_floating_tensors(value))
         cotangents = list(_floating_tensors(cotangent))
@@ -115,9 +121,7 @@ class Session:
         wanted = [*inputs, *(p for p in named.values() if p.requires_grad)]
         if not pairs or not wanted:
             return [None] * len(inputs), dict.fromkeys(named)
-        found = torch.autograd.grad(
-            [o for o, _ in pairs], wanted, [c.to(o.dtype) for o, c in pairs], allow_unused=True
-        )
+        found = torch.autograd.grad([o for o, _ in pairs], wanted, [c.to(o.dtype) for o, c in pairs], allow_unused=True)
         rest = iter(found[len(inputs) :])
         return list(found[: len(inputs)]), {n: next(rest) if p.requires_grad else None for n, p in named.items()}
 
@@ -134,7 +138,7 @@ class Session:
 
     def _to_handle(self, packer: wire.Packer, obj: Any) -> wire.Value:
         if isinstance(obj, RemoteModule):  # an echo: the grader sees its module as the student left it
-            return wire.Callback(obj.callback.id, obj.callback.name, obj.training, packer.pack(obj.own_parameters()))
+            return wire.Callback(obj.callback.id, obj.callback.name, obj.training, packer.pack(obj.own_parameters()))  # type: ignore[arg-type]
         number = id(obj)
         self._objects[number] = obj  # also keeps it alive, so that its id stays its own
         return wire.Handle(number, type(obj).__name__)
@@ -241,19 +245,18 @@ class RemoteModule(torch.nn.Module):
 class _Pages:
     """Lets one page of a submission import another; every other name is Python's own business."""
 
-    def __init__(self, session: Session, sources: dict[str, wire.Source]) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._sources = sources
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
         import importlib.machinery
 
-        if name not in self._sources:
+        if name not in self._session.sources:
             return None
         return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: Any) -> types.ModuleType:
-        return self._session._run_page(self._sources[spec.name], [])
+        return self._session._run_page(self._session.sources[spec.name], [])
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing: `create_module` has run the cells."""
@@ -306,12 +309,12 @@ def _floating_tensors(value: Any) -> Iterator[torch.Tensor]:
 
 def _seed_globals(seed: int) -> None:
     torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator is what is watched
+    np.random.seed(seed % 2**32)
     random.seed(seed)
 
 
 def _draw_globals() -> list[float]:
-    return [torch.rand(()).item(), float(np.random.random()), random.random()]  # noqa: S311, NPY002
+    return [torch.rand(()).item(), float(np.random.random()), random.random()]  # noqa: S311
 
 
 def _text(error: BaseException) -> str:
@@ -321,8 +324,7 @@ def _text(error: BaseException) -> str:
         return f"(a {type(error).__name__} whose message cannot be read)"
 
 
-_INDENT = re.compile(r"\s*")
-_MAGIC = re.compile(r"^\s*[%!?]|^\s*[\w.]+\?+\s*$")
+_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?+\s*)$")
 
 
 def _without_magics(code: str) -> str:
@@ -337,7 +339,7 @@ def _without_magics(code: str) -> str:
         pass
     if code.lstrip().startswith("%%"):
         return ""
-    return "\n".join(_INDENT.match(line)[0] + "pass" if _MAGIC.match(line) else line for line in code.splitlines())
+    return "\n".join(_MAGIC.sub(r"\1pass", line) for line in code.splitlines())
 
 
 def serve(channel: wire.Channel) -> None:
@@ -351,6 +353,7 @@ def serve(channel: wire.Channel) -> None:
         return answer, payload
 
     session = Session(ask)
+    session.take_over_process()
     while True:
         try:
             request, payload = channel.receive(wire.Request, wire.no_deadline)

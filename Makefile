@@ -1,0 +1,61 @@
+# Everything runs in .venv; the first target that needs it makes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sandbox demo test test-all lint build bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) sandbox ## create .venv, install everything, add bubblewrap where it is missing
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	@echo "installing into $(VENV) (torch first: the CPU build)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade pip
+	@$(PIP) torch==2.13.0
+	@$(PIP) -e '.[nbgrader,docs,tests]'
+	@touch $@
+
+.PHONY: venv-package
+venv-package: # Debian splits venv off into a package of its own
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "python3-venv is missing: installing it with apt-get"; rm -rf $(VENV); \
+		(apt-get update -qq && apt-get install -y -qq python3-venv) >/dev/null && $(PYTHON) -m venv $(VENV); \
+	else echo "cannot create $(VENV): run  sudo apt-get install python3-venv  and try again"; exit 1; fi
+
+sandbox: # bubblewrap is what grading is isolated with
+	@if command -v bwrap >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "bubblewrap is missing: installing it with apt-get"; \
+		for try in 1 2; do apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null && break; done; \
+	else echo "bubblewrap is missing: run  sudo apt-get install bubblewrap"; exit 1; fi
+
+demo: setup ## make a class of sample submissions, grade it, print the table
+	@$(BIN)/autograder demo demo
+
+test: setup ## the tests of the kit, under 10 minutes on 2 cores
+	@$(BIN)/autograder build --check
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup ## the slow tests as well
+	@$(BIN)/autograder build --check
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+build: setup ## solutions/ -> assignments/
+	@$(BIN)/autograder build
+
+bench: setup ## submissions per minute: ours against nbgrader's
+	@$(BIN)/autograder bench
+
+clean: ## remove what was generated, .venv included
+	rm -rf $(VENV) build dist demo graded *.egg-info .pytest_cache .mypy_cache .ruff_cache

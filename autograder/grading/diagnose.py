@@ -1,0 +1,121 @@
+"""Which misconception gives exactly the student's answers?
+
+The failed test is run again, with the same inputs, on each mutant of its exercise (a misconception in the otherwise
+solved page, run in this process: it is our own code). The first answer that differs rules a mutant out. One that gives
+every answer the student gave, up to the failure, explains it; when several do, a test that names one of them decides
+(`@pytest.mark.names("id")`), and otherwise nobody is accused.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autograder.grading.compare import Disagreement, Tolerance, close
+from autograder.grading.draw import Draw
+from autograder.grading.misconceptions import Misconception, load, mutant_page
+from autograder.grading.plugin import Context, Student
+from autograder.sandbox.client import Answered, Remote, SeenModule, StudentError, StudentRaised
+from autograder.sandbox.local import LocalPage
+
+_BUDGET_S = 2.0
+_SAME = {
+    torch.float64: Tolerance(1e-7, 1e-9),
+    torch.float32: Tolerance(1e-3, 1e-5),
+    torch.float16: Tolerance(1e-2, 1e-3),
+    torch.bfloat16: Tolerance(5e-2, 1e-2),
+}
+
+
+class _Different(BaseException):
+    """The mutant's answer is not the student's. Not an Exception, so that no test can catch it by accident."""
+
+
+def diagnose(item: pytest.Function, context: Context, exercise: str) -> Misconception | None:
+    """The misconception behind a failed test, or None."""
+    page_name = Path(item.path).stem.removeprefix("test_")
+    suspects = [m for m in load(context.course.root, context.unit.id, page_name) if m.exercise == exercise]
+    transcript = list(context.page(page_name).transcript)
+    if not suspects or not transcript:
+        return None
+    ends_at = time.monotonic() + _BUDGET_S
+    matching = []
+    for suspect in suspects:
+        if time.monotonic() > ends_at:
+            return None
+        if _gives(suspect, item, context, page_name, transcript):
+            matching.append(suspect)
+    if len(matching) == 1:
+        return matching[0]
+    marker = item.get_closest_marker("names")
+    named = [m for m in matching if marker is not None and m.id in marker.args]
+    return named[0] if len(named) == 1 else None
+
+
+def _gives(
+    suspect: Misconception, item: pytest.Function, context: Context, page_name: str, transcript: list[Any]
+) -> bool:
+    """Whether the mutant gives the student's answers, and then fails as the student did."""
+    page = _mutant(context, page_name, suspect)
+    page.transcript = []
+
+    def note(seen: Any) -> None:
+        position = len(page.transcript)
+        page.transcript.append(seen)
+        if position >= len(transcript) or not same_answer(seen, transcript[position]):
+            raise _Different
+
+    page.note = note  # type: ignore[method-assign]
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    arguments["student"] = Student(page)
+    if "draw" in arguments:
+        arguments["draw"] = Draw(context.run_seed, f"{Path(item.path).stem}::{item.name}")
+    try:
+        item.obj(**arguments)
+    except _Different:
+        return False
+    except Exception:  # it fails, as it should
+        return len(page.transcript) == len(transcript)
+    return False
+
+
+def _mutant(context: Context, page_name: str, suspect: Misconception) -> LocalPage:
+    """The mutant, made once per session."""
+    made: dict[str, LocalPage] = context.__dict__.setdefault("mutants", {})
+    if suspect.id not in made:
+        source = mutant_page(context.course, context.unit.id, page_name, suspect)
+        made[suspect.id] = context.local_page(page_name, source)
+    return made[suspect.id]
+
+
+def same_answer(a: Any, b: Any) -> bool:
+    """Whether two entries of a transcript are the same answer within rounding."""
+    if isinstance(a, StudentError) or isinstance(b, StudentError):
+        if isinstance(a, StudentRaised) and isinstance(b, StudentRaised):
+            return a.bases[:1] == b.bases[:1]
+        return type(a) is type(b)
+    assert isinstance(a, Answered) and isinstance(b, Answered)
+    fields = ("value", "echo", "grads", "parameters", "randoms")
+    return all(_same(getattr(a, field), getattr(b, field)) for field in fields)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Remote | SeenModule) or isinstance(b, Remote | SeenModule):
+        return type(a) is type(b) and (isinstance(a, Remote) or a.training == b.training)
+    if isinstance(b, list | tuple):
+        return isinstance(a, list | tuple) and len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(b, dict):
+        return isinstance(a, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in b)
+    if isinstance(b, torch.Tensor | np.ndarray | float):
+        dtype = (
+            b.dtype if isinstance(b, torch.Tensor) else torch.float32 if "32" in str(getattr(b, "dtype", "")) else None
+        )
+        try:
+            close(a, b, tolerance=_SAME.get(dtype or torch.float64, Tolerance(0.0, 0.0)))
+        except Disagreement:
+            return False
+        return True
+    return type(a) is type(b) and bool(a == b)
