@@ -68,7 +68,7 @@ def render_bench(figures: dict[str, Any], console: Console) -> None:
     lines = [
         f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores",
         *(
-            f"  {name:9} {side['per_minute']:8.1f} submissions a minute ({side['submissions']} in {side['wall_s']:.1f} s)"
+            f"  {name:9} {side['per_minute']:8.1f} submissions/min ({side['submissions']} in {side['wall_s']:.1f} s)"
             for name, side in (("ours", figures["ours"]), ("nbgrader", figures["nbgrader"]))
         ),
         f"  ratio     {figures['ratio']:8.1f}",

@@ -197,7 +197,7 @@ def _write_notebook(notebook: Any) -> bytes:
     import nbformat
 
     nbformat.validate(notebook)
-    return (nbformat.writes(notebook, version=4) + "\n").encode()
+    return bytes((nbformat.writes(notebook, version=4) + "\n").encode())
 
 
 def _write_module(notebook: Any) -> bytes:
@@ -213,7 +213,7 @@ def _write_module(notebook: Any) -> bytes:
     plain.metadata = {}
     text = jupytext.writes(plain, fmt="py:percent")
     body = re.sub(r"\A# ---\n.*?^# ---\n+", "", text, flags=re.DOTALL | re.MULTILINE)
-    return bytes(body.encode())
+    return body.encode()
 
 
 def _extra(course: Course, wanted: dict[Path, bytes]) -> list[Path]:

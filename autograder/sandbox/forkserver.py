@@ -58,7 +58,10 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # SECURITY: the kernel shields PID 1 from signals inside only where it has no handler; Python installs one.
         signal.signal(name, signal.SIG_DFL if alone else signal.SIG_IGN)
-    _warm_up()
+    import autograder.given  # noqa: F401 - imported once here, so that it costs no worker anything
+    from autograder.sandbox import worker
+
+    worker.warm_up()
     commands = msgspec.msgpack.Decoder(Fork | Wipe)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
@@ -84,21 +87,6 @@ def _drop_privileges(uid: int) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)  # also empties the capability sets
-
-
-def _warm_up() -> None:
-    """Import what every worker needs. One thread before the first operation, or a fork can deadlock in OpenMP."""
-    import gc
-
-    import torch
-
-    torch.set_num_threads(1)
-    import autograder.given
-    import autograder.sandbox.worker  # noqa: F401
-
-    torch.nn.functional.softmax(torch.ones(2, 2) @ torch.ones(2, 2), -1)
-    gc.collect()
-    gc.freeze()
 
 
 def _kill_others(alone: bool) -> None:

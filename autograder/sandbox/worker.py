@@ -5,6 +5,9 @@ is its own answers, and those are compared outside.
 """
 
 import ast
+import contextlib
+import gc
+import importlib
 import io
 import itertools
 import linecache
@@ -234,6 +237,10 @@ class RemoteModule(torch.nn.Module):
             self.register_parameter(name.replace(".", "_"), torch.nn.Parameter(torch.tensor(value)))
         self.train(training)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RemoteModule":
+        """A copy with parameters and a mode of its own; the computation is the same one outside."""
+        return RemoteModule(self._session, self.callback, self.training, self.own_parameters())
+
     def own_parameters(self) -> dict[str, Any]:
         """The parameters as they are now, so that the grader sees a student's change."""
         return dict(zip(self._names, (p.detach() for p in self.parameters()), strict=False))
@@ -286,14 +293,16 @@ class _Printed(io.TextIOBase):
 
 
 def _loader(module: Any) -> Callable[[dict[str, torch.Tensor]], None]:
-    """A module's own `load_reference`, or the strict loading of a state dict in the dtype it comes in."""
+    """Load a state dict in the dtype it comes in: by the module's own `load_reference`, or strictly by name."""
     own = getattr(module, "load_reference", None)
-    if own is not None:
-        return lambda state: (own(state), None)[1]
 
     def load(state: dict[str, torch.Tensor]) -> None:
-        module.to(next(iter(state.values())).dtype)
-        module.load_state_dict(state, strict=True)
+        if isinstance(module, torch.nn.Module):
+            module.to(next(iter(state.values())).dtype)  # or copying float64 weights in would round them
+        if own is None:
+            module.load_state_dict(state, strict=True)
+        else:
+            own(state)
 
     return load
 
@@ -340,6 +349,19 @@ def _without_magics(code: str) -> str:
     if code.lstrip().startswith("%%"):
         return ""
     return "\n".join(_MAGIC.sub(r"\1pass", line) for line in code.splitlines())
+
+
+def warm_up() -> None:
+    """Before the first fork: one thread, or a fork can deadlock in OpenMP; and every import that torch puts off.
+
+    No gradient is taken here: once autograd's engine has run, a forked child may not use it.
+    """
+    torch.set_num_threads(1)
+    torch.nn.functional.softmax(torch.ones(2, 2) @ torch.ones(2, 2), -1)
+    with contextlib.suppress(ImportError):  # the first torch.autograd.grad imports it: 0.3 s
+        importlib.import_module("torch.fx.experimental.symbolic_shapes")
+    gc.collect()
+    gc.freeze()  # collections then skip torch's heap
 
 
 def serve(channel: wire.Channel) -> None:

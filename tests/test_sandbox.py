@@ -1,0 +1,324 @@
+"""The sandbox from the grader's side: values cross, faults stay inside, limits hold, nothing else can be reached."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from autograder.course import Limits
+from autograder.grading.plugin import Student
+from autograder.sandbox import wire
+from autograder.sandbox.client import (
+    Page,
+    StudentBroke,
+    StudentMissing,
+    StudentOutOfMemory,
+    StudentRaised,
+    StudentTimedOut,
+)
+from autograder.sandbox.launch import Sandbox, probe
+
+LIMITS = Limits(call_wall_s=2.0, memory_mb=600)
+ROOT = Path(__file__).resolve().parents[1]
+
+rungs = pytest.mark.parametrize("rung", ["bubblewrap", "none"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def sandboxes() -> Iterator[dict[str, Sandbox]]:
+    """One sandbox per rung for the whole file, made on demand."""
+    made: dict[str, Sandbox] = {}
+    yield made
+    for sandbox in made.values():
+        sandbox.close()
+
+
+@pytest.fixture
+def rung(request: pytest.FixtureRequest, sandboxes: dict[str, Sandbox]) -> Sandbox:
+    name = request.param
+    assert probe(name) is None, probe(name)
+    if name not in sandboxes:
+        sandboxes[name] = Sandbox(name, LIMITS, hidden=(ROOT,))
+    return sandboxes[name]
+
+
+def page(sandbox: Sandbox, code: str, limits: Limits = LIMITS) -> Page:
+    """A page with this code, every name in it asked for."""
+    return Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
+
+
+@rungs
+def test_values_come_back(rung: Sandbox) -> None:
+    """Nested values, arrays and tensors of many dtypes return as they were sent."""
+    student = Student(page(rung, "def same(x):\n    return x"))
+    values = [
+        None,
+        -(2**70),
+        {"a": (1, 2.5, "ü", b"\0")},
+        torch.arange(6.0, dtype=torch.bfloat16).reshape(2, 3),
+        torch.zeros(0, 3),
+        torch.float16,
+    ]
+    back = student.same(values)
+    assert back[:3] == values[:3] and back[5] is torch.float16
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(back[3:5], values[3:5], strict=True))
+    array = np.arange(4, dtype=np.int16)
+    assert np.array_equal(student.same(array), array) and student.same(array).dtype == array.dtype
+
+
+@rungs
+def test_non_contiguous_input_keeps_its_strides(rung: Sandbox) -> None:
+    """A transposed view arrives as a transposed view."""
+    student = Student(page(rung, "def strides(x):\n    return list(x.stride()), x"))
+    view = torch.arange(6.0).reshape(2, 3).t()
+    strides, value = student.strides(view)
+    assert strides == [1, 3] and torch.equal(value, view)
+
+
+@rungs
+def test_classes_give_handles(rung: Sandbox) -> None:
+    """An object stays inside; its methods, attributes, items and length are reached through the handle."""
+    code = (
+        "import torch\n"
+        "class Layer(torch.nn.Module):\n"
+        "    def __init__(self, n):\n        super().__init__()\n        self.w = torch.nn.Linear(n, n, bias=False)\n"
+        "    def forward(self, x):\n        return self.w(x)\n"
+        "class Data:\n"
+        "    def __len__(self):\n        return 3\n    def __getitem__(self, i):\n        return i * 10\n"
+    )
+    student = Student(page(rung, code))
+    layer = student.Layer(2)
+    weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    layer.load_reference({"w.weight": weight})
+    assert torch.equal(layer.w.weight.value(), weight)
+    assert torch.equal(layer(torch.eye(2, dtype=torch.float64)), weight.T)
+    assert layer.train(False).training.value() is False
+    data = student.Data()
+    assert len(data) == 3 and [item.value() for item in data] == [0, 10, 20]
+
+
+@rungs
+def test_callbacks_run_in_the_grader(rung: Sandbox) -> None:
+    """A function passed in is called back here, as often as the student calls it; its exceptions stay inside."""
+    student = Student(page(rung, "def twice(f, x):\n    return f(f(x))"))
+    calls = []
+
+    def plus_one(x: torch.Tensor) -> torch.Tensor:
+        calls.append(os.getpid())
+        return x + 1
+
+    assert student.twice(plus_one, torch.zeros(2)).tolist() == [2.0, 2.0]
+    assert calls == [os.getpid()] * 2
+
+    def broken(x: torch.Tensor) -> None:
+        raise KeyError("no")
+
+    with pytest.raises(StudentRaised, match="KeyError"):
+        student.twice(broken, torch.zeros(2))
+
+
+@rungs
+def test_a_module_arrives_as_a_module(rung: Sandbox) -> None:
+    """A grader's module has a mode and parameters inside, computes outside, and is left as the student left it."""
+    code = (
+        "def probe(f, x):\n    was = f.training\n    f.eval()\n    return was, f(x), [p.shape for p in f.parameters()]"
+    )
+    student = Student(page(rung, code))
+    layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.99))
+    was, value, shapes = student.probe(layer, torch.ones(1, 2))
+    assert was is True and layer.training is False
+    assert torch.allclose(value, layer(torch.ones(1, 2))) and len(shapes) == 2
+
+
+@rungs
+def test_generators_are_rebuilt_from_their_seeds(rung: Sandbox) -> None:
+    """A generator inside draws what the same seed draws here."""
+    student = Student(page(rung, "import torch\ndef draw(g, r):\n    return torch.rand(3, generator=g), r.random(3)"))
+    a, b = student.draw(torch.Generator().manual_seed(7), np.random.default_rng(9))
+    assert torch.equal(a, torch.rand(3, generator=torch.Generator().manual_seed(7)))
+    assert np.array_equal(b, np.random.default_rng(9).random(3))
+
+
+@rungs
+def test_gradients(rung: Sandbox) -> None:
+    """vjp returns the gradients of inputs and parameters, and None where the output is cut off."""
+    student = Student(page(rung, "def f(x, y):\n    return x * x + y.detach()"))
+    seen = student.vjp(student.f, torch.tensor([3.0]), torch.tensor([1.0]), cotangent=[torch.tensor([2.0])])
+    assert seen.grads is not None
+    assert seen.grads[0].tolist() == [12.0] and seen.grads[1] is None
+
+
+@rungs
+def test_an_exception_is_data(rung: Sandbox) -> None:
+    """Type, message and the student's own lines come back; nothing of the worker's."""
+    with pytest.raises(StudentRaised) as caught:
+        Student(page(rung, "def f(x):\n    return g(x)\ndef g(x):\n    raise ValueError('too odd')")).f(1)
+    error = caught.value
+    assert error.is_a(ValueError) and error.text == "too odd"
+    assert [(f.file, f.line, f.function) for f in error.frames] == [("page.py", 2, "f"), ("page.py", 4, "g")]
+    assert "worker.py" not in str(error)
+
+
+@rungs
+def test_an_endless_loop_is_ended_and_a_fresh_worker_goes_on(rung: Sandbox) -> None:
+    """A call that does not return is killed from outside; the next call works, the third time-out is not waited for."""
+    limits = Limits(call_wall_s=0.3, memory_mb=600)
+    student = Student(page(rung, "def f():\n    while True:\n        pass\ndef g():\n    return 5", limits))
+    for _ in range(3):
+        with pytest.raises(StudentTimedOut, match="call_wall_s"):
+            student.f()
+        assert student.g() == 5
+    with pytest.raises(StudentTimedOut, match="not tried again"):
+        student.f()
+
+
+@rungs
+def test_a_blocked_alarm_does_not_help(rung: Sandbox) -> None:
+    """Blocking every signal that can be blocked changes nothing about the limit."""
+    code = (
+        "import signal\ndef f():\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n    while True: pass\n"
+        "def g():\n    return 5"
+    )
+    student = Student(page(rung, code, Limits(call_wall_s=0.3, memory_mb=600)))
+    with pytest.raises(StudentTimedOut):
+        student.f()
+    assert student.g() == 5
+
+
+@rungs
+@pytest.mark.parametrize("call", ["one_block", "bit_by_bit"])
+def test_memory_is_limited(rung: Sandbox, call: str) -> None:
+    """Twenty gigabytes, at once or in steps, is out of memory, and the next call works."""
+    code = (
+        "import torch\ndef one_block():\n    return torch.ones(20 * 2**30, dtype=torch.uint8)\n"
+        "def bit_by_bit():\n    kept = []\n    while True:\n        kept.append(bytearray(50 * 2**20))\n"
+        "def fine():\n    return 1"
+    )
+    student = Student(page(rung, code))
+    with pytest.raises(StudentOutOfMemory, match="memory_mb"):
+        getattr(student, call)()
+    assert student.fine() == 1
+
+
+@rungs
+def test_a_worker_that_dies_costs_one_call(rung: Sandbox) -> None:
+    """os._exit in a call is that call's failure; a fresh worker takes the next."""
+    student = Student(page(rung, "import os\ndef f():\n    os._exit(0)\ndef g():\n    return 5"))
+    with pytest.raises(StudentBroke, match="ended without an answer"):
+        student.f()
+    assert student.g() == 5
+
+
+@rungs
+def test_an_import_that_dies_is_not_repeated(rung: Sandbox) -> None:
+    """os._exit at import fails every call at once, without a new attempt each."""
+    student = Student(page(rung, "import os\nos._exit(0)"))
+    errors = []
+    for _ in range(2):
+        with pytest.raises(StudentBroke) as caught:
+            student.f()
+        errors.append(caught.value)
+    assert errors[0] is errors[1]
+
+
+@rungs
+def test_a_cell_that_raises_leaves_the_rest(rung: Sandbox) -> None:
+    """In a notebook a failing cell and magics cost only themselves; the failure is a named problem."""
+    cells = ["%matplotlib inline\n!ls\nx = 1", "raise RuntimeError('no')", "def f():\n    return x"]
+    submitted = Page(rung, "page", [wire.Source("page", cells, notebook=True)], ["f", "g"], LIMITS)
+    assert Student(submitted).f() == 1
+    assert [(p.file, p.line, p.error) for p in submitted.problems] == [("page.ipynb, cell 2", 1, "RuntimeError")]
+    with pytest.raises(StudentMissing, match=r"g is not defined.*RuntimeError"):
+        Student(Page(rung, "page", [wire.Source("page", cells, notebook=True)], ["f", "g"], LIMITS)).g()
+
+
+@rungs
+def test_nothing_survives_a_wipe(rung: Sandbox) -> None:
+    """A daemon in a session of its own is dead, and a file is gone, before the next worker starts."""
+    code = (
+        "import os, time\ndef leave():\n    open('left', 'w').write('x')\n"
+        "    os.mkdir('d'); open('d/f', 'w'); os.chmod('d', 0)\n"
+        "    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            time.sleep(600)\n"
+        "        os._exit(0)\n    os.wait()\n"
+        "def look():\n    return sorted(os.listdir('.'))"
+    )
+    submitted = page(rung, code)
+    Student(submitted).leave()
+    submitted.close()
+    assert Student(page(rung, code)).look() == []
+    # bubblewrap itself, where it is used, the forkserver, and the one worker that has just answered
+    assert len(psutil.Process(rung.pid).children(recursive=True)) == (2 if rung.rung == "bubblewrap" else 1)
+
+
+def test_the_worker_sees_nothing_of_the_grader(sandboxes: dict[str, Sandbox], tmp_path: Path) -> None:
+    """From inside: no reference, graders, solutions, other submissions, gradebook, environment or foreign process."""
+    secret = tmp_path / "gradebook.db"
+    secret.write_text("grades")
+    code = (
+        "import os\ndef read(path):\n    return open(path).read()\ndef listing(path):\n    return os.listdir(path)\n"
+        "def environment():\n    return dict(os.environ)\n"
+        "def pids():\n    return sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.getpid(), os.getuid()"
+    )
+    os.environ["AUTOGRADER_SECRET"] = "seed"  # what a grader's environment might hold
+    with Sandbox("bubblewrap", LIMITS, hidden=(ROOT, tmp_path)) as sandbox:
+        del os.environ["AUTOGRADER_SECRET"]
+        student = Student(page(sandbox, code))
+        hidden = [
+            *(ROOT / "reference").rglob("*.py"),
+            *(ROOT / "autograder" / "graders").rglob("*.py"),
+            *(ROOT / "solutions").rglob("*.py"),
+            ROOT / "course.toml",
+            secret,
+            Path("/etc/passwd"),
+        ]
+        assert len(hidden) > 6
+        for path in hidden:
+            with pytest.raises(StudentRaised) as caught:
+                student.read(str(path))
+            assert caught.value.is_a(FileNotFoundError), path
+        for path in ("/proc/1/environ", "/proc/1/mem", "/proc/1/fd"):
+            with pytest.raises(StudentRaised) as caught:
+                student.listing(path) if path.endswith("fd") else student.read(path)
+            assert caught.value.is_a(PermissionError), path
+        assert "AUTOGRADER_SECRET" not in student.environment()
+        pids, own, uid = student.pids()
+        assert pids == [1, own] and uid != 0
+
+
+def test_the_worker_reaches_no_network(sandboxes: dict[str, Sandbox]) -> None:
+    """TCP and UDP to the grader's own loopback, and an abstract socket of the grader's, are out of reach."""
+    code = (
+        "import socket\ndef tcp(port):\n    socket.create_connection(('127.0.0.1', port), timeout=1)\n"
+        "def udp(port):\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "    s.sendto(b'x', ('127.0.0.1', port))\n"
+        "def abstract(name):\n    s = socket.socket(socket.AF_UNIX)\n    s.connect(name)\n"
+    )
+    with Sandbox("bubblewrap", LIMITS) as sandbox, socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        name = f"\0autograder-test-{os.getpid()}"
+        unix.bind(name)
+        unix.listen()
+        student = Student(page(sandbox, code))
+        for call, argument in ((student.tcp, tcp.getsockname()[1]), (student.abstract, name)):
+            with pytest.raises(StudentRaised):
+                call(argument)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            udp.setblocking(False)
+            student.udp(udp.getsockname()[1])  # it goes to the sandbox's own loopback
+            with pytest.raises(BlockingIOError):
+                udp.recv(1)
+
+
+@rungs
+def test_a_killed_sandbox_is_replaced(rung: Sandbox) -> None:
+    """When the whole sandbox is killed from outside, the next page starts a fresh one."""
+    os.kill(rung.pid, 9)
+    psutil.Process(rung.pid).wait(10)
+    assert Student(page(rung, "def f():\n    return 5")).f() == 5
