@@ -132,8 +132,9 @@ def student_kit(course: Course, target: Path) -> None:
 def public_course_file(course: Course) -> str:
     """course.toml without what only the course team needs: the gradebook's address may hold a password."""
     text = (course.root / COURSE_FILE).read_text(encoding="utf-8")
-    kept = re.sub(r"(?ms)^\[gradebook\].*?(?=^\[)", "", text)
-    assert "gradebook" not in tomllib.loads(kept)
+    kept = re.sub(r"(?ms)^\[gradebook\].*?(?=^\[|\Z)", "", text)
+    if "gradebook" in tomllib.loads(kept):
+        raise UsageError(f"{course.root / COURSE_FILE}: write [gradebook] as a table of its own, on a line of its own")
     return kept
 
 
@@ -169,7 +170,8 @@ def _wheel(course: Course, folder: Path) -> Path:
 def _exercise(path: Path, page: Page, exercise_id: str, source: str) -> Exercise:
     for exercise in page.exercises:
         if exercise.id == exercise_id:
-            if source.count(_BEGIN) == 0 or source.count(_BEGIN) != source.count(_END):
+            marks = re.findall(r"(BEGIN|END) SOLUTION", source)  # as loosely as nbgrader looks for them
+            if not marks or marks != ["BEGIN", "END"] * (len(marks) // 2):
                 raise UsageError(f"{path}: exercise {exercise_id!r} needs pairs of {_BEGIN} and {_END}")
             return exercise
     raise UsageError(f"{path}: a cell says exercise={exercise_id!r}, which course.toml does not have on this page")

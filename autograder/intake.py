@@ -25,6 +25,7 @@ from autograder.errors import UsageError
 MAX_FILE_BYTES = 8 << 20
 MAX_CELLS = 2000
 _STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
+_ASCII = bytes(range(128))
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 
@@ -153,21 +154,25 @@ class Stubs:
 
     def __init__(self, course: Course) -> None:
         self._course = course
-        self._known: dict[tuple[str, str, bool], Any] = {}
+        self._known: dict[tuple[str, str, bool], tuple[Any, int]] = {}
 
     def untouched(self, unit: str, page: PageSource) -> bool:
         """Whether the page's code is the released stub's, comments and layout aside."""
         key = (unit, page.name, page.notebook)
         if key not in self._known:
             self._known[key] = self._released(*key)
-        return self._known[key] is not None and _meaning(page.cells) == self._known[key]
+        meaning, size = self._known[key]
+        # SECURITY: a parsed file takes 1000 times its size in memory; one that dwarfs the stub is no stub
+        small = sum(map(len, page.cells)) <= 4 * size + 10_000
+        return meaning is not None and small and _meaning(page.cells) == meaning
 
-    def _released(self, unit: str, name: str, notebook: bool) -> Any:
+    def _released(self, unit: str, name: str, notebook: bool) -> tuple[Any, int]:
         suffix = ".ipynb" if notebook else ".py"
         try:
-            return _meaning(parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix))
+            cells = parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix)
         except (OSError, Unreadable):
-            return None
+            return None, 0
+        return _meaning(cells), sum(map(len, cells))
 
 
 def printable(text: str, limit: int = 80) -> str:
@@ -199,10 +204,11 @@ def _read_regular(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise Unreadable("a symbolic link" if path.is_symlink() else error.strerror or "cannot be opened") from None
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise Unreadable("not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise Unreadable("not a regular file")
         if info.st_size > MAX_FILE_BYTES:
             raise Unreadable(f"{info.st_size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
         return file.read(MAX_FILE_BYTES)
@@ -212,8 +218,11 @@ def _decode_python(data: bytes) -> str:
     """Python source as Python itself would read it: BOM, coding line, any line ends."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        # SECURITY: only supersets of ASCII; punycode and idna take quadratic time, megabytes would hang the intake
+        if _ASCII.decode(encoding) != _ASCII.decode("ascii"):
+            raise LookupError(f"{encoding!r} is not an encoding of source code")
         text = data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+    except (SyntaxError, UnicodeError, LookupError) as error:
         raise Unreadable(f"cannot be decoded: {str(error)[:200]}; save it as UTF-8") from None
     if "\0" in text:
         raise Unreadable("contains null bytes; is it a text file?")

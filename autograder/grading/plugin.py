@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _CONTEXT = pytest.StashKey["Context"]()
 _RESULTS = pytest.StashKey["dict[str, TestResult]"]()
 
+FIGURE = "figure_data"  # given code of a page that returns what its picture shows
+
 MARKERS = (
     "exercise(id): the exercise that a test belongs to",
     "weight(n): how much the test counts within its exercise (1 unless given)",
@@ -66,6 +68,7 @@ class Context:
             page = self.unit.page(name)
             sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
             symbols = [symbol for exercise in page.exercises for symbol in exercise.symbols]
+            symbols.append(FIGURE)
             self._pages[name] = Page(self._sandbox, name, sources, symbols, self.course.limits)
         if self._page is not None and self._page is not self._pages[name]:
             self._page.close()
@@ -77,7 +80,7 @@ class Context:
         from autograder.sandbox import wire
         from autograder.sandbox.local import LocalPage
 
-        symbols = [symbol for exercise in self.unit.page(name).exercises for symbol in exercise.symbols]
+        symbols = [symbol for exercise in self.unit.page(name).exercises for symbol in exercise.symbols] + [FIGURE]
         return LocalPage(name, [wire.Source(source.name, source.cells)], symbols, self.course.limits)
 
     def limits(self, exercise_id: str) -> Limits:
@@ -112,6 +115,10 @@ class Student:
         if name.startswith("__"):
             raise AttributeError(name)
         return Remote(self._page, Target(None, [name]))
+
+    def has(self, name: str) -> bool:
+        """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
+        return self._page.defines(name)
 
     def vjp(self, function: "Remote", *inputs: Any, cotangent: Any, parameters: bool = False, **kwargs: Any) -> Any:
         """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""

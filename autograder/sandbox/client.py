@@ -137,6 +137,11 @@ class Page:
         self.problems = reply.problems
         self._defined = set(reply.defined)
 
+    def defines(self, symbol: str) -> bool:
+        """Whether running the page left `symbol` behind. Raises StudentError."""
+        self.load()
+        return symbol in self._defined
+
     def call(
         self,
         target: "Remote",

@@ -24,6 +24,7 @@ from msgspec import Struct
 _FRAME = struct.Struct("<II")
 _MAX_DEPTH = 32
 _MAX_AXES = 16
+_MAX_ELEMENTS = 1 << 48
 _MAX_DIGITS = 4000
 
 _ARRAY_DTYPES = {
@@ -411,7 +412,9 @@ class Unpacker:
         if dtype is None:
             raise WireError(f"unknown array dtype {value.dtype[:40]!r}")
         data = self._take(value.nbytes, _count(value.shape) * dtype.itemsize)
-        return np.frombuffer(data, dtype=dtype).reshape(value.shape)
+        # a bool is 0 or 1: any other byte would make `&` and `==` contradict each other
+        flat = np.frombuffer(data, np.uint8) != 0 if dtype == np.bool_ else np.frombuffer(data, dtype)
+        return flat.reshape(value.shape)
 
     def _tensor(self, value: Tensor) -> torch.Tensor:
         dtype = _TENSOR_DTYPES.get(value.dtype)
@@ -424,12 +427,15 @@ class Unpacker:
             count = 1 + sum((n - 1) * s for n, s in zip(value.shape, value.stride, strict=True))
         data = self._take(value.nbytes, count * dtype.itemsize)
         flat = torch.frombuffer(data, dtype=torch.uint8).view(dtype) if data else torch.empty(0, dtype=dtype)
+        if dtype is torch.bool:
+            flat = flat.view(torch.uint8) != 0  # as in `_array`
         tensor = flat.reshape(value.shape) if value.stride is None else flat.as_strided(value.shape, value.stride)
         return _on_device(tensor, value.device)
 
 
 def _count(shape: list[int]) -> int:
-    if len(shape) > _MAX_AXES or any(n < 0 for n in shape):
+    # an axis of 0 makes the product 0 whatever the others are, and NumPy and torch raise on what 64 bits cannot count
+    if len(shape) > _MAX_AXES or any(n < 0 for n in shape) or math.prod(n or 1 for n in shape) > _MAX_ELEMENTS:
         raise WireError(f"impossible shape {str(shape)[:80]}")
     return math.prod(shape)
 
@@ -454,7 +460,10 @@ def _on_device(tensor: torch.Tensor, name: str) -> torch.Tensor:
         return tensor
     if device.type != "cuda" or not torch.cuda.is_available():
         raise WireError(f"no device {name[:40]!r} here")
-    return tensor.to(device)
+    try:
+        return tensor.to(device)
+    except (RuntimeError, AssertionError):  # an index beyond the last device, a full one, a torch without CUDA
+        raise WireError(f"no device {name[:40]!r} here") from None
 
 
 # ---------------------------------------------------------------- frames
