@@ -6,6 +6,7 @@ check cell behind each exercise are derived from course.toml here.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -149,18 +150,16 @@ as often as you like.
 """
 
 
+_not_for_students = shutil.ignore_patterns("graders", "__pycache__")
+
+
 def _wheel(course: Course, folder: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(folder),
-        str(course.root),
-    ]
+    """Built from a copy without hidden parts: what an earlier build left in `build/` would end up in the wheel."""
+    source = folder / "source"
+    shutil.copytree(course.root / "autograder", source / "autograder", ignore=_not_for_students)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(course.root / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"the student wheel could not be built: {done.stderr.strip().splitlines()[-1]}")

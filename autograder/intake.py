@@ -25,7 +25,7 @@ from autograder.errors import UsageError
 MAX_FILE_BYTES = 8 << 20
 MAX_CELLS = 2000
 _STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
-_ASCII = bytes(range(128))
+_ASCII = bytes(range(128)) + b"xn--4ca"  # the end is ASCII to everything but IDNA
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 

@@ -1,7 +1,11 @@
 """The sandbox from the grader's side: values cross, faults stay inside, limits hold, nothing else can be reached."""
 
+import contextlib
+import errno
 import os
+import platform
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +30,10 @@ from autograder.sandbox.launch import Sandbox, probe
 LIMITS = Limits(call_wall_s=2.0, memory_mb=600)
 ROOT = Path(__file__).resolve().parents[1]
 
-rungs = pytest.mark.parametrize("rung", ["bubblewrap", "none"], indirect=True)
+rungs = pytest.mark.parametrize("rung", ["bubblewrap", "landlock", "none"], indirect=True)
+
+
+fenced = pytest.mark.parametrize("rung", ["bubblewrap", "landlock"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -255,17 +262,18 @@ def test_nothing_survives_a_wipe(rung: Sandbox) -> None:
     assert len(psutil.Process(rung.pid).children(recursive=True)) == (2 if rung.rung == "bubblewrap" else 1)
 
 
-def test_the_worker_sees_nothing_of_the_grader(sandboxes: dict[str, Sandbox], tmp_path: Path) -> None:
+@fenced
+def test_the_worker_sees_nothing_of_the_grader(rung: Sandbox, tmp_path: Path) -> None:
     """From inside: no reference, graders, solutions, other submissions, gradebook, environment or foreign process."""
     secret = tmp_path / "gradebook.db"
     secret.write_text("grades")
     code = (
         "import os\ndef read(path):\n    return open(path).read()\ndef listing(path):\n    return os.listdir(path)\n"
         "def environment():\n    return dict(os.environ)\n"
-        "def pids():\n    return sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.getpid(), os.getuid()"
+        "def identity():\n    return os.getpid(), os.getppid(), os.getuid()"
     )
     os.environ["AUTOGRADER_SECRET"] = "seed"  # what a grader's environment might hold
-    with Sandbox("bubblewrap", LIMITS, hidden=(ROOT, tmp_path)) as sandbox:
+    with Sandbox(rung.rung, LIMITS, hidden=(ROOT, tmp_path)) as sandbox:
         del os.environ["AUTOGRADER_SECRET"]
         student = Student(page(sandbox, code))
         hidden = [
@@ -275,45 +283,71 @@ def test_the_worker_sees_nothing_of_the_grader(sandboxes: dict[str, Sandbox], tm
             ROOT / "course.toml",
             secret,
             Path("/etc/passwd"),
+            Path(f"/proc/{os.getpid()}/environ"),
         ]
-        assert len(hidden) > 6
+        assert len(hidden) > 8
         for path in hidden:
             with pytest.raises(StudentRaised) as caught:
                 student.read(str(path))
-            assert caught.value.is_a(FileNotFoundError), path
-        for path in ("/proc/1/environ", "/proc/1/mem", "/proc/1/fd"):
+            assert caught.value.is_a(FileNotFoundError) or caught.value.is_a(PermissionError), path
+        own, forkserver, uid = student.identity()
+        for name in ("environ", "mem", "maps"):
             with pytest.raises(StudentRaised) as caught:
-                student.listing(path) if path.endswith("fd") else student.read(path)
-            assert caught.value.is_a(PermissionError), path
+                student.read(f"/proc/{forkserver}/{name}")
+            assert caught.value.is_a(PermissionError), name
+        with pytest.raises(StudentRaised):
+            student.listing(f"/proc/{forkserver}/fd")
+        with contextlib.suppress(StudentRaised):  # where it can be listed, only the way to the environment is there
+            assert student.listing(str(ROOT)) in ([], [Path(sys.prefix).name])
         assert "AUTOGRADER_SECRET" not in student.environment()
-        pids, own, uid = student.pids()
-        assert pids == [1, own] and uid != 0
+        assert uid != 0
+        if rung.rung == "bubblewrap":
+            assert sorted(int(p) for p in student.listing("/proc") if p.isdigit()) == [1, own]
 
 
-def test_the_worker_reaches_no_network(sandboxes: dict[str, Sandbox]) -> None:
-    """TCP and UDP to the grader's own loopback, and an abstract socket of the grader's, are out of reach."""
+@fenced
+def test_the_worker_reaches_no_network(rung: Sandbox) -> None:
+    """No socket of any kind can be made, neither to the grader's loopback nor to an abstract name."""
     code = (
-        "import socket\ndef tcp(port):\n    socket.create_connection(('127.0.0.1', port), timeout=1)\n"
-        "def udp(port):\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "    s.sendto(b'x', ('127.0.0.1', port))\n"
-        "def abstract(name):\n    s = socket.socket(socket.AF_UNIX)\n    s.connect(name)\n"
+        "import socket\ndef make(family, kind):\n    socket.socket(family, kind)\n"
+        "def tcp(port):\n    socket.create_connection(('127.0.0.1', port), timeout=1)\n"
     )
-    with Sandbox("bubblewrap", LIMITS) as sandbox, socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen()
-        name = f"\0autograder-test-{os.getpid()}"
-        unix.bind(name)
-        unix.listen()
-        student = Student(page(sandbox, code))
-        for call, argument in ((student.tcp, tcp.getsockname()[1]), (student.abstract, name)):
-            with pytest.raises(StudentRaised):
-                call(argument)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.bind(("127.0.0.1", 0))
-            udp.setblocking(False)
-            student.udp(udp.getsockname()[1])  # it goes to the sandbox's own loopback
-            with pytest.raises(BlockingIOError):
-                udp.recv(1)
+    student = Student(page(rung, code))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(StudentRaised) as caught:
+            student.tcp(listener.getsockname()[1])
+        assert caught.value.is_a(PermissionError)
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with pytest.raises(StudentRaised) as caught:
+                student.make(int(family), int(kind))
+            assert caught.value.is_a(PermissionError)
+
+
+@fenced
+@pytest.mark.parametrize(
+    "call",
+    [
+        "libc.ptrace(16, os.getppid(), 0, 0)",
+        "libc.syscall(310, os.getppid(), 0, 0, 0, 0, 0)",  # process_vm_readv
+        "libc.unshare(0x10000000)",  # CLONE_NEWUSER
+        "libc.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)",  # clone with CLONE_NEWUSER
+        "libc.syscall(425, 8, 0)",  # io_uring_setup
+        "libc.syscall(250, 0, 0, 0, 0)",  # keyctl
+        "libc.shmget(1234, 4096, 0o1666)",
+        "libc.mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
+        "libc.kill(os.getppid(), 9) if os.getppid() != 1 else libc.ptrace(16, 1, 0, 0)",
+    ],
+)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="system-call numbers of x86_64")
+def test_calls_that_lead_outside_are_refused(rung: Sandbox, call: str) -> None:
+    """Tracing, namespaces, io_uring, keys, shared memory, mounts and signals to the forkserver fail with EPERM."""
+    code = (
+        f"import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\ndef f():\n    return {call}, ctypes.get_errno()"
+    )
+    assert Student(page(rung, code)).f() == (-1, errno.EPERM)
 
 
 @rungs

@@ -1,16 +1,16 @@
 """The first process inside the sandbox: imports torch once and forks a fresh worker on demand.
 
 It runs no student code and holds no secret. Its one descriptor is the control socket to the launcher, and workers do
-not inherit it. Inside bubblewrap it is PID 1 of its PID namespace: nothing inside can kill it, and its own
-`kill(-1)` reaches everything else. Before each fork it wipes: every other process dies, the scratch folders
-are emptied.
+not inherit it. Before each fork it wipes: every other process of the sandbox dies, the scratch folders are emptied.
+How it finds them all depends on the rung: as PID 1 of a PID namespace by `kill(-1)`, with a uid of the workers' own by
+`kill(-1)` as that uid, and otherwise as the subreaper that every orphan comes to.
 
-Run as `python -I forkserver.py <kit folder> <control descriptor> <first process? 0|1> <uid or -1> <scratch folders>`.
+Run as `python -I forkserver.py <kit folder> <Config as JSON>`.
 """
 
+import contextlib
 import ctypes
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -23,6 +23,17 @@ HEADER_BYTES = 4 << 20  # the largest message that crosses the wall, arrays not 
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+class Config(msgspec.Struct, frozen=True):
+    """How this sandbox is built. `uid` is -1 where there is no other uid to change to."""
+
+    rung: str
+    control: int
+    scratch: list[str]
+    uid: int = -1
+    keep_reading: bool = False
+    readable: list[str] = []
 
 
 class Fork(msgspec.Struct, tag="fork", frozen=True):
@@ -47,17 +58,19 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[2]))
-    alone = sys.argv[3] == "1"
-    _drop_privileges(int(sys.argv[4]))
-    scratch = [Path(folder) for folder in sys.argv[5:]]
+    config = msgspec.json.decode(sys.argv[2], type=Config)
+    control = socket.socket(fileno=config.control)
+    if config.rung == "bubblewrap" and config.uid >= 0:
+        from autograder.sandbox import fence
+
+        fence.change_uid(config.uid)
     # SECURITY: a worker must not read this process through /proc or ptrace.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if not alone:  # orphans of a worker come to us instead of to init, so that a wipe finds them
+    if config.rung != "bubblewrap":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # SECURITY: the kernel shields PID 1 from signals inside only where it has no handler; Python installs one.
-        signal.signal(name, signal.SIG_DFL if alone else signal.SIG_IGN)
+        signal.signal(name, signal.SIG_DFL if config.rung == "bubblewrap" else signal.SIG_IGN)
     import autograder.given  # noqa: F401 - imported once here, so that it costs no worker anything
     from autograder.sandbox import worker
 
@@ -66,83 +79,23 @@ def main() -> None:
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        kill_others(config)
         if not data:
-            _kill_others(alone)
             return
         command = commands.decode(data)
-        _kill_others(alone)
-        _empty(scratch)
+        empty([Path(folder) for folder in config.scratch])
         pid = 0
         if isinstance(command, Fork):
             pid = os.fork()
             if pid == 0:
-                _become_worker(command, descriptors[0], scratch[0])
+                _become_worker(command, config, descriptors[0])
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(msgspec.msgpack.encode(Ready(pid)))
 
 
-def _drop_privileges(uid: int) -> None:
-    if uid >= 0:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)  # also empties the capability sets
-
-
-def _kill_others(alone: bool) -> None:
-    """End every process of the sandbox but this one, and reap them all."""
-    if alone:
-        _kill(-1)
-    while True:
-        if not alone:  # without a PID namespace: our children, and orphans as they arrive
-            for pid in _children():
-                _kill(pid)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _children() -> list[int]:
-    try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:  # macOS: no /proc; psutil reads the process table
-        import psutil
-
-        return [child.pid for child in psutil.Process().children(recursive=True)]
-
-
-def _empty(scratch: list[Path]) -> None:
-    """Remove everything from the scratch folders, also what a worker has made unreadable."""
-
-    def unlock(function: object, path: str, error: object) -> None:
-        for folder in (os.path.dirname(path), path):
-            try:
-                os.chmod(folder, 0o700)
-            except OSError:
-                pass
-        try:
-            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-        except OSError:
-            pass
-
-    for folder in scratch:
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, onerror=unlock)
-            else:
-                os.unlink(entry.path)
-
-
-def _become_worker(limits: Fork, descriptor: int, home: Path) -> None:
-    """Close everything but the one socket, take the limits on, and serve until the grader is done."""
+def _become_worker(command: Fork, config: Config, descriptor: int) -> None:
+    """Close everything but the one socket, put up the fences, and serve until the grader is done."""
     status = 1
     try:
         os.setsid()
@@ -152,46 +105,108 @@ def _become_worker(limits: Fork, descriptor: int, home: Path) -> None:
             os.dup2(null, standard)
         os.dup2(channel, 3)
         os.closerange(4, 65536)
-        os.chdir(home)
-        _limit(limits)
+        os.chdir(config.scratch[0])
         from autograder.sandbox import wire, worker
 
-        caps = wire.Caps(HEADER_BYTES, limits.payload_bytes)
-        worker.serve(wire.Channel(socket.socket(fileno=3), caps))
+        _fence(command, config)
+        worker.serve(wire.Channel(socket.socket(fileno=3), wire.Caps(HEADER_BYTES, command.payload_bytes)))
         status = 0
     finally:
         os._exit(status)
 
 
-def _limit(limits: Fork) -> None:
-    """The kernel's own limits: a first fence. The grader watches from outside as well."""
-    wanted = {
-        "RLIMIT_CORE": 0,
-        "RLIMIT_FSIZE": limits.file_bytes,
-        "RLIMIT_NPROC": limits.processes,
-        "RLIMIT_NOFILE": limits.open_files,
-        "RLIMIT_CPU": limits.cpu_s,
-        "RLIMIT_AS": limits.address_space_bytes + _virtual_bytes(),
-    }
-    for name, value in wanted.items():
-        if name == "RLIMIT_AS" and limits.address_space_bytes == 0:
-            continue
-        kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+def _fence(command: Fork, config: Config) -> None:
+    """What the rung asks for. Anything that fails ends the worker before it sees student code."""
+    if sys.platform != "linux" and config.rung == "none":
+        return
+    from autograder.sandbox import fence
+
+    limits = msgspec.convert(command, fence.Limits, from_attributes=True)
+    if config.rung != "none":
+        fence.no_new_privileges()
+    if config.rung == "landlock":
+        if config.uid >= 0:
+            fence.change_uid(config.uid, config.keep_reading)
+        devices = ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"]
+        fence.set_limits(limits)
+        fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null"])
+    else:
+        fence.set_limits(limits)
+    if config.rung != "none":
+        fence.filter_calls()
+
+
+# ---------------------------------------------------------------- wiping
+
+
+def kill_others(config: Config) -> None:
+    """End every process of the sandbox but this one, and reap them all."""
+    if config.rung == "bubblewrap":
+        _kill(-1)
+    elif config.uid >= 0:
+        _kill_uid(config.uid)
+    else:
+        _kill_descendants()
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def _kill_uid(uid: int) -> None:
+    """SECURITY: one kill(-1) reaches every process of the uid at once, so a fork bomb cannot outrun it."""
+    pid = os.fork()
+    if pid == 0:
         try:
-            resource.setrlimit(kind, (value, value))
-        except (OSError, ValueError):  # macOS refuses some of them
-            pass
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            _kill(-1)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
 
 
-def _virtual_bytes() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+def _kill_descendants() -> None:
+    """Stop every descendant first, until no new one appears, and only then kill: what is stopped cannot fork."""
+    import psutil
+
+    stopped: set[int] = set()
+    while new := {child.pid for child in psutil.Process().children(recursive=True)} - stopped:
+        for pid in new:
+            _kill(pid, signal.SIGSTOP)
+        stopped |= new
+    for pid in stopped:
+        _kill(pid)
+
+
+def _kill(pid: int, number: int = signal.SIGKILL) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def empty(scratch: list[Path]) -> None:
+    """Remove everything from the scratch folders, also what a worker has made unreadable."""
+    for folder in scratch:
+        for attempt in range(3):
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=attempt == 0)
+                else:
+                    os.unlink(entry.path)
+            if not os.listdir(folder):
+                break
+            _unlock(folder)
+
+
+def _unlock(folder: Path) -> None:
+    """Give every folder below its permissions back, from the top down."""
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            inner = os.path.join(path, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])  # -I leaves the kit's folder out; only given.py and sandbox/ are there
+    sys.path.insert(0, sys.argv[1])  # -I leaves the kit's folder out
     main()

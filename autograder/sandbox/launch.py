@@ -6,14 +6,19 @@ Theory of operation
           │                                 │ fork per page, after a wipe
           └────────one socket per worker────┴──> worker: the student's code
 
-The grader makes a socket pair per worker and hands one end to the forkserver. Two rungs: `bubblewrap` puts the whole
-right-hand side in its own mount, PID, network, IPC and UTS namespaces, `none` starts the same forkserver as an ordinary
-process (for a student's own machine, or by explicit choice).
+The grader makes a socket pair per worker and hands one end to the forkserver. Three rungs:
 
-What is visible inside bubblewrap: shared libraries, the Python installation and this environment's packages, five files
-of this kit, /proc of its own namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpfs.
+- `bubblewrap` puts the whole right-hand side in its own mount, PID, network, IPC and UTS namespaces;
+- `landlock` starts the forkserver as an ordinary process, and every worker locks itself in before it reads a page: no
+  file but the runtime's, no socket, no signal to the outside, a uid of its own where we are root (`fence.py`);
+- `none` starts the same forkserver without any fence: for a student's own machine, or by explicit choice.
+
+Workers on the first two rungs also run under a system-call filter. What is visible inside bubblewrap: shared
+libraries, the Python installation and this environment's packages, a handful of files of this kit, /proc of its own
+namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpfs.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -30,11 +35,12 @@ import psutil
 
 from autograder.course import Limits
 from autograder.errors import UsageError
-from autograder.sandbox.forkserver import Fork, Ready, Wipe
+from autograder.sandbox import fence
+from autograder.sandbox.forkserver import Config, Fork, Ready, Wipe
 
 _KIT = Path(__file__).resolve().parents[1]
 _INSIDE = Path("/kit")
-_INSIDE_FILES = ("given.py", "sandbox/__init__.py", "sandbox/wire.py", "sandbox/worker.py", "sandbox/forkserver.py")
+_INSIDE_FILES = ("given.py", *(f"sandbox/{name}.py" for name in ("__init__", "wire", "worker", "fence", "forkserver")))
 _SCRATCH = ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox's own
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
@@ -50,7 +56,7 @@ class Sandbox:
     """A forkserver behind the wall. Use as a context manager.
 
     Args:
-        rung: "bubblewrap" or "none".
+        rung: "bubblewrap", "landlock" or "none".
         limits: what a worker may use.
         hidden: folders that must not be visible inside, wherever they lie.
     """
@@ -59,7 +65,7 @@ class Sandbox:
         self.rung = rung
         self.limits = limits
         self._hidden = hidden
-        self._scratch = tempfile.mkdtemp(prefix="autograder-") if rung == "none" else None
+        self._scratch = tempfile.mkdtemp(prefix="autograder-") if rung != "bubblewrap" else None
         self._start()
 
     def __enter__(self) -> "Sandbox":
@@ -145,16 +151,35 @@ class Sandbox:
 
     def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
         scratch = [self._scratch] if self._scratch else _SCRATCH
-        environment = _environment(scratch[0])
         kit = str(_INSIDE) if self.rung == "bubblewrap" else str(_KIT.parent)
+        uid, keep_reading = -1, False
+        if self.rung == "bubblewrap" and _root_without_user_namespace():
+            uid = _FIRST_UID + os.getpid()
+        elif self.rung == "landlock":
+            self._refuse_visible()
+            if os.geteuid() == 0:
+                uid, keep_reading = _FIRST_UID + os.getpid(), not _readable_by_others()
+                os.chown(scratch[0], uid, uid)
+        config = Config(
+            rung=self.rung,
+            control=control,
+            scratch=scratch,
+            uid=uid,
+            keep_reading=keep_reading,
+            readable=[str(path) for path in _runtime_paths()],
+        )
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
-        privileged = self.rung == "bubblewrap" and _root_without_user_namespace()
-        uid = _FIRST_UID + os.getpid() if privileged else -1
-        alone = "1" if self.rung == "bubblewrap" else "0"
-        server = [sys.executable, "-I", forkserver, kit, str(control), alone, str(uid), *scratch]
-        if self.rung == "none":
-            return server, environment
-        return [*_bubblewrap(self.limits, self._hidden, privileged), *server], environment
+        server = [sys.executable, "-I", forkserver, kit, msgspec.json.encode(config).decode()]
+        if self.rung == "bubblewrap":
+            server = [*_bubblewrap(self.limits, self._hidden, uid >= 0), *server]
+        return server, _environment(scratch[0])
+
+    def _refuse_visible(self) -> None:
+        """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""
+        for path in self._hidden:
+            for readable in _runtime_paths():
+                if path.resolve().is_relative_to(readable.resolve()):
+                    raise SandboxError(f"{path} lies below {readable}, which workers must read: move it elsewhere")
 
     def _command(self, data: bytes, descriptors: list[int]) -> None:
         try:
@@ -175,7 +200,7 @@ class Sandbox:
 
     def _kill(self) -> None:
         self._control.close()
-        if self.rung == "none":  # closing the socket makes the forkserver end its workers; give it that moment
+        if self.rung != "bubblewrap":  # closing the socket makes the forkserver end its workers; give it that moment
             try:
                 self._process.wait(_COMMAND_TIMEOUT_S)
             except (subprocess.TimeoutExpired, ChildProcessError):
@@ -268,6 +293,18 @@ def _root_without_user_namespace() -> bool:
     return os.geteuid() == 0 and _run_inside(privileged=True, code=_DROP_UID).returncode == 0
 
 
+def _readable_by_others() -> bool:
+    """Whether a uid of no account can run this Python (a Python below /root cannot)."""
+    command = [sys.executable, "-I", "-c", "import msgspec, numpy.linalg"]
+    try:
+        done = subprocess.run(
+            command, user=_FIRST_UID, group=_FIRST_UID, extra_groups=[], capture_output=True, check=False
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
 _DROP_UID = f"import os; os.setgroups([]); os.setresuid(*[{_FIRST_UID}] * 3); import msgspec, numpy.linalg"
 
 
@@ -278,16 +315,22 @@ def _run_inside(privileged: bool, code: str) -> "subprocess.CompletedProcess[byt
 
 # ---------------------------------------------------------------- choosing a rung
 
-RUNGS = ("auto", "bubblewrap", "none")
+RUNGS = ("auto", "bubblewrap", "landlock", "none")
 
 
 @cache
 def probe(rung: str) -> str | None:
-    """Why `rung` cannot be used on this machine, or None where it works."""
+    """Why `rung` cannot be used on this machine, with the fix, or None where it works. Believes only what it tried."""
     if rung == "none":
         return None
     if not _LINUX:
-        return f"bubblewrap needs Linux, this is {sys.platform}"
+        return f"{rung} needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"
+    if not fence.filter_supported():
+        return f"the system-call filter does not know this machine ({os.uname().machine})"
+    return _probe_bubblewrap() if rung == "bubblewrap" else _probe_landlock()
+
+
+def _probe_bubblewrap() -> str | None:
     if shutil.which("bwrap") is None:
         return f"bwrap is not on PATH: {_INSTALL_BUBBLEWRAP}"
     try:
@@ -297,17 +340,67 @@ def probe(rung: str) -> str | None:
     if done.returncode == 0:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"bwrap failed: {said[-1] if said else f'exit code {done.returncode}'}"
+    return f"bwrap failed: {said[-1] if said else f'exit code {done.returncode}'}{_blocker()}"
+
+
+def _blocker() -> str:
+    """The usual reasons why a user namespace cannot be made, and what helps."""
+    for file, bad, fix in (
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "AppArmor forbids user namespaces (Ubuntu 24.04): give bwrap an AppArmor profile with `userns,`, or run "
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "run  sysctl kernel.unprivileged_userns_clone=1"),
+        ("/proc/sys/user/max_user_namespaces", "0", "run  sysctl user.max_user_namespaces=10000"),
+    ):
+        with contextlib.suppress(OSError):
+            if Path(file).read_text().strip() == bad:
+                return f"; {fix}"
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return "; in a container, user namespaces need --security-opt seccomp=unconfined (or --privileged)"
+    return ""
+
+
+def _probe_landlock() -> str | None:
+    """Starts a real worker and lets it try to read a file that it must not see."""
+    abi = fence.landlock_abi()
+    if abi == 0:
+        return "this kernel has no Landlock (it needs Linux 5.13 and lsm=...,landlock)"
+    if abi < 6 and os.geteuid() != 0:
+        return f"Landlock version {abi} cannot keep signals inside (version 6, Linux 6.12, can); run the grader as root"
+    child = os.fork()
+    if child == 0:  # the fences hold for good, so they are tried in a process of their own
+        status = 1
+        try:
+            fence.no_new_privileges()
+            fence.restrict_files(["/usr/lib"], [])
+            fence.filter_calls()
+            try:
+                os.listdir("/")
+            except PermissionError:
+                try:
+                    socket.socket()
+                except PermissionError:
+                    status = 0
+        finally:
+            os._exit(status)
+    return None if os.waitpid(child, 0)[1] == 0 else "Landlock or the system-call filter did not hold when tried"
 
 
 def choose_rung(wanted: str) -> str:
     """The rung to use. `auto` takes the best that works and never falls back to `none`. Raises UsageError."""
     if wanted not in RUNGS:
         raise UsageError(f"--isolation {wanted}: choose one of {', '.join(RUNGS)}")
-    rung = "bubblewrap" if wanted == "auto" else wanted
-    problem = probe(rung)
-    if problem is not None:
-        raise UsageError(
-            f"no isolation on this machine: {problem}. To run code that you trust without a wall, give --isolation none"
-        )
-    return rung
+    candidates = ["bubblewrap", "landlock"] if wanted == "auto" else [wanted]
+    problems = []
+    for rung in candidates:
+        problem = probe(rung)
+        if problem is None:
+            return rung
+        problems.append(f"{rung}: {problem}")
+    raise UsageError(
+        f"no isolation on this machine. {'. '.join(problems)}. "
+        "To run code that you trust without a wall, give --isolation none"
+    )

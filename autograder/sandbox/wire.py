@@ -533,16 +533,17 @@ def no_deadline() -> float | None:
 def deadline(seconds: float, tick_s: float = 0.1, on_tick: Callable[[], None] | None = None) -> Callable[[], float]:
     """A `wait` that raises TimeoutError after `seconds`, and calls `on_tick` (watching memory) every `tick_s`."""
     end = time.monotonic() + seconds
-    first = True
+    next_tick = time.monotonic() + tick_s
 
     def wait() -> float:
-        nonlocal first
-        left = end - time.monotonic()
-        if left <= 0:
+        nonlocal next_tick
+        now = time.monotonic()
+        if now >= end:
             raise TimeoutError
-        if on_tick is not None and not first:
-            on_tick()
-        first = False
-        return min(left, tick_s)
+        if now >= next_tick:  # by the clock, not at every wait: a call that asks the grader a lot waits a lot
+            next_tick = now + tick_s
+            if on_tick is not None:
+                on_tick()
+        return min(end, next_tick) - now
 
     return wait
