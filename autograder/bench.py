@@ -1,6 +1,6 @@
 """`autograder bench`: submissions per minute, ours against `nbgrader autograde`, measured in one run on this machine.
 
-Both grade the solved first unit with the same hidden tests. Ours runs them behind the wall, through the real command;
+Both grade the solved unit 2 with the same hidden tests. Ours runs them behind the wall, through the real command;
 nbgrader runs them in the notebook's kernel, in locked test cells, as its courses do. Both times are wall time of the
 whole command, start-up included. A third figure is the latency of a fresh worker with its first call.
 """
@@ -24,6 +24,7 @@ from autograder.course import Course, Limits, Unit, load_course
 from autograder.errors import UsageError
 from autograder.gradebook import grade_cell
 
+_UNIT = "unit2_self_attention"
 _NBGRADER_SUBMISSIONS = 3
 _FRESH_WORKERS = 25
 
@@ -32,7 +33,7 @@ def run_bench(course: Course, submissions: int, isolation: str, progress: Consol
     """Measure. Returns the figures. Raises UsageError."""
     from autograder.sandbox.launch import choose_rung
 
-    unit = course.units[0]
+    unit = course.unit(_UNIT)
     rung = choose_rung(isolation)
     with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
         progress.print(f"ours: {submissions} submissions of {unit.id}, isolation {rung}", markup=False)
@@ -174,9 +175,8 @@ def checks_in_kernel(namespace: dict[str, Any], root: str, unit: str, exercise: 
 
     import torch
 
-    from autograder.grading.draw import Draw
-    from autograder.grading.plugin import Student, item_facts
-    from autograder.grading.references import load_reference
+    from autograder.grading.plugin import item_facts
+    from autograder.grading.replay import run_locally
     from autograder.sandbox.local import LocalPage
 
     torch.set_num_threads(1)
@@ -188,13 +188,7 @@ def checks_in_kernel(namespace: dict[str, Any], root: str, unit: str, exercise: 
     for item in _items(course.root, unit):
         if item_facts(item)[0] != exercise:
             continue
-        given = {
-            "student": Student(page),
-            "reference": load_reference(course, unit, page_name),
-            "draw": Draw(seed, item.name),
-            **(item.callspec.params if hasattr(item, "callspec") else {}),
-        }
-        item.obj(**{name: given[name] for name in item._fixtureinfo.argnames})
+        run_locally(item, page, course, seed)
 
 
 @cache

@@ -110,6 +110,11 @@ def student_notebook(course: Course, unit: Unit, page: Page) -> Any:
     return notebook
 
 
+def student_module(course: Course, unit: Unit, page: Page) -> str:
+    """The page as students receive it, as a plain module."""
+    return _write_module(student_notebook(course, unit, page)).decode()
+
+
 def write_source(course: Course, unit: Unit, folder: Path) -> None:
     """nbgrader's `source/<unit>/`: notebooks only, so that `generate_assignment` cannot copy a solution along."""
     folder.mkdir(parents=True, exist_ok=True)

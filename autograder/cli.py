@@ -140,6 +140,30 @@ def build(
 
 
 @app.command()
+def validate(
+    unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Grade everything N times with fresh seeds.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions graded at once.")] = os.cpu_count() or 1,
+    isolation: IsolationOption = "auto",
+    json_: JsonOption = False,
+    course: CourseOption = None,
+) -> int:
+    """Course author: solutions full, stubs zero, every misconception caught and named, accepted variants full."""
+    from autograder.grading.validate import validate as run
+    from autograder.grading.validate_report import render_validation, to_json
+    from autograder.sandbox.launch import choose_rung
+
+    found = _course(course, Path.cwd())
+    units = [found.unit(unit)] if unit else list(found.units)
+    validation = run(found, units, choose_rung(isolation), repeat, jobs)
+    if json_:
+        print(to_json(validation))  # noqa: T201
+    else:
+        render_validation(validation, out)
+    return DONE if validation.passed else FAILED
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the sample class goes.")] = Path("demo"),
     isolation: IsolationOption = "auto",

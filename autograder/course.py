@@ -69,6 +69,7 @@ class Exercise(_Table, frozen=True, kw_only=True):
     points: Positive
     call_wall_s: Positive | None = None
     memory_mb: Count | None = None
+    forbidden: tuple[str, ...] = ()
 
 
 class Page(Struct, frozen=True):

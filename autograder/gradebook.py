@@ -6,6 +6,7 @@ wrong), in the notebook of its page: the cells that `build` puts into the releas
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,10 @@ def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
             raise UsageError(f"the gradebook {url} cannot be opened: {str(error).splitlines()[0]}") from None
         try:
-            yield gradebook
+            with warnings.catch_warnings():
+                # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
+                warnings.filterwarnings("ignore", message=".*not in session, add operation")
+                yield gradebook
         finally:
             gradebook.close()
     finally:

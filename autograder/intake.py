@@ -24,8 +24,9 @@ from autograder.errors import UsageError
 
 MAX_FILE_BYTES = 8 << 20
 MAX_CELLS = 2000
+MAX_CODE_CHARS = 256 << 10
 _STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
-_ASCII = bytes(range(128)) + b"xn--4ca"  # the end is ASCII to everything but IDNA
+_ASCII = bytes(range(128)) + b".xn--4ca"  # the end is ASCII to everything but IDNA
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 
@@ -137,8 +138,14 @@ def read_submission(folder: Path, student: str, unit: Unit, stubs: "Stubs") -> S
 
 def parse_cells(data: bytes, suffix: str) -> list[str]:
     """The code of a page. Raises Unreadable."""
-    if suffix == ".py":
-        return [_decode_python(data)]
+    cells = [_decode_python(data)] if suffix == ".py" else _code_cells(data)
+    # SECURITY: the grader parses the code, and a syntax tree may take 1000 times its size in memory
+    if (size := sum(map(len, cells))) > MAX_CODE_CHARS:
+        raise Unreadable(f"{size >> 10} KiB of code; at most {MAX_CODE_CHARS >> 10} KiB are read")
+    return cells
+
+
+def _code_cells(data: bytes) -> list[str]:
     try:
         notebook = msgspec.json.decode(data, type=_Notebook)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -154,25 +161,21 @@ class Stubs:
 
     def __init__(self, course: Course) -> None:
         self._course = course
-        self._known: dict[tuple[str, str, bool], tuple[Any, int]] = {}
+        self._known: dict[tuple[str, str, bool], Any] = {}
 
     def untouched(self, unit: str, page: PageSource) -> bool:
         """Whether the page's code is the released stub's, comments and layout aside."""
         key = (unit, page.name, page.notebook)
         if key not in self._known:
             self._known[key] = self._released(*key)
-        meaning, size = self._known[key]
-        # SECURITY: a parsed file takes 1000 times its size in memory; one that dwarfs the stub is no stub
-        small = sum(map(len, page.cells)) <= 4 * size + 10_000
-        return meaning is not None and small and _meaning(page.cells) == meaning
+        return self._known[key] is not None and _meaning(page.cells) == self._known[key]
 
-    def _released(self, unit: str, name: str, notebook: bool) -> tuple[Any, int]:
+    def _released(self, unit: str, name: str, notebook: bool) -> Any:
         suffix = ".ipynb" if notebook else ".py"
         try:
-            cells = parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix)
+            return _meaning(parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix))
         except (OSError, Unreadable):
-            return None, 0
-        return _meaning(cells), sum(map(len, cells))
+            return None
 
 
 def printable(text: str, limit: int = 80) -> str:

@@ -86,7 +86,7 @@ def show(report: Report, out: Path, console: Console) -> None:
     """The table of a class, and where everything lies."""
     table = Table(title=None, box=None, pad_edge=False)
     for heading, side in (("student", "left"), ("unit", "left"), ("score", "right"), ("of", "right"), ("", "left")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+        table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
     for result in report.results:
         pending = f"{result.pending:g} pending" if result.pending else ""
         late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
@@ -139,11 +139,14 @@ def _remark(result: UnitResult) -> str:
     """The first thing that explains a lost point."""
     if result.problems:
         return result.problems[0]
-    for exercise in result.exercises:
-        for test in exercise.tests:
-            if test.outcome in (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY):
-                return f"{exercise.id}: {test.outcome.value.replace('_', ' ')}"
-    open_ids = [e.id for e in result.exercises if e.score < e.max_score and not e.pending]
-    if not open_ids:
+    short = [e for e in result.exercises if e.score < e.max_score - e.pending]
+    first = next((t for e in short for t in e.tests if t.outcome not in _FINE), None)
+    if first is None:
         return ""
-    return f"not full: {', '.join(open_ids)}"
+    what = "nothing handed in" if result.score == 0 and first.outcome is Outcome.MISSING else first.outcome.value
+    more = f" and {len(short) - 1} more" if len(short) > 1 else ""
+    named = f" ({first.misconception})" if first.misconception else ""
+    return f"{short[0].id}{more}: {what.replace('_', ' ')}{named}"
+
+
+_FINE = (Outcome.PASSED, Outcome.DEFERRED)

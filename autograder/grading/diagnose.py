@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from autograder.grading.compare import Disagreement, Tolerance, close
-from autograder.grading.draw import Draw
 from autograder.grading.misconceptions import Misconception, load, mutant_page
-from autograder.grading.plugin import Context, Student
+from autograder.grading.plugin import Context
+from autograder.grading.replay import run_locally
 from autograder.sandbox.client import Answered, Remote, SeenModule, StudentError, StudentRaised
 from autograder.sandbox.local import LocalPage
 
@@ -60,7 +60,6 @@ def _gives(
 ) -> bool:
     """Whether the mutant gives the student's answers, and then fails as the student did."""
     page = _mutant(context, page_name, suspect)
-    page.transcript = []
 
     def note(seen: Any) -> None:
         position = len(page.transcript)
@@ -69,12 +68,8 @@ def _gives(
             raise _Different
 
     page.note = note  # type: ignore[method-assign]
-    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    arguments["student"] = Student(page)
-    if "draw" in arguments:
-        arguments["draw"] = Draw(context.run_seed, f"{Path(item.path).stem}::{item.name}")
     try:
-        item.obj(**arguments)
+        run_locally(item, page, context.course, context.run_seed)
     except _Different:
         return False
     except Exception:  # it fails, as it should
@@ -89,6 +84,11 @@ def _mutant(context: Context, page_name: str, suspect: Misconception) -> LocalPa
         source = mutant_page(context.course, context.unit.id, page_name, suspect)
         made[suspect.id] = context.local_page(page_name, source)
     return made[suspect.id]
+
+
+def same_transcript(a: list[Any], b: list[Any]) -> bool:
+    """Whether two runs of a test saw the same answers."""
+    return len(a) == len(b) and all(map(same_answer, a, b))
 
 
 def same_answer(a: Any, b: Any) -> bool:

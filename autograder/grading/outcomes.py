@@ -18,6 +18,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     MISSING = "missing"  # not written yet
+    FORBIDDEN = "forbidden"  # calls the library function that the exercise asks to write
     BLOCKED = "blocked"  # its prerequisite on the same page failed; the message names it
     DEFERRED = "deferred"  # needs hardware that this machine lacks
     GRADER_ERROR = "grader_error"  # our fault; never lowers a score

@@ -57,6 +57,7 @@ class Context:
         self._sandbox = sandbox
         self._page: Page | None = None
         self._pages: dict[str, Page] = {}
+        self._free_of_shortcuts: set[str] = set()
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
     def page(self, name: str) -> "Page":
@@ -69,7 +70,9 @@ class Context:
             sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
             symbols = [symbol for exercise in page.exercises for symbol in exercise.symbols]
             symbols.append(FIGURE)
-            self._pages[name] = Page(self._sandbox, name, sources, symbols, self.course.limits)
+            made = Page(self._sandbox, name, sources, symbols, self.course.limits)
+            made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
+            self._pages[name] = made
         if self._page is not None and self._page is not self._pages[name]:
             self._page.close()
         self._page = self._pages[name]
@@ -86,6 +89,19 @@ class Context:
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""
         return self.course.limits_for(self.unit.exercise(exercise_id))
+
+    def refuse_shortcut(self, page: str, exercise_id: str) -> None:
+        """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
+        from autograder.grading.shortcuts import find_shortcut
+        from autograder.sandbox.client import StudentForbidden, shortcut_words
+
+        exercise = self.unit.exercise(exercise_id)
+        source = next((s for s in self._sources if s.name == page), None)
+        if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
+            use = find_shortcut(source.cells, exercise.symbols, exercise.forbidden)
+            if use is not None:
+                raise StudentForbidden(shortcut_words(use.name, f"  {page}, line {use.line}"))
+            self._free_of_shortcuts.add(exercise_id)
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""
@@ -211,6 +227,8 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     exercise = _exercise(request.node)
     if exercise:
         page.limits = context.limits(exercise)
+        page.forbidden = list(context.unit.exercise(exercise).forbidden)
+        context.refuse_shortcut(page.name, exercise)
     page.transcript = []
     yield Student(page)
 

@@ -51,6 +51,12 @@ class StudentMissing(StudentError):
     outcome = "missing"
 
 
+class StudentForbidden(StudentError):
+    """The code calls what the exercise asks to write."""
+
+    outcome = "forbidden"
+
+
 class StudentTimedOut(StudentError):
     outcome = "timed_out"
 
@@ -99,6 +105,8 @@ class Page:
         self.name = name
         self.limits = limits
         self.problems: list[wire.Problem] = []
+        self.forbidden: list[str] = []  # by the exercise under test; `forbidden_anywhere` by any of the page
+        self.forbidden_anywhere: list[str] = []
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -126,7 +134,7 @@ class Page:
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
         self._channel = wire.Channel(self._fork(), wire.Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
-        request = wire.Load(nonce(), self.name, self._sources, self._symbols)
+        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden_anywhere)
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
@@ -178,6 +186,7 @@ class Page:
             echo=echo or any(isinstance(callback, torch.nn.Module) for callback in callbacks),
             gradient=None if cotangent is None else wire.Gradient(packer.pack(cotangent), parameters),
             seed_globals=seed_globals,
+            forbidden=self.forbidden,
         )
         answered = self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
         _take_over(answered.echo, callbacks)
@@ -378,6 +387,8 @@ class Remote:
 
 def _raise(raised: wire.Raised) -> NoReturn:
     error = StudentRaised(raised)
+    if "ForbiddenCall" in raised.bases:
+        raise StudentForbidden(shortcut_words(raised.message, f"\n{error}".partition("\n")[2].partition("\n")[2]))
     if "NotImplementedError" in raised.bases:
         raise StudentMissing(f"not written yet: {error}")
     if "MemoryError" in raised.bases or "can't allocate memory" in raised.message:
@@ -391,6 +402,11 @@ def _numpy_seed(generator: np.random.Generator) -> int:
     if not isinstance(entropy, int) or entropy >= 2**63:
         raise TypeError("make the generator with numpy.random.default_rng(seed), with a seed below 2**63")
     return entropy
+
+
+def shortcut_words(name: str, where: str) -> str:
+    """What a student reads who called a forbidden function."""
+    return f"{name} is used here; this exercise asks you to write what it does yourself\n{where}".rstrip()
 
 
 def nonce() -> int:

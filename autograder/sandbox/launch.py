@@ -40,7 +40,10 @@ from autograder.sandbox.forkserver import Config, Fork, Ready, Wipe
 
 _KIT = Path(__file__).resolve().parents[1]
 _INSIDE = Path("/kit")
-_INSIDE_FILES = ("given.py", *(f"sandbox/{name}.py" for name in ("__init__", "wire", "worker", "fence", "forkserver")))
+_INSIDE_FILES = (
+    "given.py",
+    *(f"sandbox/{name}.py" for name in ("__init__", "wire", "worker", "refuse", "fence", "forkserver")),
+)
 _SCRATCH = ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox's own
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0

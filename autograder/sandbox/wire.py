@@ -154,6 +154,7 @@ class Load(Struct, frozen=True, tag="load"):
     page: str
     sources: list[Source]
     symbols: list[str]
+    forbidden: list[str] = []
 
 
 class Gradient(Struct, frozen=True):
@@ -166,7 +167,8 @@ class Gradient(Struct, frozen=True):
 class Call(Struct, frozen=True, tag="call"):
     """Call the target. `echo` returns the arguments as they are afterwards.
 
-    `seed_globals` seeds the global generators first and reads a number from each afterwards.
+    `seed_globals` seeds the global generators first and reads a number from each afterwards. Calls of what is
+    `forbidden` are refused.
     """
 
     id: int
@@ -176,6 +178,7 @@ class Call(Struct, frozen=True, tag="call"):
     echo: bool = False
     gradient: Gradient | None = None
     seed_globals: int | None = None
+    forbidden: list[str] = []
 
 
 class Fetch(Struct, frozen=True, tag="fetch"):

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from autograder.sandbox import wire
+from autograder.sandbox.refuse import Refusals
 
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
@@ -44,11 +45,13 @@ class Session:
         self._page = ""
         self._printed = _Printed()
         self.sources: dict[str, wire.Source] = {}
+        self._refusals: Refusals | None = None
 
     def take_over_process(self) -> None:
         """Let pages import one another, and catch what they print."""
         sys.meta_path.insert(0, _Pages(self))
         sys.stdout = sys.stderr = self._printed
+        self._refusals = Refusals()
 
     def adopt(self, page: str, module: types.ModuleType) -> None:
         """Use a module that exists already as the page."""
@@ -76,6 +79,8 @@ class Session:
     def _load(self, request: wire.Load) -> wire.Loaded:
         self._page = request.page
         self.sources.update((source.name, source) for source in request.sources)
+        if self._refusals is not None:
+            self._refusals.install(request.forbidden)
         problems: list[wire.Problem] = []
         module = self._run_page(self.sources[request.page], problems)
         return wire.Loaded(request.id, problems, [name for name in request.symbols if hasattr(module, name)])
@@ -90,7 +95,9 @@ class Session:
         if request.seed_globals is not None:
             _seed_globals(request.seed_globals)
         function = self._find(request.target)
-        value = function(*args, **kwargs)
+        refusing = self._refusals.during(request.forbidden) if self._refusals else contextlib.nullcontext()
+        with refusing:
+            value = function(*args, **kwargs)
         randoms = _draw_globals() if request.seed_globals is not None else None
         grads = parameters = None
         if request.gradient is not None:

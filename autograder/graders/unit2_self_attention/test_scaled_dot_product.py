@@ -144,8 +144,8 @@ def test_dropout_rescales(student, reference, draw):
 def test_dropout_share(student, draw):
     """Each weight is dropped with probability dropout_p, independently of its row, column and example.
 
-    n = 2·241² weights. The share's bound is 6 σ (2e-9); the agreement of two examples has 9 σ; rows and columns are held
-    to Hoeffding's bound, 964 checks of exp(-2·241·0.23²)·2 < 2e-8 together. A right answer fails once in 4e7 runs.
+    n = 2·241² weights. The share's bound is 6 σ (2e-9); the agreement of two examples has 9 σ; rows and columns are
+    held to Hoeffding's bound, 964 checks of 2·exp(-2·241·0.23²) < 2e-8 together. A right answer fails once in 4e7 runs.
     """
     T, p = 241, 0.3
     q = torch.zeros(2, T, 3)  # all scores 0: each weight is 1/T

@@ -9,8 +9,6 @@ from autograder.grading.misconceptions import correct, misconception
 # ---------------------------------------------------------------- sdpa_torch
 
 
-
-
 @misconception("sdpa_torch", symbol="scaled_dot_product_attention")
 def detached_output(q, k, v, attn_mask=None, is_causal=False, scale=None, dropout_p=0.0, generator=None):
     """The values are right, but no gradient reaches q, k or v: a model with this layer never learns to attend.

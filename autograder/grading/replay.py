@@ -1,0 +1,28 @@
+"""Runs a hidden test on code of ours, in this process: for diagnosis, the separation matrix and the benchmark."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autograder.course import Course
+from autograder.grading.draw import Draw
+from autograder.grading.plugin import Student
+from autograder.grading.references import load_reference
+from autograder.sandbox.local import LocalPage
+
+
+def run_locally(item: pytest.Function, page: LocalPage, course: Course, seed: bytes) -> None:
+    """Run the test with `page` as the student's, on the inputs of `seed`. Raises what the test raises.
+
+    Fills `page.transcript` from the start.
+    """
+    stem, unit = Path(item.path).stem, Path(item.path).parent.name
+    page.transcript = []
+    given: dict[str, Any] = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    given["student"] = Student(page)
+    given["draw"] = Draw(seed, f"{stem}::{item.name}")
+    wanted = item._fixtureinfo.argnames
+    if "reference" in wanted:
+        given["reference"] = load_reference(course, unit, stem.removeprefix("test_"))
+    item.obj(**{name: given[name] for name in wanted})
