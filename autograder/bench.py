@@ -27,6 +27,7 @@ from autograder.gradebook import grade_cell
 _UNIT = "unit2_self_attention"
 _NBGRADER_SUBMISSIONS = 3
 _FRESH_WORKERS = 25
+_SAVES = 20
 
 
 def run_bench(course: Course, submissions: int, isolation: str, progress: Console) -> dict[str, Any]:
@@ -40,8 +41,9 @@ def run_bench(course: Course, submissions: int, isolation: str, progress: Consol
         ours_s = _time_ours(course, unit, Path(folder) / "ours", submissions, rung)
         progress.print(f"nbgrader autograde: {_NBGRADER_SUBMISSIONS} submissions", markup=False)
         theirs_s = _time_nbgrader(course, unit, Path(folder) / "nbgrader")
-    progress.print(f"{_FRESH_WORKERS} fresh workers", markup=False)
+    progress.print(f"{_FRESH_WORKERS} fresh workers, {_SAVES} saves under check --watch", markup=False)
     latency = _fresh_worker_ms(course.limits, rung)
+    saves = _save_to_verdict_s(course, unit)
     ours, theirs = 60 * submissions / ours_s, 60 * _NBGRADER_SUBMISSIONS / theirs_s
     return {
         "unit": unit.id,
@@ -60,12 +62,17 @@ def run_bench(course: Course, submissions: int, isolation: str, progress: Consol
             "max": round(max(latency), 2),
             "count": len(latency),
         },
+        "save_to_verdict_s": {
+            "median": round(statistics.median(saves), 3),
+            "max": round(max(saves), 3),
+            "count": len(saves),
+        },
     }
 
 
 def render_bench(figures: dict[str, Any], console: Console) -> None:
     """The figures as lines."""
-    fresh = figures["fresh_worker_ms"]
+    fresh, save = figures["fresh_worker_ms"], figures["save_to_verdict_s"]
     lines = [
         f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores",
         *(
@@ -74,6 +81,7 @@ def render_bench(figures: dict[str, Any], console: Console) -> None:
         ),
         f"  ratio     {figures['ratio']:8.1f}",
         f"  fresh worker, first call: median {fresh['median']:.1f} ms, max {fresh['max']:.1f} ms of {fresh['count']}",
+        f"  check --watch, save to verdict: median {save['median']:.2f} s, max {save['max']:.2f} s of {save['count']}",
     ]
     for line in lines:
         console.print(line, markup=False)
@@ -164,6 +172,40 @@ def _fresh_worker_ms(limits: Limits, rung: str) -> list[float]:
             times.append(1000 * (time.perf_counter() - started))
             page.close()
     return times
+
+
+def _save_to_verdict_s(course: Course, unit: Unit) -> list[float]:
+    """Seconds from saving a solved page to its verdict, under `check --watch` in this process."""
+    import queue
+    import threading
+
+    from autograder.checking import CheckedPage, watch_path
+
+    verdicts: queue.Queue[list[CheckedPage]] = queue.Queue()
+    stop = threading.Event()
+    times: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
+        page = Path(shutil.copy(course.solutions / unit.id / f"{unit.pages[0].name}.py", folder))
+        text = page.read_text()
+        # pytest-timeout wants the main thread for its signal, so the saving happens in the other one
+        saver = threading.Thread(target=_save_and_time, args=(page, text, verdicts, stop, times))
+        saver.start()
+        watch_path(course, page, None, verdicts.put, stop)
+        saver.join()
+    return times
+
+
+def _save_and_time(page: Path, text: str, verdicts: Any, stop: Any, times: list[float]) -> None:
+    verdicts.get(timeout=60)
+    try:
+        for number in range(_SAVES):
+            started = time.perf_counter()
+            page.write_text(f"{text}\n# {number}\n")
+            (checked,) = verdicts.get(timeout=60)
+            assert checked.all_passed
+            times.append(time.perf_counter() - started)
+    finally:
+        stop.set()
 
 
 # ---------------------------------------------------------------- in nbgrader's kernel

@@ -1,8 +1,10 @@
 """`autograder check`: the public checks on a student's own pages, in the same words as the grader's."""
 
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from rich.console import Console
@@ -11,6 +13,9 @@ from autograder.course import Course, Exercise, Page
 from autograder.errors import UsageError
 from autograder.grading.outcomes import Outcome, TestResult
 from autograder.intake import PageSource, Stubs, Unreadable, parse_cells
+
+if TYPE_CHECKING:
+    from autograder.sandbox.launch import Sandbox
 
 
 class CheckedExercise(Struct, frozen=True):
@@ -39,18 +44,56 @@ class CheckedPage(Struct, frozen=True):
         return all(exercise.first_failure is None for exercise in self.exercises)
 
 
+def watch_path(
+    course: Course,
+    path: Path,
+    exercise: str | None,
+    on_checked: Callable[[list[CheckedPage]], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Check everything once, then each page as it is saved, in a warm process, until `stop` is set or Ctrl-C.
+
+    Raises UsageError where the first check does.
+    """
+    from watchfiles import watch
+
+    from autograder.sandbox import worker
+    from autograder.sandbox.launch import Sandbox
+
+    worker.warm_up()
+    folders = {source.parent for _, source in find_pages(course, path)}
+    with Sandbox("none", course.limits) as sandbox:
+        on_checked(_check_found(course, _find(course, path, exercise), sandbox, exercise))
+        for changes in watch(*folders, debounce=200, step=20, rust_timeout=200, stop_event=stop, raise_interrupt=False):
+            saved = {Path(name).stem for _, name in changes}
+            found = [(page, source) for page, source in _find(course, path, exercise) if page.name in saved]
+            if found:
+                on_checked(_check_found(course, found, sandbox, exercise))
+
+
 def check_path(course: Course, path: Path, exercise: str | None = None) -> list[CheckedPage]:
     """Run the public checks on every page at `path`. Raises UsageError."""
     from autograder.sandbox.launch import Sandbox
 
+    with Sandbox("none", course.limits) as sandbox:
+        return _check_found(course, _find(course, path, exercise), sandbox, exercise)
+
+
+def _find(course: Course, path: Path, exercise: str | None) -> list[tuple[Page, Path]]:
+    """The pages at `path`, or the one that has `exercise`."""
     found = find_pages(course, path)
     if exercise is not None:
         known = [e.id for page, _ in found for e in page.exercises]
         if exercise not in known:
             raise UsageError(f"--exercise {exercise}: not on the pages at {path}; they have {', '.join(known)}")
         found = [(page, source) for page, source in found if any(e.id == exercise for e in page.exercises)]
-    with Sandbox("none", course.limits) as sandbox:
-        return [_check_page(course, page, source, sandbox, exercise) for page, source in found]
+    return found
+
+
+def _check_found(
+    course: Course, found: Sequence[tuple[Page, Path]], sandbox: "Sandbox", exercise: str | None
+) -> list[CheckedPage]:
+    return [_check_page(course, page, source, sandbox, exercise) for page, source in found]
 
 
 def find_pages(course: Course, path: Path) -> list[tuple[Page, Path]]:
@@ -87,13 +130,13 @@ def _read(file: Path) -> PageSource:
         raise UsageError(f"{file}: {error}") from None
 
 
-def _check_page(course: Course, page: Page, source: Path, sandbox: object, exercise: str | None) -> CheckedPage:
+def _check_page(course: Course, page: Page, source: Path, sandbox: "Sandbox", exercise: str | None) -> CheckedPage:
     from autograder.grading.plugin import Context, run_session
 
     checks = _checks_file(course, page, source)
     results: dict[str, list[TestResult]] = {e.id: [] for e in page.exercises}
     unit = course.unit(page.unit)
-    context = Context(course, unit, [_read(source)], sandbox, secrets.token_bytes(16))  # type: ignore[arg-type]
+    context = Context(course, unit, [_read(source)], sandbox, secrets.token_bytes(16))
     context.on_result = lambda exercise_id, result: results[exercise_id].append(result)
     run_session([checks], context, exercise=exercise)
     context.close()

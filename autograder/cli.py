@@ -59,11 +59,16 @@ def main() -> None:
 def check(
     path: Annotated[Path, typer.Argument(help="A page, a unit's folder, or the folder above.")] = Path("."),
     exercise: Annotated[str | None, typer.Option(help="Only this exercise.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Check a page again whenever it is saved.")] = False,
     course: CourseOption = None,
 ) -> int:
     """Student: run the public checks on your pages."""
-    from autograder.checking import check_path, render_checks
+    from autograder.checking import check_path, render_checks, watch_path
 
+    if watch:
+        out.print("watching; Ctrl-C ends it")
+        watch_path(_course(course, path), path, exercise, lambda pages: render_checks(pages, out))
+        return DONE
     pages = check_path(_course(course, path), path, exercise)
     render_checks(pages, out)
     return DONE if all(page.all_passed for page in pages) else FAILED

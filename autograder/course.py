@@ -11,7 +11,7 @@ import tomllib
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -47,6 +47,16 @@ class LatePolicy(_Table, frozen=True, kw_only=True):
             return 0.0
         days = -(-seconds_late // 86400)
         return min(self.max_penalty, days * self.penalty_per_day)
+
+
+FeedbackLevel = Literal["full", "hint", "score"]
+
+
+class Feedback(_Table, frozen=True, kw_only=True):
+    """How much of a test's message students see: everything, the cause without what was seen, or the score alone."""
+
+    before_due: FeedbackLevel = "hint"
+    after_due: FeedbackLevel = "full"
 
 
 class Limits(_Table, frozen=True, kw_only=True):
@@ -109,6 +119,7 @@ class _CourseFile(_Table, frozen=True, kw_only=True):
     title: str
     gradebook: GradebookConfig = GradebookConfig()
     late: LatePolicy = LatePolicy()
+    feedback: Feedback = Feedback()
     limits: Limits = Limits()
     units: Annotated[tuple[Unit, ...], Meta(min_length=1)] = msgspec.field(name="unit")
 
@@ -121,6 +132,7 @@ class Course(Struct, frozen=True):
     title: str
     gradebook: GradebookConfig
     late: LatePolicy
+    feedback: Feedback
     limits: Limits
     units: tuple[Unit, ...]
 
@@ -203,6 +215,7 @@ def load_course(root: Path) -> Course:
         title=parsed.title,
         gradebook=parsed.gradebook,
         late=parsed.late,
+        feedback=parsed.feedback,
         limits=parsed.limits,
         units=parsed.units,
     )

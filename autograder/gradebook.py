@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, Unit
+from autograder import feedback
+from autograder.course import Course, FeedbackLevel, Unit
 from autograder.errors import UsageError
-from autograder.grading.outcomes import ExerciseResult, Outcome, UnitResult
+from autograder.grading.outcomes import UnitResult
 
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
@@ -46,7 +47,7 @@ def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
             if unit.id not in prepared:
                 _prepare_unit(gradebook, unit)
                 prepared.add(unit.id)
-            _record_result(gradebook, unit, result)
+            _record_result(gradebook, unit, result, feedback.level_now(course, unit))
         gradebook.db.commit()
     return url
 
@@ -100,7 +101,7 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> None:
             gradebook.update_or_create_solution_cell(exercise.id, page.name, unit.id)
 
 
-def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult) -> None:
+def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level: FeedbackLevel) -> None:
     gradebook.update_or_create_student(result.student)
     submission = gradebook.update_or_create_submission(unit.id, result.student)
     by_id = {exercise.id: exercise for exercise in result.exercises}
@@ -111,7 +112,7 @@ def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult) -> No
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
             comment = _row(gradebook.find_comment, exercise.id, page.name, unit.id, result.student)
-            comment.auto_comment = _comment(outcome)
+            comment.auto_comment = feedback.comment(outcome, level)
         notebook = gradebook.find_submission_notebook(page.name, unit.id, result.student)
         notebook.late_submission_penalty = _penalty_share(result, page.exercises)
     gradebook.db.add(submission)
@@ -135,12 +136,3 @@ def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:
     ids = {exercise.id for exercise in exercises}
     here = sum(e.score for e in result.exercises if e.id in ids)
     return result.late.penalty * here / earned if earned else 0.0
-
-
-def _comment(exercise: ExerciseResult) -> str:
-    """What the student reads beside the cell: the first check that did not pass."""
-    failed = [test for test in exercise.tests if test.outcome not in (Outcome.PASSED, Outcome.DEFERRED)]
-    if not failed:
-        return ""
-    more = f"\n\n({len(failed) - 1} more checks did not pass)" if len(failed) > 1 else ""
-    return failed[0].message + (f"\n{failed[0].hint}" if failed[0].hint else "") + more

@@ -212,6 +212,8 @@ def _read_regular(path: Path) -> bytes | None:
         os.close(descriptor)
         raise Unreadable("not a regular file")
     with os.fdopen(descriptor, "rb") as file:
+        if info.st_nlink > 1:  # SECURITY: it may be the solution's, or another student's
+            raise Unreadable("a hard link to another file; hand in a copy")
         if info.st_size > MAX_FILE_BYTES:
             raise Unreadable(f"{info.st_size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
         return file.read(MAX_FILE_BYTES)
@@ -225,6 +227,7 @@ def _decode_python(data: bytes) -> str:
         if _ASCII.decode(encoding) != _ASCII.decode("ascii"):
             raise LookupError(f"{encoding!r} is not an encoding of source code")
         text = data.decode(encoding)
+        text.encode()  # SECURITY: raw_unicode_escape decodes to half a character, which no message can carry
     except (SyntaxError, UnicodeError, LookupError) as error:
         raise Unreadable(f"cannot be decoded: {str(error)[:200]}; save it as UTF-8") from None
     if "\0" in text:
@@ -247,4 +250,8 @@ def _timestamp(folder: Path, problems: list[str]) -> datetime | None:
     except ValueError:
         problems.append(f"timestamp.txt: {printable(text)!r} is not a time like 2026-11-30 10:00:00 UTC")
         return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    try:  # SECURITY: at the edge of time there is no such moment in UTC, and no message can carry it
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except OverflowError:
+        problems.append(f"timestamp.txt: {printable(text)!r} is beyond all time; it is left out")
+        return None

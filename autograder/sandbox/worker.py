@@ -241,7 +241,7 @@ class RemoteModule(torch.nn.Module):
         self._session = session
         self._names = list(parameters)
         for name, value in parameters.items():
-            self.register_parameter(name.replace(".", "_"), torch.nn.Parameter(torch.tensor(value)))
+            self.register_parameter(name.replace(".", "_"), torch.nn.Parameter(value.clone()))
         self.train(training)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RemoteModule":

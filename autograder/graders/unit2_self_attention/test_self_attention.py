@@ -213,9 +213,9 @@ def test_gradients_of_an_empty_row(student, reference, draw):
 
 
 # ---------------------------------------------------------------- write_equivariance_tests
-# The student's tests are judged by modules that are known to be good or bad: 6 good ones, 10 bad ones. They arrive inside
-# as nn.Modules; what they compute runs here. Every test mixes both kinds, so a fixed answer earns nothing, and collects
-# all verdicts before it looks at them, so that each misconception leaves a pattern of its own.
+# The student's tests are judged by modules that are known to be good or bad. They arrive inside as nn.Modules; what they
+# compute runs here. Every test mixes both kinds, so that a fixed answer earns nothing, and collects all verdicts before
+# it looks at them, so that each misconception leaves a pattern of its own.
 
 write_equivariance_tests = pytest.mark.exercise("write_equivariance_tests")
 
