@@ -1,6 +1,8 @@
 """`autograder check`: the public checks on a student's own pages, in the same words as the grader's."""
 
+import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -195,7 +197,17 @@ def check(exercise: str) -> None:
     if page is None:
         raise UsageError(f"no exercise {exercise!r} in this course")
     source = Path.cwd() / f"{page.name}.ipynb"
-    render_checks(check_path(course, source if source.exists() else Path.cwd(), exercise), Console(soft_wrap=True))
+    pages = check_path(course, source if source.exists() else Path.cwd(), exercise)
+    notebook = "ipykernel" in sys.modules
+    console = Console(record=notebook, quiet=False, soft_wrap=True, highlight=False, force_jupyter=False)
+    if not notebook:
+        render_checks(pages, console)
+        return
+    from IPython.display import HTML, display
+
+    with open(os.devnull, "w") as console.file:
+        render_checks(pages, console)
+    display(HTML(console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")))
 
 
 def _course_here() -> Course:

@@ -52,6 +52,8 @@ class Session:
         sys.meta_path.insert(0, _Pages(self))
         sys.stdout = sys.stderr = self._printed
         self._refusals = Refusals()
+        # a notebook's own check cells have no say in grading, also where the whole kit is importable (rung `none`)
+        importlib.import_module("autograder").check = lambda *args, **kwargs: None  # type: ignore[attr-defined]
 
     def adopt(self, page: str, module: types.ModuleType) -> None:
         """Use a module that exists already as the page."""
