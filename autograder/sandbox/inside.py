@@ -1,1 +1,1 @@
-"""What `import autograder` is inside bubblewrap: nothing but a place for `autograder.given` and `autograder.sandbox`."""
+"""What `import autograder` is inside bubblewrap: a place for `autograder.given` and `autograder.sandbox`."""
