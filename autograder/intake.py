@@ -1,7 +1,7 @@
 """Untrusted files -> Submission. Nothing is executed, everything is capped.
 
-`<submitted>/<student>/<unit>/<page>.py|.ipynb` is nbgrader's layout. Only the pages of the unit are read, as regular
-files and without following links; whatever else lies there is left alone.
+Only the pages of the unit are read, as regular files and without following links; whatever else lies beside them is
+left alone. Where the files come from (`Files`) is `finding`'s business: a folder, or an archive.
 """
 
 import ast
@@ -11,21 +11,20 @@ import os
 import re
 import stat
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from autograder.course import Course, Unit
-from autograder.errors import UsageError
 
 MAX_FILE_BYTES = 8 << 20
 MAX_CELLS = 2000
 MAX_CODE_CHARS = 256 << 10
-_STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
+TIMESTAMP = "timestamp.txt"
 _ASCII = bytes(range(128)) + b".xn--4ca"  # the end is ASCII to everything but IDNA
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
@@ -65,52 +64,46 @@ class Unreadable(Exception):
     """A file of a submission that cannot be read as what its name says."""
 
 
-def find_submissions(
-    submitted: Path, course: Course, unit: str | None = None, student: str | None = None
-) -> tuple[list[tuple[str, str, Path]], list[str]]:
-    """(student, unit, folder) for everything handed in under `submitted`, and what was passed over, in words."""
-    if not submitted.is_dir():
-        raise UsageError(
-            f"{submitted} is not a folder: give the folder that holds <student>/<unit>/<page>.py or .ipynb"
-        )
-    units = [course.unit(unit).id] if unit else course.unit_ids
-    found: list[tuple[str, str, Path]] = []
-    passed_over: list[str] = []
-    for folder in sorted(_folders(submitted)):
-        name = folder.name
-        if name.startswith("."):
-            continue
-        if not _STUDENT.fullmatch(name) or name.startswith("-"):
-            passed_over.append(
-                f"{printable(name)}: not a student's name (letters, digits and . _ @ + - only); renamed?"
-            )
-            continue
-        if student is not None and name != student:
-            continue
-        inside = {sub.name: sub for sub in _folders(folder)}
-        found += [(name, unit_id, inside[unit_id]) for unit_id in units if unit_id in inside]
-        unknown = sorted(set(inside) - set(course.unit_ids))
-        passed_over += [
-            f"{name}/{printable(other)}: no such unit in course.toml" for other in unknown if other[0] != "."
-        ]
-    if student is not None and not any(name == student for name, _, _ in found):
-        raise UsageError(f"--student {student}: no unit of that student under {submitted}")
-    if not found:
-        raise UsageError(f"nothing to grade under {submitted}: expected <student>/<unit>/<page>.py or .ipynb")
-    return found, passed_over
+class Files(Protocol):
+    """The files of one unit of one student. `problems` were found before any of them was read."""
+
+    @property
+    def problems(self) -> Sequence[str]: ...
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, None where there is none. Raises Unreadable."""
 
 
-def read_submission(folder: Path, student: str, unit: Unit, stubs: "Stubs") -> Submission:
+class Folder(Struct, frozen=True):
+    """Files in a folder."""
+
+    path: Path
+    problems: Sequence[str] = ()
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a regular file, None where there is none. Raises Unreadable for links, devices, large files."""
+        try:
+            with open_regular(self.path / name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > MAX_FILE_BYTES:
+                    raise Unreadable(f"{size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
+                return file.read(MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return None
+
+
+def read_submission(given: Path | Files, student: str, unit: Unit, stubs: "Stubs") -> Submission:
     """Read one student's unit. Never raises for what a student may have put there: that becomes `problems`."""
-    problems: list[str] = []
+    files = Folder(given) if isinstance(given, Path) else given
+    problems = list(files.problems)
     pages: list[PageSource] = []
-    digest = hashlib.sha256()
+    digest = hashlib.sha256("".join(f"{problem}\0" for problem in problems).encode())
     for page in unit.pages:
         forms: list[PageSource] = []
         for suffix in (".ipynb", ".py"):
             name = page.name + suffix
             try:
-                data = _read_regular(folder / name)
+                data = files.read(name)
                 if data is None:
                     continue
                 digest.update(f"{name}\0{len(data)}\0".encode() + data)
@@ -124,7 +117,7 @@ def read_submission(folder: Path, student: str, unit: Unit, stubs: "Stubs") -> S
         if len(forms) == 2:
             problems.append(f"{page.name}: both .ipynb and .py were edited; the notebook counts")
         pages += forms[:1]
-    submitted_at = _timestamp(folder, problems)
+    submitted_at = _timestamp(files, problems)
     digest.update(str(submitted_at).encode())
     return Submission(
         student=student,
@@ -183,6 +176,12 @@ def printable(text: str, limit: int = 80) -> str:
     return _UNSEEN.sub("?", text)[:limit]
 
 
+def readable(text: str, limit: int = 4000) -> str:
+    """`text` of a student's, in any script, for a message: invisible characters written out, not too long."""
+    kept = text if len(text) <= limit else f"{text[:limit]} [{len(text) - limit} more characters]"
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in kept)
+
+
 def _meaning(cells: list[str]) -> Any:
     parts = []
     for cell in cells:
@@ -193,30 +192,20 @@ def _meaning(cells: list[str]) -> Any:
     return [part for part in parts if part != "Module()"]
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    with os.scandir(path) as entries:
-        yield from (Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-
-
-def _read_regular(path: Path) -> bytes | None:
-    """The bytes of a regular file, None where there is none. Raises Unreadable for links, devices and large files."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Raises FileNotFoundError, and Unreadable for links and devices."""
     try:
         # SECURITY: O_NOFOLLOW and O_NONBLOCK, so that neither a link to a secret nor a FIFO is ever opened
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
-        return None
+        raise
     except OSError as error:
         raise Unreadable("a symbolic link" if path.is_symlink() else error.strerror or "cannot be opened") from None
     info = os.fstat(descriptor)
-    if not stat.S_ISREG(info.st_mode):
+    if not stat.S_ISREG(info.st_mode) or info.st_nlink > 1:  # SECURITY: the solution's, or another student's
         os.close(descriptor)
-        raise Unreadable("not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        if info.st_nlink > 1:  # SECURITY: it may be the solution's, or another student's
-            raise Unreadable("a hard link to another file; hand in a copy")
-        if info.st_size > MAX_FILE_BYTES:
-            raise Unreadable(f"{info.st_size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
-        return file.read(MAX_FILE_BYTES)
+        raise Unreadable("a hard link; hand in a copy" if stat.S_ISREG(info.st_mode) else "not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _decode_python(data: bytes) -> str:
@@ -235,10 +224,10 @@ def _decode_python(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _timestamp(folder: Path, problems: list[str]) -> datetime | None:
+def _timestamp(files: Files, problems: list[str]) -> datetime | None:
     """When it was handed in, from nbgrader's `timestamp.txt` beside the pages; a time without a zone is UTC."""
     try:
-        data = _read_regular(folder / "timestamp.txt")
+        data = files.read(TIMESTAMP)
     except Unreadable as error:
         problems.append(f"timestamp.txt: {error}")
         return None

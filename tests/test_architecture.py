@@ -63,7 +63,8 @@ def test_nothing_hidden_is_inside_the_wall() -> None:
 def test_the_sandbox_decides_nothing() -> None:
     """Nothing below sandbox/ imports outcomes, scores or comparisons."""
     for path in (KIT / "sandbox").glob("*.py"):
-        assert not {name for name in ours(path) if name.startswith(("grading/", "gradebook"))}, path
+        deciding = {"grading/outcomes.py", "grading/scoring.py", "grading/compare.py", "gradebook.py"}
+        assert not ours(path) & deciding, path
 
 
 CODE_FROM_DATA = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}

@@ -125,6 +125,7 @@ def test_stale_files_are_named_and_mended(tiny_course: TinyCourse, tmp_path: Pat
     (folder / "old_page.ipynb").write_text("{}")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "kept.py").write_text("")
+    assert {path.name for path in building.stale(course)} == {"tiny_page.py", "README.md", "old_page.ipynb"}
     checked = cli("build", "--check", cwd=course.root)
     assert checked.returncode == 1
     for name in ("tiny_page.py", "README.md", "old_page.ipynb"):

@@ -12,7 +12,8 @@ import pytest
 from autograder import intake
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.intake import PageSource, Stubs, Submission, find_submissions, parse_cells, printable, read_submission
+from autograder.finding import find_submissions
+from autograder.intake import PageSource, Stubs, Submission, parse_cells, printable, read_submission
 
 
 class Handed:
@@ -55,7 +56,7 @@ def test_layout(handed: Handed) -> None:
     found, passed_over = find_submissions(handed.submitted, handed.course)
     assert [student for student, _, _ in found] == ["ada", "b.c_d-e+1", "zoe@uni.edu"]
     assert {unit for _, unit, _ in found} == {"unit0_tiny"}
-    assert found[0][2] == handed.folder and passed_over == []
+    assert found[0][2] == intake.Folder(handed.folder) and passed_over == []
 
 
 ODD_NAMES = ["a b", "eve\nroot", "\x1b[31mred", "-rf", "ü", "x" * 65, "a:b", "\u202egpj", os.fsdecode(b"\xff")]

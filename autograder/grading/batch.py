@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from autograder.course import COURSE_FILE, Course, Unit
 from autograder.errors import UsageError
+from autograder.finding import find_submissions
 from autograder.grading.outcomes import (
     ExerciseResult,
     Late,
@@ -29,7 +30,7 @@ from autograder.grading.outcomes import (
     write_result,
 )
 from autograder.grading.scoring import score_exercise
-from autograder.intake import Stubs, Submission, find_submissions, read_submission
+from autograder.intake import Stubs, Submission, read_submission
 
 RUNS_FILE = "runs.json"
 _ATTEMPTS = 2
@@ -90,8 +91,8 @@ def make_plan(run: Run, unit: str | None = None, student: str | None = None) -> 
     versions = {unit_id: _unit_digest(run.course, run.course.unit(unit_id), run.rung) for _, unit_id, _ in found}
     jobs: list[Job] = []
     standing: list[UnitResult] = []
-    for name, unit_id, folder in found:
-        submission = read_submission(folder, name, run.course.unit(unit_id), stubs)
+    for name, unit_id, files in found:
+        submission = read_submission(files, name, run.course.unit(unit_id), stubs)
         fingerprint = f"sha256:{hashlib.sha256((versions[unit_id] + submission.digest).encode()).hexdigest()}"
         result = None if run.regrade else read_result(result_path(run.out, name, unit_id))
         if result is not None and result.fingerprint == fingerprint and not result.has_grader_error():

@@ -52,8 +52,9 @@ def agree(
     Returns the student's value. Raises Disagreement, or StudentError.
     """
     assert isinstance(student, Remote)
+    ours = copy.deepcopy((args, kwargs))  # SECURITY: before the call, which may change a module that is passed to it
     answered = student._page.call(student, args, kwargs, echo=True)
-    expected = reference(*copy.deepcopy(args), **copy.deepcopy(kwargs))
+    expected = reference(*ours[0], **ours[1])
     close(answered.value, _detached(expected), tolerance=tolerance)
     _unchanged(args, kwargs, answered.echo)
     return answered.value

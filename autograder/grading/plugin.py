@@ -53,10 +53,12 @@ class Context:
         self.course = course
         self.unit = unit
         self.run_seed = run_seed
+        self.until_failure = False  # True: the first failure ends the session, and no misconception is named
         self._sources = sources
         self._sandbox = sandbox
         self._page: Page | None = None
         self._pages: dict[str, Page] = {}
+        self._ends_at = 0.0  # set with the first page
         self._free_of_shortcuts: set[str] = set()
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
@@ -71,6 +73,7 @@ class Context:
             symbols = [symbol for exercise in page.exercises for symbol in exercise.symbols]
             symbols.append(FIGURE)
             made = Page(self._sandbox, name, sources, symbols, self.course.limits)
+            self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
             made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
             self._pages[name] = made
         if self._page is not None and self._page is not self._pages[name]:
@@ -105,8 +108,10 @@ class Context:
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""
+        from autograder.intake import readable
+
         return [
-            f"{p.file}: line {p.line}: {p.error}: {p.message}"
+            readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
             for page in self._pages.values()
             for p in page.problems
             if p.error != "NotImplementedError"
@@ -189,18 +194,25 @@ def _context(request: pytest.FixtureRequest) -> Context:
 
 
 def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
+    import torch
+
     from autograder.intake import PageSource, Stubs, parse_cells, read_submission
     from autograder.sandbox.launch import Sandbox, choose_rung
 
+    torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
     course = load_course(find_root(test_file.parent))
     unit = course.unit(test_file.parent.name)
     hidden = test_file.is_relative_to(course.graders)
     given: Path | None = config.getoption("--submission")
     if given is not None and given.is_dir():
         pages = read_submission(given, "student", unit, Stubs(course)).pages
+    elif given is None and hidden:
+        from autograder.grading.room import solution_pages
+
+        pages = solution_pages(course, unit)
     else:
-        path = given or (course.solutions / unit.id if hidden else test_file.parent) / f"{_page_name(test_file)}.py"
-        if given is None and not hidden and not path.exists():
+        path = given or test_file.parent / f"{_page_name(test_file)}.py"
+        if given is None and not path.exists():
             path = path.with_suffix(".ipynb")
         pages = [
             PageSource(_page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")
@@ -295,8 +307,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         duration_s=round(call.duration, 4),
     )
     item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
-    if _CONTEXT in item.config.stash:
-        item.config.stash[_CONTEXT].on_result(exercise, result)
+    if (context := item.config.stash.get(_CONTEXT, None)) is not None:
+        context.on_result(exercise, result)
+        if context.until_failure and outcome not in (Outcome.PASSED, Outcome.DEFERRED):
+            item.session.shouldfail = f"{name}: {outcome}"
 
 
 def classify(error: BaseException | None) -> Outcome:
@@ -323,7 +337,7 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
     from autograder.grading.diagnose import diagnose
 
     context = item.config.stash.get(_CONTEXT, None)
-    if context is None or not isinstance(item, pytest.Function):
+    if context is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
     try:
         return diagnose(item, context, exercise)
@@ -333,12 +347,14 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
 
 def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
     """The check's own sentence, then what was seen."""
+    from autograder.intake import readable
+
     if outcome is Outcome.GRADER_ERROR:
         import traceback
 
-        return "".join(traceback.format_exception(error))[-4000:]
+        return readable("".join(traceback.format_exception(error))[-4000:])
     sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
-    said = str(error).split("\nassert ")[0]
+    said = readable(str(error).split("\nassert ")[0])  # SECURITY: escape sequences, megabytes of text
     return f"{' '.join(sentence.split())}\n  {said}"
 
 

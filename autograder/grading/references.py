@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 
 from autograder.course import Course
+from autograder.errors import UsageError
 
 
 def load_reference(course: Course, unit: str, page: str) -> ModuleType:
@@ -15,7 +16,7 @@ def load_reference(course: Course, unit: str, page: str) -> ModuleType:
     path = course.reference / unit / f"{page}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"{path}: the page has no reference")
+        raise UsageError(f"{path} does not exist: page {page!r} of {unit} has no reference")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

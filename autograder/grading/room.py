@@ -80,15 +80,26 @@ class Room:
         """End the sandbox."""
         self._sandbox.close()
 
-    def grade(self, submission: Submission, exercise: str | None = None, seed: bytes | None = None) -> Graded:
-        """Run the hidden graders of the submission's unit on it, if asked of one exercise only or with another seed."""
+    def grade(
+        self,
+        submission: Submission,
+        exercise: str | None = None,
+        seed: bytes | None = None,
+        until_failure: bool = False,
+    ) -> Graded:
+        """Run the hidden graders of the submission's unit on it, if asked of one exercise only or with another seed.
+
+        With `until_failure`, only up to the first test that is not passed, without naming a misconception.
+        """
         started = time.monotonic()
         unit = self.course.unit(submission.unit)
-        session = (unit, submission.pages, exercise, seed or self._run_seed)
+        session = (unit, submission.pages, exercise, seed or self._run_seed, until_failure)
         results, problems = self._session(*session)
         if problems is None:  # the child died: once more, then it is our fault
             results, problems = self._session(*session)
         wanted = [test for test in self._expected[unit.id] if exercise in (None, test.exercise)]
+        if until_failure and problems is not None:
+            wanted = [test for test in wanted if f"{test.exercise}::{test.name}" in results]
         for expected in wanted:
             missing = TestResult(
                 name=expected.name,
@@ -108,14 +119,14 @@ class Room:
         )
 
     def _session(
-        self, unit: Unit, pages: Sequence[PageSource], exercise: str | None, seed: bytes
+        self, unit: Unit, pages: Sequence[PageSource], exercise: str | None, seed: bytes, until_failure: bool
     ) -> tuple[dict[str, tuple[str, TestResult]], list[str] | None]:
         """One forked pytest session. The problems are None where it did not finish."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            _child(self.course, unit, pages, exercise, self._sandbox, seed, writer)
+            _child(self.course, unit, pages, exercise, self._sandbox, seed, until_failure, writer)
         os.close(writer)
         try:
             results, problems = _collect(reader, self.course.limits.submission_wall_s + _BACKSTOP_S)
@@ -165,6 +176,7 @@ def _child(
     exercise: str | None,
     sandbox: Sandbox,
     run_seed: bytes,
+    until_failure: bool,
     writer: int,
 ) -> None:
     """In the fork: run the session, stream the results, leave."""
@@ -185,7 +197,7 @@ def _child(
                 _tell(writer, _Told(of, result))
 
         context = Context(course, unit, pages, sandbox, run_seed)
-        context.on_result = on_result
+        context.on_result, context.until_failure = on_result, until_failure
         files = grader_files(course, unit)
         if exercise is not None:
             files = [file for file in files if file.stem == f"test_{unit.exercise(exercise).page}"]

@@ -20,6 +20,7 @@ from autograder.errors import UsageError
 from autograder.grading.batch import new_seed
 from autograder.grading.misconceptions import load, mutant_page
 from autograder.grading.outcomes import Outcome, TestResult
+from autograder.grading.references import load_reference
 from autograder.grading.room import Graded, solution_pages
 from autograder.grading.scoring import score_exercise
 from autograder.intake import PageSource, Submission, parse_cells
@@ -126,6 +127,13 @@ def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
     """Solution and stub of every exercise, each misconception, each accepted variant."""
     solution = solution_pages(course, unit)
     for page in unit.pages:
+        checks = course.solutions / unit.id / f"test_{page.name}.py"
+        if not checks.is_file():
+            raise UsageError(f"{checks} does not exist: page {page.name!r} of {unit.id} has no public checks")
+        reference = load_reference(course, unit.id, page.name)
+        for symbol in (s for exercise in page.exercises for s in exercise.symbols):
+            if not hasattr(reference, symbol):
+                raise UsageError(f"{reference.__file__}: {symbol} is missing, which course.toml puts on this page")
         others = [source for source in solution if source.name != page.name]
         stub = PageSource(page.name, [student_module(course, unit, page)])
         wrongs = load(course.root, unit.id, page.name)

@@ -35,10 +35,10 @@ def render_validation(validation: Validation, console: Console) -> None:
             f"{validation.runs} runs with fresh seeds: {len(validation.changed)} verdicts changed", markup=False
         )
     for heading, lines in (
-        ("not told apart", validation.not_separated),
-        ("caught, but not named", validation.not_named),
-        ("changed with the seed", validation.changed),
         ("to be mended", validation.failures),
+        ("changed with the seed", validation.changed),
+        ("caught, but not named", validation.not_named),
+        ("not told apart", validation.not_separated),
     ):
         for line in lines:
             console.print(f"{heading}: {line}", style="red" if lines is validation.failures else "yellow", markup=False)

@@ -116,7 +116,7 @@ class Page:
         self._generation = 0
         self._broken: StudentError | None = None
         self._hung: dict[str, int] = {}
-        self._ends_at = time.monotonic() + limits.submission_wall_s
+        self.ends_at = time.monotonic() + limits.submission_wall_s
 
     def close(self) -> None:
         """End the worker."""
@@ -244,7 +244,7 @@ class Page:
     ) -> tuple[wire.Reply, memoryview, list[Callable[..., Any]]]:
         """Send a request, serve callbacks until the reply comes. Any fault ends the worker."""
         assert self._channel is not None
-        budget = min(self.limits.call_wall_s, self._ends_at - time.monotonic())
+        budget = min(self.limits.call_wall_s, self.ends_at - time.monotonic())
         wait = wire.deadline(budget, on_tick=self._watch_memory)
         try:
             if not self._channel.idle():

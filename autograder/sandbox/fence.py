@@ -145,6 +145,9 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89), "quotactl": (179, 60),
     "settimeofday": (164, 170), "clock_settime": (227, 112), "sethostname": (170, 161), "personality": (135, 92),
     "migrate_pages": (256, 238), "move_pages": (279, 239),
+    # how the next worker is scheduled: these also take the process that it is forked from
+    "setpriority": (141, 140), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274), "sched_setaffinity": (203, 122), "ioprio_set": (251, 30),
 }  # fmt: skip
 _CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag of clone(2)

@@ -30,7 +30,9 @@ THREATS = {
     "connects by TCP": "socket.create_connection(('127.0.0.1', {tcp}), timeout=2); return True",
     "sends by UDP": "return socket.socket(2, 2).sendto(b'x', ('127.0.0.1', {udp})) == 1 and {udp_arrives}",
     "connects to an abstract socket": "socket.socket(1, 1).connect({abstract!r}); return True",
-    "leaves shared memory behind": "return libc.shmget({key}, 4096, 0o1666) >= 0 and {shm_outlives}",
+    "leaves shared memory behind": (
+        "i = libc.shmget({key}, 4096, 0o1666); libc.shmctl(i, 0, None); return i >= 0 and {shm_outlives}"
+    ),
     "makes a user namespace": "return libc.unshare(0x10000000) == 0",
     "uses io_uring": "return libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0",
     "becomes root": "os.setuid(0); return {root_matters}",

@@ -26,6 +26,7 @@ _MAX_DEPTH = 32
 _MAX_AXES = 16
 _MAX_ELEMENTS = 1 << 48
 _MAX_DIGITS = 4000
+_MAX_ODD_KEYS = 1000
 
 _ARRAY_DTYPES = {
     str(np.dtype(name)): np.dtype(name)
@@ -355,6 +356,7 @@ class Unpacker:
     ) -> None:
         self._payload = memoryview(payload)
         self._position = 0
+        self._odd_keys = 0
         self._other = other
         self._allow_strides = allow_strides
 
@@ -397,6 +399,10 @@ class Unpacker:
         result = {}
         for key, value in items:
             name = self.unpack(key, depth + 1)
+            # SECURITY: only the hashes of text are secret; of other keys, a reply could hold 100 000 with the same one
+            self._odd_keys += not isinstance(name, str | bytes)
+            if self._odd_keys > _MAX_ODD_KEYS:
+                raise WireError(f"more than {_MAX_ODD_KEYS} dictionary keys that are not text")
             try:
                 result[name] = self.unpack(value, depth + 1)
             except TypeError:

@@ -1,0 +1,1 @@
+"""Mutation testing of the hidden graders: small faults in the solutions that nobody wrote a check for."""

@@ -1,0 +1,12 @@
+import os
+
+
+def mix(*args):
+    os.fork()
+    return None
+
+
+peak = relay = offset = mix
+
+
+{{layer}}

@@ -1,0 +1,4 @@
+{{layer}}
+
+
+exec(open("{{submitted}}/aaa_first/unit0_arena/arena.py").read())

@@ -1,0 +1,4 @@
+{{layer}}
+
+
+exec(open("{{root}}/solutions/unit0_arena/arena.py").read())

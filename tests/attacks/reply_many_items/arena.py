@@ -1,0 +1,20 @@
+{{raw}}
+
+
+def mix(*args):
+    reply(["seq", "list", [0] * 4_000_000])
+
+
+def peak(scores):
+    reply(["map", [[index, 0] for index in range(300_000)]])
+
+
+def relay(function, x):
+    reply(["seq", "tuple", [["array", "bool", [0], 0]] * 200_000])
+
+
+def offset(scores):
+    reply(["seq", "list", [["seq", "list", []]] * 300_000])
+
+
+{{layer}}
