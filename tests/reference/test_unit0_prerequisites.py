@@ -9,6 +9,7 @@ import pytest
 import scipy.special
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +22,7 @@ def load(page: str):
     return module
 
 
-numerics = load("numerics")
+numerics, networks = load("numerics"), load("networks")
 SEEDS = [0, 1, 2]
 DTYPES = [np.float64, np.float32]
 
@@ -123,3 +124,82 @@ def test_softmax_vjp_matches_scipys_differences():
         expected[index] = (change * dy).sum() / (2 * eps)
     np.testing.assert_allclose(numerics.softmax_vjp(scipy.special.softmax(x, -1), dy), expected, rtol=1e-6, atol=1e-9)
     assert not numerics.softmax_vjp(np.eye(5)[:4], dy).any()
+
+
+# networks
+
+
+def network(seed: int, n: int, d_in: int, d_hidden: int, n_classes: int, dtype=np.float64) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    shapes = [(n, d_in), (d_in, d_hidden), (d_hidden,), (d_hidden, n_classes), (n_classes,)]
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    return *arrays, rng.integers(0, n_classes, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(7, 5, 11, 3), (1, 2, 3, 5), (3, 2, 1, 5), (4, 4, 4, 4), (3, 2, 5, 1)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_network_matches_torch(seed, sizes, dtype):
+    """Loss and all gradients equal those of nn.Linear, relu and F.cross_entropy."""
+    x, W1, b1, W2, b2, y = network(seed, *sizes, dtype=dtype)
+    first, second = nn.Linear(*W1.shape), nn.Linear(*W2.shape)
+    for layer, weight, bias in ((first, W1, b1), (second, W2, b2)):
+        layer.weight.data, layer.bias.data = torch.from_numpy(weight.T.copy()), torch.from_numpy(bias)
+    inner = torch.from_numpy(x).requires_grad_()
+    expected = F.cross_entropy(second(torch.relu(first(inner))), torch.from_numpy(y))
+    expected.backward()
+    loss, grads = networks.mlp_loss_and_grads(x, W1, b1, W2, b2, y)
+    assert loss == pytest.approx(expected.item(), rel=1e-12 if dtype == np.float64 else 1e-5)
+    theirs = {"dx": inner.grad, "dW1": first.weight.grad.T, "db1": first.bias.grad}
+    theirs |= {"dW2": second.weight.grad.T, "db2": second.bias.grad}
+    assert set(grads) == set(theirs)
+    for name, value in theirs.items():
+        assert grads[name].dtype == dtype
+        tolerance = 1e-12 if dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(grads[name], value.numpy(), rtol=tolerance, atol=tolerance / 10, err_msg=name)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.35, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_descent_matches_torch(momentum, nesterov, dtype):
+    """The path is that of torch.optim.SGD on a function that is no quadratic."""
+    if nesterov and not momentum:
+        return  # torch refuses it; ours is plain descent, which the public doctest shows
+    x0 = normal(1, 5, dtype=dtype)
+    point = torch.from_numpy(x0.copy()).requires_grad_()
+    optimiser = torch.optim.SGD([point], lr=0.05, momentum=momentum, nesterov=nesterov)
+    expected = [x0]
+    for _ in range(11):
+        optimiser.zero_grad()
+        (point**4 / 4 + point**2).sum().backward()
+        optimiser.step()
+        expected.append(point.detach().numpy().copy())
+    ours = networks.gradient_descent(lambda x: x**3 + 2 * x, x0, 0.05, 11, momentum, nesterov)
+    assert_same(ours, np.stack(expected), 1e-4 if dtype == np.float32 else None)
+    assert networks.gradient_descent(lambda x: x, x0, 0.05, 0).tolist() == [x0.tolist()]
+
+
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.6, 0.7)])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+@pytest.mark.parametrize("scale", [1.0, 1e-8, 0.0])
+@pytest.mark.parametrize("eps", [1e-8, 1e-3])
+def test_adamw_matches_torch(betas, weight_decay, scale, eps):
+    """Ten steps equal torch's AdamW (and Adam without decay) to 12 digits, also for gradients near eps."""
+    p = normal(1, 3, 5)
+    parameter = torch.from_numpy(p.copy()).requires_grad_()
+    kinds = [torch.optim.AdamW] if weight_decay else [torch.optim.AdamW, torch.optim.Adam]
+    for kind in kinds:
+        ours, state = p, {}
+        parameter = torch.from_numpy(p.copy()).requires_grad_()
+        optimiser = kind([parameter], lr=0.01, betas=betas, eps=eps, weight_decay=weight_decay)
+        for step in range(10):
+            g = normal(step + 2, 3, 5, scale=scale)
+            parameter.grad = torch.from_numpy(g)
+            optimiser.step()
+            ours = networks.adamw_step(ours, g, state, 0.01, betas, eps, weight_decay)
+            np.testing.assert_allclose(ours, parameter.detach().numpy(), rtol=1e-12, atol=1e-15)
+        theirs = optimiser.state[parameter]
+        assert state["t"] == 10 == int(theirs["step"])
+        np.testing.assert_allclose(state["m"], theirs["exp_avg"].numpy(), rtol=1e-10)
+        np.testing.assert_allclose(state["v"], theirs["exp_avg_sq"].numpy(), rtol=1e-10)
