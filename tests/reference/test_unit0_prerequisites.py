@@ -22,7 +22,7 @@ def load(page: str):
     return module
 
 
-numerics, networks = load("numerics"), load("networks")
+numerics, networks, models = load("numerics"), load("networks"), load("language_models")
 SEEDS = [0, 1, 2]
 DTYPES = [np.float64, np.float32]
 
@@ -203,3 +203,113 @@ def test_adamw_matches_torch(betas, weight_decay, scale, eps):
         assert state["t"] == 10 == int(theirs["step"])
         np.testing.assert_allclose(state["m"], theirs["exp_avg"].numpy(), rtol=1e-10)
         np.testing.assert_allclose(state["v"], theirs["exp_avg_sq"].numpy(), rtol=1e-10)
+
+
+# language models. Ids 0..4 occur as words, 5 never, 6 is eos and 7 bos.
+
+WORDS, EOS, BOS, V = 5, 6, 7, 8
+
+
+def sentences(seed: int, *lengths: int) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, WORDS, length).tolist() for length in lengths]
+
+
+def contexts(n: int, corpus: list[list[int]]) -> list[tuple[int, ...]]:
+    """Full contexts, from the corpus (its beginnings, too) and from outside of it."""
+    padded = [[BOS] * (n - 1) + sentence for sentence in corpus]
+    found = {tuple(s[i : i + n - 1]) for s in padded for i in range(len(s) - n + 2)}
+    return sorted(found | {(5,) * (n - 1), (EOS,) * (n - 1)})
+
+
+def fitted(n: int, corpus: list[list[int]], alpha: float):
+    lm = models.NGramLM(n, V, alpha, bos=BOS, eos=EOS)
+    assert lm.fit(corpus) is None
+    return lm
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_ngrams_match_a_table(n, alpha):
+    """Probabilities equal those of a float64 table over (context, token) that is filled in one pass."""
+    corpus = sentences(n, 7, 5, 1, 0, 2, 11)
+    table = np.zeros((V,) * n)
+    for sentence in corpus:
+        window = [BOS] * (n - 1)
+        for token in [*sentence, EOS]:
+            table[(*window, token)] += 1
+            window = [*window, token][1:] if n > 1 else []
+    smooth = table + alpha
+    total = smooth.sum(-1, keepdims=True)
+    expected = np.divide(smooth, total, out=np.zeros_like(smooth), where=total > 0)
+    lm = fitted(n, corpus, alpha)
+    for context in contexts(n, corpus):
+        ours = [lm.prob(context, w) for w in range(V)]
+        np.testing.assert_allclose(ours, expected[context], rtol=1e-14)
+        if alpha:
+            assert sum(ours) == pytest.approx(1.0, rel=1e-12)
+        assert [lm.prob((3, 5, *context), w) for w in range(V)] == ours
+    for sentence in [*corpus, [5, 0, 1]]:
+        padded = [BOS] * (n - 1) + sentence + [EOS]
+        probabilities = [expected[tuple(padded[i : i + n])] for i in range(len(sentence) + 1)]
+        with np.errstate(divide="ignore"):
+            np.testing.assert_allclose(lm.logprob(sentence), np.log(probabilities), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_ngrams_match_nltk(n, alpha):
+    """Probabilities equal those of nltk's MLE and Lidstone models, given the same n-grams."""
+    lm_module, vocabulary = pytest.importorskip("nltk.lm"), pytest.importorskip("nltk.lm.vocabulary")
+    corpus = sentences(n + 10, 7, 5, 1, 0, 2, 11)
+    padded = [[BOS] * (n - 1) + sentence + [EOS] for sentence in corpus]
+    grams = [[tuple(map(str, s[i : i + n])) for i in range(len(s) - n + 1)] for s in padded]
+    # nltk counts one token of its own, <UNK>, as part of the vocabulary: it stands for id 5, which never occurs.
+    words = vocabulary.Vocabulary([str(w) for w in range(V) if w != 5])
+    theirs = lm_module.Lidstone(alpha, n, words) if alpha else lm_module.MLE(n, words)
+    theirs.counts.update(grams)
+    ours = fitted(n, corpus, alpha)
+    for context in contexts(n, corpus):
+        for w in range(V):
+            expected = theirs.score(str(w), tuple(map(str, context)))
+            assert ours.prob(context, w) == pytest.approx(expected, rel=1e-12)
+
+
+def test_ngrams_accumulate():
+    """Two fits count like one; a short context stands at the start of a sentence; bos may lie outside 0..V−1."""
+    corpus = sentences(3, 7, 5, 3)
+    whole, parts = fitted(3, corpus, 0.5), fitted(3, corpus[:2], 0.5)
+    parts.fit(corpus[2:])
+    outside = models.NGramLM(3, V, 0.5, bos=-1, eos=EOS)
+    outside.fit(corpus)
+    first = corpus[0][0]
+    for w in range(V):
+        assert whole.prob((), w) == parts.prob((BOS, BOS), w) == outside.prob((-1,), w)
+        assert whole.prob((first,), w) == parts.prob((BOS, first), w) == outside.prob((first,), w)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_perplexity_matches_cross_entropy(seed):
+    """The perplexity of a network's tokens is exp(F.cross_entropy), padding ignored, in any base."""
+    logits = torch.from_numpy(normal(seed, 3, 7, 11))
+    targets = torch.from_numpy(np.random.default_rng(seed).integers(0, 11, (3, 7)))
+    mask = np.arange(7) < np.array([[7], [2], [5]])
+    logprobs = torch.log_softmax(logits, -1).gather(-1, targets[..., None])[..., 0].numpy().copy()
+    logprobs[~mask] = np.nan
+    kept = torch.where(torch.from_numpy(mask), targets, -100)
+    expected = torch.exp(F.cross_entropy(logits.flatten(0, 1), kept.flatten())).item()
+    assert models.perplexity(logprobs, mask) == pytest.approx(expected, rel=1e-12)
+    for base in (2, 10, 2.5):
+        assert models.perplexity(logprobs / math.log(base), mask, base) == pytest.approx(expected, rel=1e-12)
+
+
+def test_perplexity_of_special_texts():
+    """The page's examples; a uniform model has V; nothing raises; an impossible token gives infinity."""
+    row = np.ones((1, 3), dtype=bool)
+    assert models.perplexity(np.log([[0.1, 0.5, 0.25]]), row) == pytest.approx(80 ** (1 / 3))
+    two = np.array([[-1.0, -2.0, 0.0, 0.0], [-3.0, -4.0, -5.0, -6.0]])
+    assert models.perplexity(two, two < 0) == pytest.approx(math.exp(3.5))
+    assert models.perplexity(np.full((1, 3), -math.log(29)), row) == pytest.approx(29)
+    assert models.perplexity(np.array([[-1.0, -np.inf, -1.0]]), row) == math.inf
+    with pytest.raises(ValueError, match="no token"):
+        models.perplexity(np.zeros((1, 3)), ~row)
