@@ -88,6 +88,15 @@ def test_non_contiguous_input_keeps_its_strides(rung: Sandbox) -> None:
 
 
 @rungs
+def test_non_contiguous_array_keeps_its_strides(rung: Sandbox) -> None:
+    """A NumPy view arrives as the same view of its memory, and may be written to."""
+    student = Student(page(rung, "def strides(x):\n    x += 1\n    return list(x.strides), x"))
+    view = np.arange(24.0).reshape(2, 3, 4)[:, :, ::2].transpose(2, 0, 1)
+    strides, value = student.strides(view)
+    assert strides == [16, 96, 32] and np.array_equal(value, view + 1)
+
+
+@rungs
 def test_classes_give_handles(rung: Sandbox) -> None:
     """An object stays inside; its methods, attributes, items and length are reached through the handle."""
     code = (

@@ -68,13 +68,16 @@ class Map(Struct, frozen=True, tag="map", array_like=True):
 
 
 class Array(Struct, frozen=True, tag="array", array_like=True):
+    """`stride` (in items) is sent towards the worker only, where a test needs a non-contiguous input."""
+
     dtype: str
     shape: list[int]
     nbytes: int
+    stride: list[int] | None = None
 
 
 class Tensor(Struct, frozen=True, tag="tensor", array_like=True):
-    """`stride` is sent towards the worker only, where a test needs a non-contiguous input."""
+    """`stride` as in `Array`."""
 
     dtype: str
     shape: list[int]
@@ -311,9 +314,15 @@ class Packer:
         dtype = str(array.dtype.newbyteorder("="))
         if dtype not in _ARRAY_DTYPES:
             raise WireError(f"a NumPy array of dtype {array.dtype} cannot cross the wall")
+        shape, stride = list(array.shape), [step // array.itemsize for step in array.strides]
+        keep = self._keep_strides and not array.flags.c_contiguous and array.size > 0
+        keep = keep and all(step > 0 and step % array.itemsize == 0 for step in array.strides)
+        if keep:  # send the whole span of memory that the view reaches
+            span = 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+            array = np.lib.stride_tricks.as_strided(array, (span,), (array.itemsize,))
         data = np.ascontiguousarray(array, dtype=_ARRAY_DTYPES[dtype]).tobytes()
         self.chunks.append(data)
-        return Array(dtype, list(array.shape), len(data))
+        return Array(dtype, shape, len(data), stride if keep else None)
 
     def _tensor(self, tensor: torch.Tensor) -> Value:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
@@ -420,10 +429,17 @@ class Unpacker:
         dtype = _ARRAY_DTYPES.get(value.dtype)
         if dtype is None:
             raise WireError(f"unknown array dtype {value.dtype[:40]!r}")
-        data = self._take(value.nbytes, _count(value.shape) * dtype.itemsize)
+        count = _count(value.shape)
+        if value.stride is not None:
+            if not self._allow_strides:
+                raise WireError("a strided array may not come from the worker")
+            count = 1 + sum((n - 1) * s for n, s in zip(value.shape, value.stride, strict=True))
+        data = self._take(value.nbytes, count * dtype.itemsize)
         # a bool is 0 or 1: any other byte would make `&` and `==` contradict each other
         flat = np.frombuffer(data, np.uint8) != 0 if dtype == np.bool_ else np.frombuffer(data, dtype)
-        return flat.reshape(value.shape)
+        if value.stride is None:
+            return flat.reshape(value.shape)
+        return np.lib.stride_tricks.as_strided(flat, value.shape, [step * dtype.itemsize for step in value.stride])
 
     def _tensor(self, value: Tensor) -> torch.Tensor:
         dtype = _TENSOR_DTYPES.get(value.dtype)

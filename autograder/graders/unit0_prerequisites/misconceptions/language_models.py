@@ -1,0 +1,155 @@
+"""Known wrong answers to the page `language_models`."""
+
+import numpy as np
+
+from autograder.grading.misconceptions import correct, misconception
+
+# ---------------------------------------------------------------- ngram_lm
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class cross_sentence(correct.NGramLM):
+    """The sentences were counted as one long text, so that the first word of one follows the end of another.
+
+    Nobody said these pairs. Every sentence begins anew, after its own n − 1 bos.
+    """
+
+    def fit(self, sentences):
+        stream = [self.bos] * (self.n - 1)
+        for sentence in sentences:
+            stream += [*sentence, self.eos]
+        for end in range(self.n - 1, len(stream)):
+            self.counts[tuple(stream[end - self.n + 1 : end])][stream[end]] += 1
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class one_bos_only(correct.NGramLM):
+    """There is only one bos before each sentence. For n > 2 the first word has then no full context.
+
+    With n = 3 the first word is predicted from (bos, bos), the second from (bos, word): n − 1 copies are needed.
+    Otherwise the first n − 2 words of every sentence are never counted.
+    """
+
+    def fit(self, sentences):
+        for sentence in sentences:
+            padded = [self.bos] * min(1, self.n - 1) + [*sentence, self.eos]
+            for end in range(self.n - 1, len(padded)):
+                self.counts[tuple(padded[end - self.n + 1 : end])][padded[end]] += 1
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class alpha_denominator(correct.NGramLM):
+    """The denominator grew by alpha only. But each of the V tokens got alpha, so V times as much was handed out.
+
+    Sum the probabilities over the vocabulary: they must give 1.
+    """
+
+    def prob(self, context, w):
+        lm = correct.NGramLM(self.n, 1, self.alpha, bos=self.bos, eos=self.eos)
+        lm.counts = self.counts
+        return lm.prob(context, w)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class types_not_vocab(correct.NGramLM):
+    """V was taken to be the number of different tokens that occurred. It is the size of the vocabulary.
+
+    Tokens that never occurred get their alpha as well; otherwise the probabilities sum to more than 1.
+    """
+
+    def prob(self, context, w):
+        seen = {token for counter in self.counts.values() for token in counter}
+        lm = correct.NGramLM(self.n, len(seen), self.alpha, bos=self.bos, eos=self.eos)
+        lm.counts = self.counts
+        return lm.prob(context, w)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class context_right_trunc(correct.NGramLM):
+    """A context that is too long was cut at the wrong end: the oldest tokens were kept.
+
+    What comes next depends on the tokens just before it, the last n − 1.
+    """
+
+    def prob(self, context, w):
+        return super().prob(tuple(context)[: self.n - 1], w)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class eos_dropped(correct.NGramLM):
+    """The end of the sentence is never predicted.
+
+    Then no sentence can stop, and long ones are as probable as short ones. eos is counted like any other token, and
+    logprob has one entry more than there are words.
+    """
+
+    def fit(self, sentences):
+        for sentence in sentences:
+            padded = [self.bos] * (self.n - 1) + list(sentence)
+            for end in range(self.n - 1, len(padded)):
+                self.counts[tuple(padded[end - self.n + 1 : end])][padded[end]] += 1
+
+    def logprob(self, tokens):
+        return super().logprob(tokens)[:-1]
+
+
+# ---------------------------------------------------------------- perplexity
+
+
+def _surprise(token_logprobs, mask):
+    """The mean surprise. Raises ValueError where there is none."""
+    if not mask.any():
+        raise ValueError("no token counts")
+    return -token_logprobs[mask].mean()
+
+
+def _base(base):
+    return np.e if base == "e" else float(base)
+
+
+@misconception("perplexity", symbol="perplexity")
+def base_mismatch(token_logprobs, mask, base="e"):
+    """The logarithms have one base and the power another: 2 to the power of natural logarithms, or the like.
+
+    The power must undo the logarithm. 2^bits, e^nats, 10^(decimal logarithms).
+    """
+    return float(2.0 ** _surprise(token_logprobs, mask))
+
+
+@misconception("perplexity", symbol="perplexity")
+def mean_of_sentence_ppl(token_logprobs, mask, base="e"):
+    """This is the mean of the sentences' perplexities. Short sentences then weigh as much as long ones.
+
+    One mean, over all tokens of all sentences together, and one exponential at the very end.
+    """
+    _surprise(token_logprobs, mask)
+    rows = [_base(base) ** _surprise(row, kept) for row, kept in zip(token_logprobs, mask, strict=True) if kept.any()]
+    return float(np.mean(rows))
+
+
+@misconception("perplexity", symbol="perplexity")
+def pads_counted(token_logprobs, mask, base="e"):
+    """The sum was divided by all entries of the rectangle, padding included, which makes the model look better.
+
+    Divide by the number of tokens that count.
+    """
+    return float(_base(base) ** (_surprise(token_logprobs, mask) * mask.sum() / mask.size))
+
+
+@misconception("perplexity", symbol="perplexity")
+def mean_inverse_prob(token_logprobs, mask, base="e"):
+    """This is the arithmetic mean of 1/p. It is ruled by the few worst tokens.
+
+    Perplexity is the geometric mean: average the logarithms, and take the exponential of the average.
+    """
+    _surprise(token_logprobs, mask)
+    return float((_base(base) ** -token_logprobs[mask]).mean())
+
+
+@misconception("perplexity", symbol="perplexity")
+def sum_not_mean(token_logprobs, mask, base="e"):
+    """This is the exponential of the sum of all surprises, one over the probability of the whole text.
+
+    It grows with every token. Perplexity is per token: take the mean first.
+    """
+    return float(_base(base) ** (_surprise(token_logprobs, mask) * mask.sum()))
