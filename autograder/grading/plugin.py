@@ -137,6 +137,14 @@ class Student:
             raise AttributeError(name)
         return Remote(self._page, Target(None, [name]))
 
+    @property
+    def given(self) -> "Remote":
+        """`autograder.given` inside: `student.given.MultiHeadAttention(8, 2)` is the handle of a module there."""
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.wire import GIVEN, Target
+
+        return Remote(self._page, Target(None, [GIVEN]))
+
     def has(self, name: str) -> bool:
         """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
         return self._page.defines(name)

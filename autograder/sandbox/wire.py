@@ -146,6 +146,9 @@ class Source(Struct, frozen=True):
     notebook: bool = False
 
 
+GIVEN = "autograder.given"  # as the first step of a path: that module instead of the page (no page has such a name)
+
+
 class Target(Struct, frozen=True):
     """What to call or read: a path of attributes and indices from a handle, or from the page when `handle` is None."""
 

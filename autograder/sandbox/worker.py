@@ -140,8 +140,14 @@ class Session:
     # -- objects
 
     def _find(self, target: wire.Target) -> Any:
-        obj: Any = self._modules[self._page] if target.handle is None else self._objects[target.handle]
-        for step in target.path:
+        path = target.path
+        if target.handle is not None:
+            obj: Any = self._objects[target.handle]
+        elif path[0] == wire.GIVEN:
+            obj, path = importlib.import_module(wire.GIVEN), path[1:]
+        else:
+            obj = self._modules[self._page]
+        for step in path:
             if step == "load_reference":
                 obj = _loader(obj)
             else:
