@@ -131,7 +131,7 @@ def rnn_encode(
 # |---|---|---|---|
 # | `dot` | $q^\top k$ | none; needs $D_q = D_k$ | fit = pointing in the same direction |
 # | `general` | $q^\top W k$ | $W$ of shape $(D_q, D_k)$ | first translate the key into the query's language |
-# | `concat` | $v^\top \tanh(W [q; k])$ | $W$ of shape $(A, D_q + D_k)$, $v$ of shape $(A,)$ | a small network sees both |
+# | `concat` | $v^\top \tanh(W [q; k])$ | $W$ of shape $(A, D_q + D_k)$, $v$ of shape $(A,)$ | a small network |
 #
 # In `general` the order matters: $q^\top W k = \sum_{ij} q_i W_{ij} k_j$, the first index of $W$ belongs to the query.
 # A square $W$ with its axes swapped raises no error and is still wrong. The same holds for the order in $[q; k]$: the

@@ -5,20 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+UNIT = "unit1_attention_fundamentals"
+
+
 def load(page: str):
-    path = ROOT / "reference" / "unit1_attention_fundamentals" / f"{page}.py"
-    spec = importlib.util.spec_from_file_location(f"reference_{page}", path)
+    return load_file(ROOT / "reference" / UNIT / f"{page}.py")
+
+
+def load_file(path: Path):
+    spec = importlib.util.spec_from_file_location(f"{path.parent.parent.name}_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-intuition = load("intuition")
+intuition, maths = load("intuition"), load("attention_mathematics")
 SEEDS = [0, 1, 2]
 
 
@@ -105,3 +113,78 @@ def test_intuition_keeps_float32():
     assert states.dtype == last.dtype == np.float32
     assert intuition.luong_scores(x, x).dtype == np.float32
     assert intuition.additive_scores(x, x, w, w, b, b).dtype == np.float32
+
+
+# attention_mathematics
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("shape", [(5, 7), (1, 7), (2, 1, 1, 7), (2, 1, 5, 7), (2, 3, 5, 7)])
+def test_masked_softmax_matches_torch(seed, shape):
+    """Weights equal torch's attention with the identity as keys and values, and scipy's softmax of allowed scores."""
+    scores = normal(seed, 2, 3, 5, 7, scale=3.0)
+    mask = np.random.default_rng(seed).random(shape) < 0.6
+    mask[..., 0, :] = False  # an empty row, or only empty rows
+    weights = maths.masked_softmax(scores, mask)
+    # Queries are the scores, keys and values the identity: q kᵀ is the scores again.
+    eye = torch.eye(7, dtype=torch.float64).expand(2, 3, 7, 7)
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        torch.from_numpy(scores),
+        eye,
+        eye,
+        attn_mask=torch.from_numpy(np.broadcast_to(mask, scores.shape).copy()),
+        scale=1.0,
+    )
+    np.testing.assert_allclose(weights, theirs.numpy(), rtol=1e-10, atol=1e-14)
+    full = np.broadcast_to(mask, scores.shape)
+    assert (weights[~full] == 0).all()
+    for index in np.ndindex(2, 3, 5):
+        expected = scipy.special.softmax(scores[index][full[index]]) if full[index].any() else []
+        np.testing.assert_allclose(weights[index][full[index]], expected, rtol=1e-10)
+    junk = np.where(full, scores, 1e30)
+    np.testing.assert_array_equal(maths.masked_softmax(junk, mask), weights)
+
+
+@pytest.mark.parametrize("offset", [-300.0, 300.0, -3e4])
+def test_masked_softmax_of_extreme_scores(offset):
+    """Rows far from 0 give what the same rows near 0 give; without a mask it is scipy's softmax."""
+    scores = np.round(normal(0, 5, 7), 2)
+    mask = np.tri(5, 7, dtype=bool)
+    shifted = maths.masked_softmax(scores + offset, mask)
+    np.testing.assert_allclose(shifted, maths.masked_softmax(scores, mask), rtol=1e-10)
+    expected = scipy.special.softmax(100 * scores, axis=-1)
+    np.testing.assert_allclose(maths.masked_softmax(100 * scores), expected, rtol=1e-10, atol=1e-300)
+    assert maths.masked_softmax(scores.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("d", [1, 4, 64, 1024])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_score_stats(d, scaled):
+    """The variance is d (or 1); entropy and largest weight equal scipy's on dot products that are really formed.
+
+    Seeds are fixed, so this cannot flicker; the bounds are six standard errors.
+    """
+    n = 16_000 if d < 1024 else 3200
+    ours = maths.score_stats(d, n, scaled, np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    scores = (rng.standard_normal((n, d)) * rng.standard_normal((n, d))).sum(-1) / (d**0.5 if scaled else 1)
+    rows = scipy.special.softmax(scores.reshape(-1, 16), axis=-1)
+    sigma = np.sqrt((2 + 6 / d) / n)
+    assert abs(ours["var"] / (1 if scaled else d) - 1) < 6 * sigma
+    entropy, largest = scipy.stats.entropy(rows, axis=-1), rows.max(-1)
+    error = np.sqrt(2 / len(rows))
+    assert abs(ours["entropy"] - entropy.mean()) < 6 * error * entropy.std() + 0.01
+    assert abs(ours["max_prob"] - largest.mean()) < 6 * error * largest.std() + 0.01
+
+
+@pytest.mark.parametrize("d", [4, 16, 64])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_expected_values_of_the_grader(d, scaled):
+    """The table in the hidden grader holds the means of entropy and largest weight."""
+    expected = load_file(ROOT / "autograder" / "graders" / UNIT / "test_attention_mathematics.py").EXPECTED
+    rng = np.random.default_rng(3)
+    scores = np.sqrt(rng.chisquare(d, (200_000, 16)) / (d if scaled else 1)) * rng.standard_normal((200_000, 16))
+    rows = scipy.special.softmax(scores, axis=-1)
+    entropy, largest = expected[d, scaled]
+    assert abs(scipy.stats.entropy(rows, axis=-1).mean() - entropy) < 0.01
+    assert abs(rows.max(-1).mean() - largest) < 0.005
