@@ -26,7 +26,7 @@ def load_file(path: Path):
     return module
 
 
-intuition, maths = load("intuition"), load("attention_mathematics")
+intuition, maths, scratch = load("intuition"), load("attention_mathematics"), load("attention_from_scratch")
 SEEDS = [0, 1, 2]
 
 
@@ -188,3 +188,85 @@ def test_expected_values_of_the_grader(d, scaled):
     entropy, largest = expected[d, scaled]
     assert abs(scipy.stats.entropy(rows, axis=-1).mean() - entropy) < 0.01
     assert abs(rows.max(-1).mean() - largest) < 0.005
+
+
+# attention_from_scratch
+
+
+def tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
+    return [torch.from_numpy(a).requires_grad_() for a in arrays]
+
+
+def qkv(seed: int, *lead: int, q_len: int = 5, kv_len: int = 7) -> list[np.ndarray]:
+    return [normal(seed, *lead, q_len, 11), normal(seed + 10, *lead, kv_len, 11), normal(seed + 20, *lead, kv_len, 3)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("lead", [(), (2,), (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_and_vjp_match_torch(seed, lead, masked):
+    """Output, weights and the three gradients equal torch's; an empty row gives zeros, and 1e30 behind the mask too."""
+    Q, K, V = qkv(seed, *lead)
+    mask = np.random.default_rng(seed).random((*lead[:1], *[1] * len(lead[1:]), 5, 7)) < 0.6
+    mask[..., 2, :] = False
+    mask[..., :, 4] = False
+    if not masked:
+        mask = None
+    allowed = None if mask is None else torch.from_numpy(mask)
+    inputs = tensors(Q, K, V)
+    theirs = torch.nn.functional.scaled_dot_product_attention(*inputs, attn_mask=allowed)
+    out, weights = scratch.attention(Q, K, V, mask=mask)
+    np.testing.assert_allclose(out, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(weights @ V, out, rtol=1e-10, atol=1e-12)
+    dO = normal(seed + 30, *out.shape)
+    expected = torch.autograd.grad(theirs, inputs, torch.from_numpy(dO))
+    gradients = scratch.attention_vjp(dO, Q, K, V, mask=mask)
+    for ours, wanted in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(ours, wanted.numpy(), rtol=1e-9, atol=1e-11)
+    if masked:
+        assert (gradients[0][..., 2, :] == 0).all() and (gradients[1][..., 4, :] == 0).all()
+        assert (gradients[2][..., 4, :] == 0).all() and (out[..., 2, :] == 0).all()
+        K[..., 4, :], V[..., 4, :] = 1e30, -1e30
+        np.testing.assert_array_equal(scratch.attention(Q, K, V, mask=mask)[0], out)
+        for ours, before in zip(scratch.attention_vjp(dO, Q, K, V, mask=mask), gradients, strict=True):
+            np.testing.assert_array_equal(ours, before)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, None])
+@pytest.mark.parametrize("sizes", [(5, 1), (1, 7), (5, 0), (0, 7)])
+def test_attention_of_odd_sizes(scale, sizes):
+    """One key, one query, none of either: as in torch; a scale of 0 counts."""
+    Q, K, V = qkv(4, 2, q_len=sizes[0], kv_len=sizes[1])
+    theirs = torch.nn.functional.scaled_dot_product_attention(*tensors(Q, K, V), scale=scale).detach().numpy()
+    np.testing.assert_allclose(scratch.attention(Q, K, V, scale=scale)[0], theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_vjp_gradcheck():
+    """The gradients pass torch's gradcheck, wrapped in an autograd function."""
+
+    class Attention(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *args):
+            ctx.save_for_backward(*args)
+            return torch.from_numpy(scratch.attention(*[a.detach().numpy() for a in args], mask=mask)[0])
+
+        @staticmethod
+        def backward(ctx, dO):
+            arrays = [a.detach().numpy() for a in (dO, *ctx.saved_tensors)]
+            return tuple(map(torch.from_numpy, scratch.attention_vjp(*arrays, mask=mask)))
+
+    mask = np.tri(3, 4, dtype=bool)
+    mask[1] = False
+    assert torch.autograd.gradcheck(Attention.apply, tensors(*qkv(0, 2, q_len=3, kv_len=4)))
+
+
+def test_given_masked_softmax():
+    """The building block that the page imports is the masked softmax of the page before."""
+    from autograder.given import masked_softmax
+
+    scores, mask = normal(0, 2, 3, 5, 7), np.random.default_rng(0).random((2, 1, 5, 7)) < 0.5
+    mask[..., 1, :] = False
+    np.testing.assert_allclose(masked_softmax(scores, mask), maths.masked_softmax(scores, mask), rtol=1e-12)
+    np.testing.assert_allclose(masked_softmax(scores), maths.masked_softmax(scores), rtol=1e-12)
+    assert masked_softmax(scores.astype(np.float32)).dtype == np.float32
+    assert masked_softmax(np.zeros((3, 0))).shape == (3, 0)
