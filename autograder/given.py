@@ -6,6 +6,7 @@ costs nothing later.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,3 +30,17 @@ def attention_weights(q: Tensor, k: Tensor, attn_mask: Tensor | None = None) -> 
         return torch.softmax(scores, dim=-1)
     weights = torch.softmax(scores.masked_fill(~attn_mask, float("-inf")), dim=-1)
     return torch.where(attn_mask.any(-1, keepdim=True), weights, torch.zeros_like(weights))
+
+
+def masked_softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Softmax over the last axis of a NumPy array, where `mask` (True = may attend) allows it; an empty row gives zeros.
+
+    Args:
+        scores: (..., Tq, Tk), floating point.
+        mask: bool, broadcastable to the shape of scores; None allows everything.
+    Returns: the weights, of the shape and dtype of scores. A forbidden key has weight exactly 0.
+    """
+    allowed = torch.from_numpy(np.broadcast_to(True if mask is None else mask, scores.shape).copy())
+    filled = torch.from_numpy(scores.copy()).masked_fill(~allowed, float("-inf"))
+    weights = torch.softmax(filled, dim=-1)
+    return weights.masked_fill(~allowed, 0.0).numpy()  # 0 also in place of the NaN of an empty row
