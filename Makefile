@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-all lint build bench clean
+.PHONY: help setup sandbox demo test test-all mutation lint build bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: setup ## the tests of the kit, under 10 minutes on 2 cores
 test-all: setup ## the slow tests as well
 	@$(BIN)/autograder build --check
 	@$(BIN)/python -m pytest
+
+mutation: setup ## small faults in the solutions against the hidden graders (UNIT=... for one unit)
+	@$(BIN)/python -m autograder.mutation $(if $(UNIT),--unit $(UNIT))
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -76,7 +76,7 @@ def test_what_is_left_alone() -> None:
 
 def test_mutants_of_the_course(course: Course) -> None:
     """Every mutant of the real solutions parses, differs from all others, and only inside an exercise's cell."""
-    page = course.units[0].pages[0]
+    page = course.unit("unit2_self_attention").pages[0]
     source = (course.solutions / page.unit / f"{page.name}.py").read_text(encoding="utf-8")
     by_exercise = page_mutants(source)
     assert set(by_exercise) == {exercise.id for exercise in page.exercises}
