@@ -6,10 +6,12 @@ innocent use elsewhere goes through. Code in this process could undo that, so th
 """
 
 import functools
-import importlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 
 class ForbiddenCall(RuntimeError):
@@ -23,15 +25,17 @@ class Refusals:
         self._now: frozenset[str] = frozenset()
 
     def install(self, names: Sequence[str]) -> None:
-        """Wrap every function (or class) called `package.module.name`. Names that do not exist here are passed over."""
+        """Wrap every function or class called `package.module.name`.
+
+        Whole packages, NumPy's ufuncs and what is not imported yet are left to the reading of the syntax tree: wrapping
+        them would break their innocent uses, or cost every worker an import.
+        """
         for name in dict.fromkeys(names):
             owner, attribute = _find(name)
-            if owner is None:
-                continue
-            target = getattr(owner, attribute)
+            target = getattr(owner, attribute, None)
             if isinstance(target, type):
                 target.__init__ = self._wrap(name, target.__init__)  # type: ignore[misc]
-            else:
+            elif callable(target) and not isinstance(target, np.ufunc):
                 setattr(owner, attribute, self._wrap(name, target))
 
     @contextmanager
@@ -54,14 +58,12 @@ class Refusals:
 
 
 def _find(name: str) -> tuple[Any, str]:
-    """The object that holds the last part of a dotted name, and that part; (None, "") where there is none."""
+    """The object that holds the last part of a dotted name, and that part. Imports nothing."""
     *path, attribute = name.split(".")
     for end in range(len(path), 0, -1):
-        try:
-            owner = importlib.import_module(".".join(path[:end]))
-        except ImportError:
-            continue
-        for step in path[end:]:
-            owner = getattr(owner, step, None)  # type: ignore[assignment]
-        return (owner, attribute) if hasattr(owner, attribute) else (None, "")
-    return None, ""
+        owner: Any = sys.modules.get(".".join(path[:end]))
+        if owner is not None:
+            for step in path[end:]:
+                owner = getattr(owner, step, None)
+            return owner, attribute
+    return None, attribute
