@@ -4,6 +4,7 @@ Each exercise is a grade cell `<exercise>_score` (auto score) and a solution cel
 wrong), in the notebook of its page: the cells that `build` puts into the released notebooks.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -65,27 +66,54 @@ def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
 @contextmanager
 def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
     try:
-        from nbgrader.api import Gradebook
+        from nbgrader.api import Gradebook, InvalidEntry
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise UsageError(
             "the gradebook needs nbgrader: pip install 'autograder[nbgrader]', or grade with --no-gradebook"
         ) from None
     path = os.environ.get("PATH", "")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"  # Gradebook() runs `alembic` from PATH
+    log = logging.getLogger("tornado.application")  # nbgrader's; it writes the traceback of what is reported below
+    disabled, log.disabled = log.disabled, True
     try:
         try:
+            _create(url, course_id)
             gradebook = Gradebook(url, course_id=course_id)
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError(f"the gradebook {url} cannot be opened: {str(error).splitlines()[0]}") from None
+            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}") from None
         try:
             with warnings.catch_warnings():
                 # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
                 warnings.filterwarnings("ignore", message=".*not in session, add operation")
                 yield gradebook
+        except (InvalidEntry, SQLAlchemyError) as error:
+            raise UsageError(
+                f"the gradebook {url} cannot be written: {_first_line(error)}; the result files are complete: mend this "
+                "and run the same command again"
+            ) from None
         finally:
             gradebook.close()
     finally:
+        log.disabled = disabled
         os.environ["PATH"] = path
+
+
+def _create(url: str, course_id: str) -> None:
+    """Make a new SQLite gradebook under another name first: one that was left half made would look like an old one."""
+    from nbgrader.api import Gradebook
+
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or path.exists():
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    Gradebook(f"sqlite:///{new}", course_id=course_id).close()
+    os.replace(new, path)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> None:

@@ -36,7 +36,7 @@ def test_a_use_is_found(code: str) -> None:
     [
         "def f(x):\n    '''Like torch.softmax.'''\n    return x  # torch.softmax(x, -1)",
         "import torch\ndef f(x):\n    return x\ndef picture(x):\n    return torch.softmax(x, -1)",
-        "import torch\ndef softmax(x):\n    return x.exp() / x.exp().sum(-1, keepdim=True)\ndef f(x):\n    return softmax(x)",
+        "import torch\ndef softmax(x):\n    return x.exp() / x.exp().sum()\ndef f(x):\n    return softmax(x)",
         "import torch\ndef f(x):\n    return torch.nn.functional.softplus(x)",
         "def f(x:\n",
     ],

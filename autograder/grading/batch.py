@@ -1,14 +1,11 @@
 """Grades a folder of submissions: what is new, in parallel, with every result on disk as soon as it is known."""
 
-import concurrent.futures
+import contextlib
 import hashlib
 import importlib.metadata
-import multiprocessing
 import os
 import secrets
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,11 +26,11 @@ from autograder.grading.outcomes import (
     write_atomically,
     write_result,
 )
+from autograder.grading.rooms import grade_all
 from autograder.grading.scoring import score_exercise
 from autograder.intake import Stubs, Submission, read_submission
 
 RUNS_FILE = "runs.json"
-_ATTEMPTS = 2
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -102,17 +99,24 @@ def make_plan(run: Run, unit: str | None = None, student: str | None = None) -> 
     return Plan(jobs, standing, passed_over)
 
 
-def run_plan(run: Run, plan: Plan) -> Iterator[Finished]:
+def run_plan(run: Run, plan: Plan) -> Generator[Finished, None, None]:
     """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first."""
     for result in plan.standing:
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
     _remember_seed(run)
-    for job, graded in _grade_all(run, plan.jobs):
-        result = finish(run, job, graded)
-        write_result(run.out, result)
-        yield Finished(result, fresh=True)
+    with contextlib.closing(_grade_all(run, plan.jobs)) as outcomes:
+        for job, graded in outcomes:
+            result = finish(run, job, graded)
+            try:
+                write_result(run.out, result)
+            except OSError as error:
+                raise UsageError(
+                    f"{result_path(run.out, result.student, result.unit)} cannot be written: {error.strerror}; "
+                    "what was graded before is kept: mend this and run the same command again"
+                ) from None
+            yield Finished(result, fresh=True)
 
 
 def finish(run: Run, job: Job, graded: "_Graded") -> UnitResult:
@@ -193,73 +197,23 @@ class _Graded(Struct, frozen=True, kw_only=True):
     duration_s: float
 
 
-def _grade_all(run: Run, jobs: Sequence[Job]) -> Iterator[tuple[Job, _Graded]]:
-    """Every job with its outcome, in the order of completion. A process that dies costs only a second attempt."""
-    waiting = list(jobs)
-    for attempt in range(_ATTEMPTS):
-        survivors: list[Job] = []
-        with _pool(run, waiting) as submit:
-            futures = {submit(job.submission): job for job in waiting}
-            for future in concurrent.futures.as_completed(futures):
-                try:
-                    yield futures[future], msgspec.msgpack.decode(future.result(), type=_Graded)
-                except BrokenProcessPool:
-                    survivors.append(futures[future])
-        waiting = survivors
-        if not waiting:
-            return
-        run = msgspec.structs.replace(run, jobs=1) if attempt else run
-    for job in waiting:
-        yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
-
-
-class _pool:
-    """Warm rooms in processes of their own; ends them at once when left early."""
-
-    def __init__(self, run: Run, jobs: Sequence[Job]) -> None:
-        units = sorted({job.submission.unit for job in jobs})
-        hidden = [run.submitted.resolve(), run.out.resolve()]
-        self._pool = concurrent.futures.ProcessPoolExecutor(
-            max_workers=max(1, min(run.jobs, len(jobs))),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open_room,
-            initargs=(run.course.root, units, run.rung, run.seed, hidden),
-        )
-
-    def __enter__(self) -> Callable[[Submission], "concurrent.futures.Future[bytes]"]:
-        return lambda submission: self._pool.submit(_grade_in_room, msgspec.msgpack.encode(submission))
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()  # its sandbox dies with it
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-_room = None
-_room_fault = ""
-
-
-def _open_room(root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Sequence[Path]) -> None:
-    """Runs once in every process of the pool."""
-    global _room, _room_fault
-    from autograder.grading.room import Room
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that reports
-    try:
-        _room = Room(root, units, rung, seed, hidden)
-    except Exception as error:  # told to the caller with the first job, where it can be shown
-        _room_fault = f"{type(error).__name__}: {error}" if not isinstance(error, UsageError) else str(error)
-
-
-def _grade_in_room(data: bytes) -> bytes:
-    if _room is None:
-        raise UsageError(_room_fault)
-    return msgspec.msgpack.encode(_room.grade(msgspec.msgpack.decode(data, type=Submission)))
+def _grade_all(run: Run, jobs: Sequence[Job]) -> Generator[tuple[Job, _Graded], None, None]:
+    """Every job with its outcome, in the order of completion."""
+    units = sorted({job.submission.unit for job in jobs})
+    hidden = [run.submitted.resolve(), run.out.resolve()]
+    submissions = [job.submission for job in jobs]
+    graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden)
+    with contextlib.closing(graded):
+        for position, data in graded:
+            job = jobs[position]
+            if data is None:
+                yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
+            else:
+                yield job, msgspec.msgpack.decode(data, type=_Graded)
 
 
 def _our_fault(unit: Unit, submission: Submission) -> _Graded:
-    """Every exercise undecided: the grading process died twice on this submission."""
+    """Every exercise undecided: the room died on this submission each time."""
     message = "the grading process died; nothing was decided, grade again"
     test = TestResult(name="grading", outcome=Outcome.GRADER_ERROR, message=message)
     return _Graded(results={e.id: [test] for e in unit.exercises}, problems=submission.problems, duration_s=0.0)

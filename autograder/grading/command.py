@@ -1,5 +1,8 @@
 """`autograder grade`: plan, run, gradebook, and what the terminal shows."""
 
+import contextlib
+import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -55,20 +58,20 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
     from autograder.sandbox.launch import choose_rung
 
-    _prepare(options.out)
-    run = Run(
-        course=course,
-        submitted=options.submitted,
-        out=options.out,
-        rung=choose_rung(options.isolation),
-        seed=options.seed or new_seed(),
-        jobs=options.jobs,
-        regrade=options.regrade,
-    )
-    plan = make_plan(run, options.unit, options.student)
-    finished = _grade(run, plan, quiet, console)
-    results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
-    url = gradebook.record(course, options.out, results) if options.gradebook else None
+    with _exclusive(options.out):
+        run = Run(
+            course=course,
+            submitted=options.submitted,
+            out=options.out,
+            rung=choose_rung(options.isolation),
+            seed=options.seed or new_seed(),
+            jobs=options.jobs,
+            regrade=options.regrade,
+        )
+        plan = make_plan(run, options.unit, options.student)
+        finished = _grade(run, plan, quiet, console)
+        results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
+        url = gradebook.record(course, options.out, results) if options.gradebook else None
     report = Report(
         results=results,
         fresh=sum(f.fresh for f in finished),
@@ -117,11 +120,27 @@ def show(report: Report, out: Path, console: Console) -> None:
         console.print(f"gradebook: {report.gradebook}", markup=False)
 
 
-def _prepare(out: Path) -> None:
+@contextlib.contextmanager
+def _exclusive(out: Path) -> Iterator[None]:
+    """Make the folder for results, and be the only one who writes there. Raises UsageError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock = open(out / ".lock", "w")  # noqa: SIM115 - closed below; and by the kernel, however we end
     except OSError as error:
-        raise UsageError(f"{out} cannot be used for results: {error.strerror}; give another with --out") from None
+        reason = "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise UsageError(f"{out} cannot be used for results: {reason}; give another folder with --out") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another `autograder grade` is writing to {out}: wait for it, or give another folder with --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        for left in out.glob("*/*/.result.json.*"):  # of a run that was killed while it wrote
+            left.unlink(missing_ok=True)
+        yield
 
 
 def _grade(run: Run, plan: Plan, quiet: bool, console: Console) -> list[Finished]:
@@ -129,9 +148,10 @@ def _grade(run: Run, plan: Plan, quiet: bool, console: Console) -> list[Finished
     finished: list[Finished] = []
     with Progress(*columns, console=console, disable=quiet or not plan.jobs, transient=True) as progress:
         task = progress.add_task("grading", total=plan.total)
-        for item in run_plan(run, plan):
-            finished.append(item)
-            progress.advance(task)
+        with contextlib.closing(run_plan(run, plan)) as items:  # whatever ends this ends the rooms
+            for item in items:
+                finished.append(item)
+                progress.advance(task)
     return finished
 
 

@@ -362,8 +362,17 @@ def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
 
         return readable("".join(traceback.format_exception(error))[-4000:])
     sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
-    said = readable(str(error).split("\nassert ")[0])  # SECURITY: escape sequences, megabytes of text
+    said = str(error).split("\nassert ")[0]
+    if said.startswith("assert ") and _is_hidden(item):  # SECURITY: pytest's account shows the reference's values
+        said = "the answer is not what it should be"
+    said = readable(said)  # SECURITY: escape sequences, megabytes of text
     return f"{' '.join(sentence.split())}\n  {said}"
+
+
+def _is_hidden(item: pytest.Item) -> bool:
+    """Whether the test is a hidden grader's, not a public check."""
+    context = item.config.stash.get(_CONTEXT, None)
+    return context is not None and item.path.is_relative_to(context.course.graders)
 
 
 # ---------------------------------------------------------------- a session from Python

@@ -18,6 +18,7 @@ from msgspec import Struct
 from autograder.course import Course, Unit, load_course
 from autograder.errors import UsageError
 from autograder.grading.outcomes import Outcome, TestResult
+from autograder.grading.rooms import die_with
 from autograder.intake import PageSource, Submission, parse_cells
 from autograder.sandbox.launch import Sandbox, SandboxError
 
@@ -94,9 +95,9 @@ class Room:
         started = time.monotonic()
         unit = self.course.unit(submission.unit)
         session = (unit, submission.pages, exercise, seed or self._run_seed, until_failure)
-        results, problems = self._session(*session)
-        if problems is None:  # the child died: once more, then it is our fault
-            results, problems = self._session(*session)
+        results, problems, sound = self._session(*session)
+        if problems is None or not sound:  # the child or the sandbox died: once more, then it is our fault
+            results, problems, _ = self._session(*session)
         wanted = [test for test in self._expected[unit.id] if exercise in (None, test.exercise)]
         if until_failure and problems is not None:
             wanted = [test for test in wanted if f"{test.exercise}::{test.name}" in results]
@@ -120,12 +121,19 @@ class Room:
 
     def _session(
         self, unit: Unit, pages: Sequence[PageSource], exercise: str | None, seed: bytes, until_failure: bool
-    ) -> tuple[dict[str, tuple[str, TestResult]], list[str] | None]:
-        """One forked pytest session. The problems are None where it did not finish."""
+    ) -> tuple[dict[str, tuple[str, TestResult]], list[str] | None, bool]:
+        """One forked pytest session. The problems are None where it did not finish.
+
+        The last value is false where the sandbox did not survive: what its end looked like to a test is not the
+        submission's fault.
+        """
         reader, writer = os.pipe()
+        parent = os.getpid()
         child = os.fork()
         if child == 0:
             os.close(reader)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            die_with(parent, signal.SIGKILL)
             _child(self.course, unit, pages, exercise, self._sandbox, seed, until_failure, writer)
         os.close(writer)
         try:
@@ -138,7 +146,8 @@ class Room:
             self._sandbox.wipe()
         except SandboxError:
             self._sandbox.restart()
-        return results, problems
+            return results, problems, False
+        return results, problems, True
 
 
 def grader_files(course: Course, unit: Unit) -> list[Path]:

@@ -132,7 +132,8 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "perf_event_open": (298, 241),
     # memory and queues that outlive a process, and keys
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
-    "mq_open": (240, 180), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "mq_open": (240, 180), "memfd_create": (319, 279),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     # ways around the file system's rules
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "mount": (165, 40), "umount2": (166, 39),

@@ -27,6 +27,7 @@ _MAX_AXES = 16
 _MAX_ELEMENTS = 1 << 48
 _MAX_DIGITS = 4000
 _MAX_ODD_KEYS = 1000
+_MAX_VALUES = 500_000
 
 _ARRAY_DTYPES = {
     str(np.dtype(name)): np.dtype(name)
@@ -369,6 +370,7 @@ class Unpacker:
         self._payload = memoryview(payload)
         self._position = 0
         self._odd_keys = 0
+        self._values = 0
         self._other = other
         self._allow_strides = allow_strides
 
@@ -376,6 +378,9 @@ class Unpacker:
         """The Python object that `value` describes. Raises WireError."""
         if depth > _MAX_DEPTH:
             raise WireError(f"nested more than {_MAX_DEPTH} levels deep")
+        self._values += 1
+        if self._values > _MAX_VALUES:  # SECURITY: a message of a few bytes each takes seconds to rebuild
+            raise WireError(f"more than {_MAX_VALUES} values in one message; use an array or a tensor")
         match value:
             case None | bool() | int() | float() | str():
                 return value

@@ -14,7 +14,7 @@ def mix(*args):
         "a mount": lambda: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None),
         "another root": lambda: libc.chroot(b"/tmp"),
         "a host name": lambda: libc.sethostname(b"arena-mark", 10),
-        "a key": lambda: libc.syscall(248, b"user", b"arena-mark", b"x", 1, -4),
+        "a 64-bit key": lambda: libc.syscall(248, b"user", b"arena-mark", b"x", 1, -4),
         "kernel messages": lambda: libc.klogctl(3, ctypes.create_string_buffer(10), 10),
         "a BPF program": lambda: libc.syscall(321, 0, ctypes.create_string_buffer(72), 72),
         "performance events": lambda: libc.syscall(298, ctypes.create_string_buffer(b"\0\0\0\0\x70", 112), 0, -1, -1, 0),

@@ -14,10 +14,12 @@ LIES = [
     (["array", "float64", [0, 2**63 - 1], 0], b""),
     (["array", "float64", [1] * 60, 8], bytes(8)),
 ]
+calls = []
 
 
-def mix(scores, values):
-    value, payload = LIES[int(scores.abs().sum() * 1000) % len(LIES)]  # another one for every test
+def mix(*args):
+    calls.append(args)
+    value, payload = LIES[int.from_bytes(os.urandom(1), "big") % len(LIES)]
     reply(value, payload)
 
 
