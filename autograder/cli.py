@@ -15,7 +15,7 @@ from autograder.errors import UsageError
 # The base of Typer's own errors has a public name in no version; its subclass has.
 _COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
-DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
+DONE, FAILED, OUR_FAULT, BAD_USAGE, STOPPED = 0, 1, 3, 4, 130
 
 app = typer.Typer(
     help="A graded course on attention and transformers, and its autograder.",
@@ -40,12 +40,14 @@ def main() -> None:
     """Entry point: a UsageError becomes one sentence and exit code 4."""
     try:
         code = app(standalone_mode=False)
+        if code == STOPPED:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except UsageError as error:
         err.print(f"autograder: {error}", style="red", markup=False)
         code = BAD_USAGE
     except (typer.Abort, KeyboardInterrupt):
         err.print("autograder: stopped; what was graded is kept, run the same command again to go on")
-        code = 130
+        code = STOPPED
     except _COMMAND_LINE_ERROR as error:  # an unknown option, a missing argument
         err.print(f"autograder: {error.format_message()}", style="red", markup=False)
         code = BAD_USAGE

@@ -89,8 +89,8 @@ def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
             raise UsageError(
-                f"the gradebook {url} cannot be written: {_first_line(error)}; the result files are complete: mend this "
-                "and run the same command again"
+                f"the gradebook {url} cannot be written: {_first_line(error)}; the result files are complete: "
+                "mend this and run the same command again"
             ) from None
         finally:
             gradebook.close()

@@ -7,6 +7,7 @@ import torch
 
 from autograder.grading import agree, agree_gradients, close, quiet_rng, raises
 from autograder.grading.compare import Disagreement
+from autograder.sandbox.client import StudentRaised
 
 # ---------------------------------------------------------------- sdpa_torch
 # Values are compared with `same`, not `agree`: a changed argument costs the one test that is about it, not all of them.
@@ -299,6 +300,11 @@ def test_device(student, reference):
     agree(student.causal_mask, reference.causal_mask, 5, device="cpu")
     agree(student.causal_mask, reference.causal_mask, 3, 5, offset=1, device=torch.device("cpu"))
     raises(Exception, student.causal_mask, 3, 5, device="nowhere")  # torch refuses it, once it is passed on
+    try:
+        student.causal_mask(3, 5, device="meta")
+    except StudentRaised as error:  # as it must: numbers on "meta" cannot be read. But torch mixes no devices
+        if error.is_a(RuntimeError) and not error.is_a(NotImplementedError) and "expected device" in error.text:
+            raise Disagreement("a part of the mask is made on another device than the one asked for") from None
 
 
 # ---------------------------------------------------------------- padding_and_combined_masks

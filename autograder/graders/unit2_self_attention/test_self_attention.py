@@ -331,6 +331,28 @@ class Leak(PrefixMean):
         return out
 
 
+class LastToken(PlusMean):
+    """Bad: treats the last token differently."""
+
+    def compute(self, x: Tensor) -> Tensor:
+        out = super().compute(x)
+        out[-1] += 0.5 * x[-1]
+        return out
+
+
+class NarrowLeak(PrefixMean):
+    """Bad: one number of token 0 (of example 0) contains a multiple of that number of token 1 (of example 1)."""
+
+    def __init__(self, draw, *shape: int, column: int, factor: float) -> None:
+        super().__init__(draw, *shape)
+        self.column, self.factor = column, factor
+
+    def compute(self, x: Tensor) -> Tensor:
+        out = super().compute(x) if x.ndim == 2 else x @ self.mix
+        out[0, ..., self.column] += self.factor * x[1, ..., self.column]
+        return out
+
+
 class GatedFuture(CausalAttention):
     """Bad: each token is multiplied by the next one, which does not show where the token is 0."""
 
@@ -533,6 +555,46 @@ def test_two_tokens_or_examples(student, draw):
         student.is_batch_independent,
         (Attention(draw, 2, 3, D), batch, True),
         (BatchLeak(draw, 2, 3, D, source=1, to=0), batch, False),
+    )
+
+
+@write_equivariance_tests
+def test_equivariance_for_the_last_token(student, draw):
+    """A layer that treats the last token differently is found every time, not by the luck of a permutation."""
+    sample = torch.zeros(3, D)
+    cases = [(LastToken(draw, 3, D), sample, False, draw.rng()) for _ in range(12)]
+    verdicts(student.is_permutation_equivariant, (PlusMean(draw, 3, D), sample, True, draw.rng()), *cases)
+
+
+@write_equivariance_tests
+def test_causality_of_narrow_layers(student, draw):
+    """is_causal looks at every token, also where there are more tokens than numbers in each."""
+    zeros = torch.zeros(7, 3)
+    verdicts(
+        student.is_causal,
+        (PrefixMean(draw, 7, 3), zeros, True),
+        (Leak(draw, 7, 3, source=6, to=5, factor=0.7), zeros, False),
+        (Leak(draw, 7, 3, source=3, to=2, factor=0.7), zeros, False),
+    )
+
+
+@write_equivariance_tests
+def test_leaks_in_one_number(student, draw):
+    """An output that moves in one number only has moved, be it up or down.
+
+    One draw misses such a leak with probability 6e-6, three of them with less than 1e-15.
+    """
+    leaks = [(column, factor) for column in range(D) for factor in (2.0, -2.0)]
+    pair, batch = torch.zeros(2, D), torch.zeros(2, 2, D)
+    verdicts(
+        student.is_causal,
+        (PrefixMean(draw, 2, D), pair, True),
+        *((NarrowLeak(draw, 2, D, column=c, factor=f), pair, False) for c, f in leaks),
+    )
+    verdicts(
+        student.is_batch_independent,
+        (Attention(draw, 2, 2, D), batch, True),
+        *((NarrowLeak(draw, 2, 2, D, column=c, factor=f), batch, False) for c, f in leaks),
     )
 
 

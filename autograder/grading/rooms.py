@@ -1,0 +1,145 @@
+"""Several warm rooms in processes of their own, with one submission each at a time.
+
+A room that dies costs its own submission a second attempt, and no other submission anything. No room outlives the
+process that started it, no session outlives its room, and a sandbox ends with the room that owns it.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autograder.errors import UsageError
+from autograder.intake import Submission
+
+_ATTEMPTS = 2
+_STARTS = 3
+_GRACE_S = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+def grade_all(
+    submissions: Sequence[Submission], count: int, root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Any
+) -> Generator[tuple[int, bytes | None], None, None]:
+    """(position, outcome as MessagePack) in the order of completion; None where the room died each time.
+
+    Close the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = deque(range(len(submissions)))
+    attempts = [0] * len(submissions)
+    rooms: dict[Connection, _Process] = {}
+    failed_starts = 0
+    try:
+        while waiting or any(room.job is not None for room in rooms.values()):
+            missing = min(count, len(submissions)) - len(rooms)
+            for _ in range(min(missing, len(waiting))):
+                room = _Process(context, (os.getpid(), root, units, rung, seed, hidden))
+                rooms[room.pipe] = room
+            for room in rooms.values():
+                if waiting and room.ready and room.job is None:
+                    room.give(waiting.popleft(), submissions)
+            for pipe in [pipe for pipe in wait(list(rooms)) if isinstance(pipe, Connection)]:
+                room = rooms[pipe]
+                try:
+                    data = pipe.recv_bytes()
+                except (EOFError, OSError):
+                    rooms.pop(pipe).end(0)
+                    if room.job is not None:
+                        attempts[room.job] += 1
+                        if attempts[room.job] < _ATTEMPTS:
+                            waiting.append(room.job)
+                        else:
+                            yield room.job, None
+                    elif not room.ready and (failed_starts := failed_starts + 1) >= _STARTS:
+                        raise UsageError(
+                            f"a grading process ended {_STARTS} times while it started; out of memory?"
+                        ) from None
+                    continue
+                if room.job is not None:
+                    job, room.job = room.job, None
+                    yield job, data
+                elif data:
+                    raise UsageError(data.decode())
+                else:
+                    room.ready, failed_starts = True, 0
+    finally:
+        for room in rooms.values():
+            room.process.terminate()
+        ends_at = time.monotonic() + _GRACE_S
+        for room in rooms.values():
+            room.end(max(0.0, ends_at - time.monotonic()))
+
+
+class _Process:
+    """The outer end of a room."""
+
+    def __init__(self, context: Any, arguments: tuple[Any, ...]) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, *arguments), daemon=True)
+        self.job: int | None = None
+        self.ready = False
+        # Ctrl-C reaches the whole process group; a room learns of it from us, also while it is still starting
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def give(self, job: int, submissions: Sequence[Submission]) -> None:
+        self.job = job
+        try:
+            self.pipe.send_bytes(msgspec.msgpack.encode(submissions[job]))
+        except OSError:  # it died just now: `wait` reports that
+            pass
+
+    def end(self, grace_s: float) -> None:
+        """Let it end by itself for that long; then its session and its sandbox die with it."""
+        self.process.join(grace_s)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(
+    pipe: Connection, parent: int, root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Sequence[Path]
+) -> None:
+    """In the process: an empty message when ready or a text when not, then an outcome for each submission."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through every `finally`, so that the sandbox is cleared
+    die_with(parent, signal.SIGTERM)
+    from autograder.grading.room import Room
+
+    try:
+        room = Room(root, units, rung, seed, hidden)
+    except Exception as error:  # told to the one who can show it
+        text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        pipe.send_bytes(text.encode())
+        return
+    with room:
+        pipe.send_bytes(b"")
+        while True:
+            try:
+                submission = msgspec.msgpack.decode(pipe.recv_bytes(), type=Submission)
+            except EOFError:  # whoever asks is gone
+                return
+            pipe.send_bytes(msgspec.msgpack.encode(room.grade(submission)))
+
+
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send this process `number` when its parent has died. Elsewhere than on Linux: nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), number)
