@@ -32,7 +32,11 @@ class Refusals:
             if isinstance(target, type):
                 target.__init__ = self._wrap(name, target.__init__)  # type: ignore[misc]
             else:
-                setattr(owner, attribute, self._wrap(name, target))
+                wrapper = self._wrap(name, target)
+                for part in filter(lambda part: not part.startswith("_"), dir(target)):  # np.logaddexp.reduce
+                    value = getattr(target, part)
+                    setattr(wrapper, part, self._wrap(name, value) if callable(value) else value)
+                setattr(owner, attribute, wrapper)
 
     @contextmanager
     def during(self, names: Sequence[str]) -> Iterator[None]:
