@@ -17,7 +17,7 @@
 # there must be something between them that is not linear. The simplest bend there is: negative numbers become 0.
 #
 # $$a = xW_1 + b_1 \qquad h = \mathrm{relu}(a) = \max(a, 0) \qquad z = hW_2 + b_2 \qquad
-# L = \mathrm{CE}(z, y)$$
+# L = \mathrm{cross\ entropy}(z, y)$$
 #
 # | array | shape | what it is |
 # |---|---|---|
