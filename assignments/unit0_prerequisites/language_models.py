@@ -71,7 +71,9 @@ import numpy as np
 # ## Exercise `ngram_lm`: a model that counts (12 points)
 #
 # The constructor is given. Its table starts you off: `self.counts[context][token]` is 0 until you count something. You
-# may add attributes of your own.
+# may add attributes of your own, or count in another way. Two traps of Python lie on the way. `x[-k:]` are the last k
+# entries of x, except for k = 0, where it is all of x (and with $n = 1$ the context has length 0). And `math.log(0.0)`
+# is an error, where `np.log(0.0)` is −inf with a warning.
 
 # %%
 class NGramLM:
@@ -84,6 +86,8 @@ class NGramLM:
         bos: the id that stands n − 1 times before every sentence. It may be one of 0..V−1 (then it is a token like the
             others, only that it never comes next) or outside of them, such as −1.
         eos: the id that ends every sentence.
+
+    Count yourself; `nltk` may not be used.
     """
 
     def __init__(self, n: int, vocab_size: int, alpha: float = 0.0, *, bos: int, eos: int) -> None:

@@ -28,14 +28,18 @@
 # | $z$ | $(N, C)$ | logits |
 # | $y$ | $(N)$ | the right classes |
 #
+# The last step is that of the [page before](numerics.ipynb): $p = \mathrm{softmax}(z)$ row by row, and
+# $L = -\frac1N \sum_n \ln p_{n, y_n}$, the mean over the examples. Remember to subtract the maximum of each row before
+# you exponentiate.
+#
 # (Here weights are stored (in, out), so that the formula reads as it is computed. `nn.Linear` stores them the other way
 # round, (out, in), and from unit 1 on so do we.)
 #
 # ## Backwards
 #
 # Write $da$ for "the derivative of $L$ by $a$": an array of the shape of $a$ which says by how much $L$ grows per unit
-# of each entry. We know the last one, $dz = (p - \text{one-hot}(y))/N$, from [the page before](numerics.ipynb). The
-# chain rule carries it back one step at a time. For a linear layer $z = hW + b$:
+# of each entry. The last one is $dz = (p - \text{one-hot}(y))/N$, probability minus truth: see [the page
+# before](numerics.ipynb). The chain rule carries it back one step at a time. For a linear layer $z = hW + b$:
 #
 # - one entry $W_{jk}$ acts in *every* example, by $h_{nj}$, on $z_{nk}$. So $dW_{jk} = \sum_n h_{nj}\,dz_{nk}$.
 # - $b_k$ acts in every example, with factor 1.

@@ -269,7 +269,7 @@ def cross_entropy_grad(logits: np.ndarray, targets: np.ndarray, ignore_index: in
         Rows of ignored targets are exactly 0; if every target is ignored, everything is 0 (no NaN). No argument is
         changed, and a second call gives the same answer.
 
-    `torch` may not be used.
+    `torch` may not be used; this page's functions may.
 
     >>> logits = np.array([[0.0, np.log(3.0)], [0.0, 0.0], [5.0, 7.0]])
     >>> cross_entropy_grad(logits, np.array([1, 0, -100])).round(4).tolist()  # halves of (¼, −¼) and (−½, ½)

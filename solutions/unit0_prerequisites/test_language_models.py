@@ -57,6 +57,17 @@ def test_logprob(student):
     logprobs = fitted(student, 2).logprob([A, B])
     assert logprobs.shape == (3,), f"shape {logprobs.shape}, expected (3,) = (T + 1,)"
     np.testing.assert_allclose(logprobs, np.log([1, 1 / 3, 1]))
+    impossible = fitted(student, 2).logprob([B, B])
+    assert impossible.tolist()[:2] == [-math.inf, -math.inf], "nothing begins with b, and no b follows a b: -inf"
+
+
+@pytest.mark.exercise("ngram_lm")
+def test_unigrams(student):
+    """With n = 1 only the token itself counts: of the six counted, three are a, one is b and two are ends."""
+    lm = fitted(student, 1)
+    for context in ((), (A, B)):
+        found = [lm.prob(context, w) for w in (A, B, EOS)]
+        np.testing.assert_allclose(found, [1 / 2, 1 / 6, 1 / 3], err_msg=f"after {context}")
 
 
 @pytest.mark.exercise("perplexity")

@@ -108,6 +108,7 @@ def test_unigrams(student, reference, draw):
     for alpha in (0.0, 0.5):
         ours, right = models(student, reference, 1, corpus(draw, 7, 3), alpha)
         same_probs(ours, right, [(), (1, 2)], words=range(V))
+    close(ours.logprob([0, 1]), right.logprob([0, 1]))
 
 
 @ngram_lm
@@ -129,7 +130,7 @@ def test_short_sentences(student, reference, draw):
 @pytest.mark.weight(3)
 def test_logprob(student, reference, draw):
     """logprob gives T + 1 natural logarithms: of each token after those before it, and of the end."""
-    for n, alpha in ((2, 0.3), (3, 0.1), (4, 1.0), (1, 0.5)):
+    for n, alpha in ((2, 0.3), (3, 0.1), (4, 1.0)):
         ours, right = models(student, reference, n, corpus(draw, 7, 5, 3), alpha)
         for sentence in (*corpus(draw, 5, 2), []):
             close(ours.logprob(sentence), right.logprob(sentence))
@@ -183,7 +184,7 @@ def test_picture(student, reference, draw):
             logprobs = np.concatenate([lm.logprob(sentence) for sentence in sentences])
             curves[row, n - 1] = math.exp(-logprobs.mean())
     shown = student.figure_data(seen, unseen, V, BOS, EOS, measure=reference.perplexity)
-    close(shown, curves, what="the curves")
+    close(shown, curves, what="the array of the picture")
 
 
 # ---------------------------------------------------------------- perplexity

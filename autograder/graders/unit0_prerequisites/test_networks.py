@@ -243,7 +243,7 @@ def test_descent_picture(student):
         v = 0.8 * v + curvature * x
         x = x - 0.035 * v
     curves = student.figure_data(["gradient descent", "momentum"])
-    close(curves, np.stack([plain, np.array(momentum)]), atol=1e-9, what="the curves")
+    close(curves, np.stack([plain, np.array(momentum)]), atol=1e-9, what="the array of the picture")
 
 
 # ---------------------------------------------------------------- adamw_step
@@ -376,4 +376,4 @@ def test_adamw_picture(student, reference):
     for _ in range(61):
         losses.append(0.5 * (curvature * x**2).sum())
         x = reference.adamw_step(x, curvature * x, state, 0.4, (0.9, 0.999), 1e-8, 0.0)
-    close(student.figure_data(["AdamW"]), np.array([losses]), atol=1e-9, what="the curve")
+    close(student.figure_data(["AdamW"]), np.array([losses]), atol=1e-9, what="the array of the picture")
