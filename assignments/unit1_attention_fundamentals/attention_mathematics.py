@@ -79,7 +79,8 @@ def masked_softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.nda
         exactly 0.0, whatever its score and however low the allowed scores are. A row in which nothing is allowed is all
         zeros. No NaN, no overflow. No argument is changed.
 
-    Write it yourself with NumPy; `scipy.special.softmax`, `numpy.ma` and torch may not be used.
+    Write it yourself with NumPy: `scipy.special.softmax`, torch, and the ready-made `autograder.given.masked_softmax` of
+    the next page may not be used.
 
     >>> scores = np.array([[math.log(2), math.log(4), 5.0]])
     >>> masked_softmax(scores, np.array([True, True, False])).round(4).tolist()

@@ -26,7 +26,8 @@ def load_file(path: Path):
     return module
 
 
-intuition, maths, scratch = load("intuition"), load("attention_mathematics"), load("attention_from_scratch")
+intuition, maths = load("intuition"), load("attention_mathematics")
+scratch, bottleneck = load("attention_from_scratch"), load("bottleneck")
 SEEDS = [0, 1, 2]
 
 
@@ -270,3 +271,41 @@ def test_given_masked_softmax():
     np.testing.assert_allclose(masked_softmax(scores), maths.masked_softmax(scores), rtol=1e-12)
     assert masked_softmax(scores.astype(np.float32)).dtype == np.float32
     assert masked_softmax(np.zeros((3, 0))).shape == (3, 0)
+
+
+# bottleneck
+
+
+@pytest.mark.parametrize("attn", [False, True])
+@pytest.mark.parametrize("lengths", [[7, 7, 7], [7, 2, 5], [1, 3, 1]])
+def test_seq2seq_matches_torch(attn, lengths):
+    """Logits, weights and gradients equal those built from nn.GRU on a packed batch and torch's softmax."""
+    torch.manual_seed(3)
+    model = bottleneck.AttnSeq2Seq(13, 5, attn).double()
+    src, tgt_in = torch.randint(2, 13, (3, 7)), torch.randint(1, 13, (3, 4))
+    for row, length in zip(src, lengths, strict=True):
+        row[length:] = 0
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        model.embed(src), torch.tensor(lengths), batch_first=True, enforce_sorted=False
+    )
+    out, last = model.encoder(packed)
+    states, _ = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=7)
+    h, _ = model.decoder(model.embed(tgt_in), last)
+    context, weights = last[0][:, None].expand_as(h), None
+    if attn:
+        scores = model.score(torch.tanh(model.query(h)[:, :, None] + model.key(states)[:, None])).squeeze(-1)
+        weights = torch.softmax(scores.masked_fill((src == 0)[:, None], -torch.inf), dim=-1)
+        context = weights @ states
+    expected = model.output(torch.cat([h, context], dim=-1))
+    logits, shares = model(src, tgt_in)
+    torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-12)
+    if attn:
+        torch.testing.assert_close(shares, weights, rtol=1e-10, atol=1e-12)
+        assert (shares[(src == 0)[:, None].expand_as(shares)] == 0).all()
+    else:
+        assert shares is None
+    cotangent = torch.randn(expected.shape, dtype=torch.float64)
+    wanted = torch.autograd.grad(expected, list(model.parameters()), cotangent)
+    found = torch.autograd.grad(logits, list(model.parameters()), cotangent)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
