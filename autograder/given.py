@@ -5,10 +5,11 @@ costs nothing later.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None) -> Tensor:
@@ -32,7 +33,7 @@ def attention_weights(q: Tensor, k: Tensor, attn_mask: Tensor | None = None) -> 
     return torch.where(attn_mask.any(-1, keepdim=True), weights, torch.zeros_like(weights))
 
 
-def masked_softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def masked_softmax(scores: np.ndarray[Any, Any], mask: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
     """Softmax over the last axis of a NumPy array, where `mask` (True = may attend) allows it; an empty row gives zeros.
 
     Args:
@@ -44,3 +45,51 @@ def masked_softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.nda
     filled = torch.from_numpy(scores.copy()).masked_fill(~allowed, float("-inf"))
     weights = torch.softmax(filled, dim=-1)
     return weights.masked_fill(~allowed, 0.0).numpy()  # 0 also in place of the NaN of an empty row
+
+
+class MultiHeadAttention(nn.Module):
+    """The layer of unit 3, without dropout: `n_heads`, `q_proj`, `k_proj`, `v_proj` and `out_proj` are its attributes.
+
+    Args:
+        d_model: width of queries and output. n_heads: number of heads, a divisor of it; head h owns the block
+            h·Dh ... (h+1)·Dh - 1 of the rows of q_proj, k_proj and v_proj, and of the columns of out_proj.
+        d_kv: width of the key and value inputs, d_model unless given. bias: whether the projections have biases.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, d_kv: int | None = None, bias: bool = True) -> None:
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"d_model {d_model} cannot be cut into {n_heads} heads of equal width")
+        self.n_heads = n_heads
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_kv or d_model, d_model, bias=bias)
+        self.v_proj = nn.Linear(d_kv or d_model, d_model, bias=bias)
+        self.out_proj = nn.Linear(d_model, d_model, bias=bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        need_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Attend from query (B, Tq, d_model) over key and value (B, Tk, d_kv); None means query, and key.
+
+        `mask`: bool, True = may attend, broadcastable to (B, H, Tq, Tk). With need_weights also returns (B, H, Tq, Tk).
+        """
+        key = query if key is None else key
+        value = key if value is None else value
+        q, k, v = (
+            projected.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+            for projected in (self.q_proj(query), self.k_proj(key), self.v_proj(value))
+        )
+        weights = attention_weights(q, k, mask)  # (B, H, Tq, Tk)
+        out: Tensor = self.out_proj((weights @ v).transpose(1, 2).flatten(2))
+        return (out, weights) if need_weights else out
+
+
+def squared_error(target: Tensor) -> Callable[[Tensor], Tensor]:
+    """A loss function: the mean of (out - target)² over all entries, as a tensor without axes."""
+    return lambda out: (out - target).square().mean()

@@ -6,10 +6,13 @@ from pathlib import Path
 import einops
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from autograder.given import MultiHeadAttention, squared_error
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +26,7 @@ def load(page: str):
 
 
 mathematics, layer = load("multi_head_mathematics"), load("multi_head_attention")
+several = load("why_multiple_heads")
 SEEDS = [0, 1, 2]
 
 
@@ -210,3 +214,89 @@ def test_cost_matches_counters(B, Tq, Tk, D, H, bias):
     cache = torch.zeros(2, B, H, Tk, D // H, dtype=torch.float16)
     assert cost["kv_cache_bytes"]("float16", H) == cache.nbytes
     assert cost["kv_cache_bytes"](np.float64, 1) * H == 4 * cache.nbytes
+
+
+# why_multiple_heads, and the layer of autograder.given that its exercises receive
+
+
+def given_layer(mha: nn.MultiheadAttention) -> MultiHeadAttention:
+    """The layer of autograder.given with the weights of nn.MultiheadAttention."""
+    given = MultiHeadAttention(mha.embed_dim, mha.num_heads).double()
+    given.load_state_dict(module(mha).state_dict())
+    return given
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5])
+def test_given_layer_matches_torch(heads):
+    """The layer of autograder.given equals nn.MultiheadAttention; an empty row gives the output bias."""
+    mha = torch_layer(4, 10, heads)
+    given, x, memory = given_layer(mha), normal(0, 2, 5, 10), normal(1, 2, 7, 10)
+    mask = torch.ones(5, 7, dtype=torch.bool).tril()
+    theirs = mha(x, memory, memory, attn_mask=~mask, average_attn_weights=False)
+    for a, b in zip(given(x, memory, mask=mask, need_weights=True), theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    mask[3] = False
+    torch.testing.assert_close(given(x, memory, memory, mask=mask)[:, 3], given.out_proj.bias.expand(2, 10))
+    narrow = MultiHeadAttention(10, heads, d_kv=3, bias=False).double()
+    assert narrow(x, normal(2, 2, 7, 3)).shape == (2, 5, 10)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("heads", [1, 2, 5])
+def test_gates_scale_the_columns_of_torch(seed, heads):
+    """Gates equal scaled W_O columns in nn.MultiheadAttention; importance equals the gradient and a difference."""
+    mha = torch_layer(seed, 10, heads)
+    given, x, gate = given_layer(mha), normal(seed, 2, 5, 10), normal(seed + 7, heads)
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    ours = several.mha_with_head_gate(given, x, gate)
+    importance = several.head_importance(given, x, squared_error(normal(seed + 8, 2, 5, 10)))
+    assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())
+    columns, loss = mha.out_proj.weight.data.clone(), squared_error(normal(seed + 8, 2, 5, 10))
+
+    def gated(gate: Tensor) -> Tensor:
+        mha.out_proj.weight.data = columns * gate.repeat_interleave(10 // heads)
+        return mha(x, x, x, need_weights=False)[0].detach()
+
+    torch.testing.assert_close(ours, gated(gate), rtol=1e-9, atol=1e-11)
+    for h, row in enumerate(1e-3 * torch.eye(heads, dtype=torch.float64)):
+        slope = (loss(gated(1 + row)) - loss(gated(1 - row))) / 2e-3  # exact: the loss is quadratic in a gate
+        torch.testing.assert_close(importance[h], slope.abs(), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(("T", "D"), [(2, 1), (3, 8), (7, 5), (53, 3)])
+def test_two_heads_in_torch(T, D):
+    """Loaded into nn.MultiheadAttention the weights give [x_{t-1}; x_0] for fresh x."""
+    state = several.two_head_weights(T, D)
+    E = len(state["q_proj.bias"])
+    mha = nn.MultiheadAttention(E, 2, batch_first=True, dtype=torch.float64)
+    fused = {
+        f"in_proj_{kind}": torch.cat([state[f"{name}_proj.{kind}"] for name in "qkv"]) for kind in ("weight", "bias")
+    }
+    mha.load_state_dict(fused | {name: value for name, value in state.items() if name.startswith("out")})
+    x = normal(T, 3, T, D)
+    z = torch.cat([x, torch.eye(T).double().expand(3, T, T), torch.zeros(3, T, E - D - T).double()], dim=-1)
+    out, _ = mha(z, z, z, attn_mask=torch.ones(T, T, dtype=torch.bool).triu(1))
+    expected = torch.cat([x[:, :-1], x[:, :1].expand(3, T - 1, D)], dim=-1)
+    torch.testing.assert_close(out[:, 1:, : 2 * D], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("T", "D"), [(2, 3), (3, 1), (6, 4)])
+def test_single_head_error_is_the_optimum(T, D):
+    """A linear program over all mixtures of the tokens seen so far finds the same smallest error."""
+    x = normal(T, T, D).numpy()
+    worst = 0.0
+    for t in range(1, T):
+        seen = x[: t + 1].T  # (D, t + 1); unknowns: t + 1 weights and the error e
+        bounds = []
+        for target in (x[t - 1], x[0]):
+            for sign in (1, -1):
+                bounds.append((np.hstack([sign * seen, -np.ones((D, 1))]), sign * target))
+        found = scipy.optimize.linprog(
+            c=[0.0] * (t + 1) + [1.0],
+            A_ub=np.vstack([a for a, _ in bounds]),
+            b_ub=np.concatenate([b for _, b in bounds]),
+            A_eq=[[1.0] * (t + 1) + [0.0]],
+            b_eq=[1.0],
+        )
+        worst = max(worst, found.fun)
+    assert several.best_single_head_error(torch.from_numpy(x)) == pytest.approx(worst, abs=1e-9)
