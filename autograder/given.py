@@ -6,9 +6,11 @@ costs nothing later.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -33,8 +35,8 @@ def attention_weights(q: Tensor, k: Tensor, attn_mask: Tensor | None = None) -> 
     return torch.where(attn_mask.any(-1, keepdim=True), weights, torch.zeros_like(weights))
 
 
-def masked_softmax(scores: np.ndarray[Any, Any], mask: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-    """Softmax over the last axis of a NumPy array, where `mask` (True = may attend) allows it; an empty row gives zeros.
+def masked_softmax(scores: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Softmax over the last axis of an array, where `mask` (True = may attend) allows it; an empty row gives zeros.
 
     Args:
         scores: (..., Tq, Tk), floating point.
