@@ -21,6 +21,7 @@ from autograder.grading.outcomes import UnitResult
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
 
+_MEND = "the result files are complete: mend this and run the same command again"
 _KERNEL = '{"display_name": "Python 3", "language": "python", "name": "python3"}'
 
 
@@ -81,17 +82,14 @@ def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
             _create(url, course_id)
             gradebook = Gradebook(url, course_id=course_id)
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}") from None
+            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {_MEND}") from None
         try:
             with warnings.catch_warnings():
                 # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
                 warnings.filterwarnings("ignore", message=".*not in session, add operation")
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
-            raise UsageError(
-                f"the gradebook {url} cannot be written: {_first_line(error)}; the result files are complete: "
-                "mend this and run the same command again"
-            ) from None
+            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {_MEND}") from None
         finally:
             gradebook.close()
     finally:

@@ -16,9 +16,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from autograder import gradebook
 from autograder.course import Course
+from autograder.errors import UsageError
+from autograder.grading.command import Options, run_grade
 from autograder.grading.outcomes import UnitResult, read_result
 from autograder.sandbox.launch import probe
 
@@ -255,14 +258,14 @@ def refused(batch: Batch, words: str) -> None:
 def test_the_output_is_a_file(make_batch: MakeBatch) -> None:
     """A file or a device in the place of the folder, or of a student's folder, is named, with what to do."""
     batch = make_batch(STUDENTS[:1])
-    real = batch.out
-    for batch.out in (real, real / "below", Path("/dev/full")):
-        real.write_text("")
-        refused(batch, "cannot be used for results: it is not a folder; give another folder with --out")
-    real.unlink()
-    batch.out = real
-    real.mkdir()
-    (real / STUDENTS[0]).write_text("")
+    batch.out.write_text("")
+    refused(batch, "cannot be used for results: it is not a folder; give another folder with --out")
+    for out in (batch.out / "below", Path("/dev/full")):
+        with pytest.raises(UsageError, match="it is not a folder"):
+            run_grade(batch.course, Options(submitted=batch.submitted, out=out), quiet=True, console=Console())
+    batch.out.unlink()
+    batch.out.mkdir()
+    (batch.out / STUDENTS[0]).write_text("")
     refused(batch, "cannot be written: ")
 
 

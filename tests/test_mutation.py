@@ -1,4 +1,4 @@
-"""Mutation testing: what the operators make of small snippets, and what a run says about survivors and stale entries."""
+"""Mutation testing: what the operators make of small snippets, what a run says about survivors and stale entries."""
 
 import ast
 import json
@@ -174,5 +174,3 @@ def test_unknown_exercise(tiny_course: Any, mutation: Any, tmp_path: Path) -> No
     """The nearest name is offered."""
     run = mutation(tiny_course(tmp_path), "--exercise", "twise")
     assert run.returncode == 4 and "did you mean 'twice'" in run.stderr
-
-

@@ -88,8 +88,13 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
 def show(report: Report, out: Path, console: Console) -> None:
     """The table of a class, and where everything lies."""
     table = Table(title=None, box=None, pad_edge=False)
-    for heading, side in (("student", "left"), ("unit", "left"), ("score", "right"), ("of", "right"), ("", "left")):
-        table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+    student_width = max((len(result.student) for result in report.results), default=0)
+    unit_width = max((len(result.unit) for result in report.results), default=0)
+    table.add_column("student", min_width=student_width, no_wrap=True)
+    table.add_column("unit", min_width=unit_width, no_wrap=True)
+    table.add_column("score", justify="right", min_width=5, no_wrap=True)
+    table.add_column("of", justify="right", min_width=3, no_wrap=True)
+    table.add_column("")  # the one that gives way on a narrow terminal
     for result in report.results:
         pending = f"{result.pending:g} pending" if result.pending else ""
         late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
@@ -106,7 +111,7 @@ def show(report: Report, out: Path, console: Console) -> None:
         console.print(f"passed over: {line}", markup=False)
     for result in report.results:
         for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
-            last = test.message.strip().splitlines()[-1] if test.message else ""
+            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
             console.print(
                 f"grader error: {result.student}/{result.unit}: {test.name}: {last}", style="red", markup=False
             )

@@ -16,7 +16,7 @@ from autograder.errors import UsageError
 from autograder.grading.room import grader_files
 from autograder.mutation.report import render, to_json
 from autograder.mutation.run import Options, run_mutants
-from autograder.sandbox.launch import choose_rung
+from autograder.sandbox.launch import SandboxError, choose_rung
 
 DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
 
@@ -48,9 +48,9 @@ def main() -> int:
         with Progress(console=err, transient=True, disable=given.json or not err.is_terminal) as bar:
             task = bar.add_task("mutants", total=None)
             mutated = run_mutants(course, units, options, lambda n, of: bar.update(task, completed=n, total=of))
-    except UsageError as error:
+    except (UsageError, SandboxError) as error:
         err.print(f"mutation: {error}", style="red", markup=False)
-        return BAD_USAGE
+        return BAD_USAGE if isinstance(error, UsageError) else OUR_FAULT
     if given.json:
         print(to_json(mutated))  # noqa: T201 - the machine's output, not the console's
     else:

@@ -27,8 +27,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -44,7 +46,8 @@ _INSIDE_FILES = (
     "given.py",
     *(f"sandbox/{name}.py" for name in ("__init__", "wire", "worker", "refuse", "fence", "forkserver")),
 )
-_SCRATCH = ["/tmp", "/dev/shm"]  # noqa: S108 - tmpfs of the sandbox's own
+# tmpfs of the sandbox's own. Not /tmp: the course, and with it the Python environment, may lie below the real one.
+_SCRATCH = ["/scratch", "/dev/shm"]  # noqa: S108
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
 
@@ -104,18 +107,27 @@ class Sandbox:
 
     def resident_bytes(self) -> int:
         """Resident memory of everything in the sandbox but the forkserver."""
-        total = 0
-        try:
-            tree = psutil.Process(self.pid).children(recursive=True)
-        except psutil.Error:
-            return 0
-        for process in tree:
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue
         # bubblewrap and the forkserver are in the tree too; what the forkserver uses is shared with every worker
-        return max(0, total - self._idle_bytes)
+        resident: list[int] = self._ask_tree(lambda process: process.memory_info().rss)
+        return max(0, sum(resident) - self._idle_bytes)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that everything alive in the sandbox has used."""
+        used: list[float] = self._ask_tree(lambda process: sum(process.cpu_times()[:2]))
+        return sum(used)
+
+    def wants_to_run(self) -> bool:
+        """Whether anything in the sandbox runs or waits for a processor, rather than for something to happen."""
+        return psutil.STATUS_RUNNING in self._ask_tree(lambda process: process.status())
+
+    def _ask_tree(self, question: Callable[[psutil.Process], Any]) -> list[Any]:
+        """The answer of every process of the sandbox; what ends while it is asked is passed over."""
+        answers = []
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    answers.append(question(process))
+        return answers
 
     def restart(self) -> None:
         """Kill the sandbox, whatever state it is in, and start a fresh one."""

@@ -563,16 +563,26 @@ def no_deadline() -> float | None:
     return None
 
 
-def deadline(seconds: float, tick_s: float = 0.1, on_tick: Callable[[], None] | None = None) -> Callable[[], float]:
-    """A `wait` that raises TimeoutError after `seconds`, and calls `on_tick` (watching memory) every `tick_s`."""
+def deadline(
+    seconds: float,
+    tick_s: float = 0.1,
+    on_tick: Callable[[], None] | None = None,
+    more_s: Callable[[], float] | None = None,
+) -> Callable[[], float]:
+    """A `wait` that raises TimeoutError after `seconds`, and calls `on_tick` (watching memory) every `tick_s`.
+
+    At the end `more_s` may grant further seconds; 0 is the end.
+    """
     end = time.monotonic() + seconds
     next_tick = time.monotonic() + tick_s
 
     def wait() -> float:
-        nonlocal next_tick
+        nonlocal next_tick, end
         now = time.monotonic()
         if now >= end:
-            raise TimeoutError
+            end = now + (more_s() if more_s is not None else 0.0)
+            if now >= end:
+                raise TimeoutError
         if now >= next_tick:  # by the clock, not at every wait: a call that asks the grader a lot waits a lot
             next_tick = now + tick_s
             if on_tick is not None:

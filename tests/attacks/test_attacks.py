@@ -16,7 +16,7 @@ ATTACKS = attacks()
 RUNGS = rungs_here()
 CASES = [(name, rung) for rung in RUNGS for name in ATTACKS if is_run(ATTACKS[name], rung)]
 SUBMISSION_WALL_S = 15.0
-SLACK_S = 5.0  # what the grader itself may take for a submission, on a busy machine
+SLACK_S = 10.0  # what the grader itself may take for a submission, on a busy machine
 
 Run = Callable[[str, str], Graded]
 rungs = pytest.mark.parametrize("rung", RUNGS)
@@ -116,7 +116,7 @@ ODD = {*range(0x7F, 0xA0), *range(0x200E, 0x2010), *range(0x202A, 0x202F), *rang
 def test_the_attacker_keeps_to_its_own_time(graded: Run, name: str, rung: str) -> None:
     """Grading the attack takes no longer than a submission may."""
     _, result = result_of(graded, name, rung)
-    assert result is None or result.duration_s <= SUBMISSION_WALL_S + SLACK_S
+    assert result is None or result.duration_s <= SUBMISSION_WALL_S + SLACK_S, story(result)
 
 
 @rungs

@@ -341,7 +341,7 @@ class LastToken(PlusMean):
 
 
 class NarrowLeak(PrefixMean):
-    """Bad: one number of token 0 (of example 0) contains a multiple of that number of token 1 (of example 1)."""
+    """Bad: one number of token 0 contains a multiple of that number of token 1; in a batch, of the other example's."""
 
     def __init__(self, draw, *shape: int, column: int, factor: float) -> None:
         super().__init__(draw, *shape)
@@ -349,7 +349,8 @@ class NarrowLeak(PrefixMean):
 
     def compute(self, x: Tensor) -> Tensor:
         out = super().compute(x) if x.ndim == 2 else x @ self.mix
-        out[0, ..., self.column] += self.factor * x[1, ..., self.column]
+        first = (0,) * (x.ndim - 2)  # in a batch, the first token of either example
+        out[(0, *first, self.column)] += self.factor * x[(1, *first, self.column)]
         return out
 
 
@@ -561,7 +562,7 @@ def test_two_tokens_or_examples(student, draw):
 @write_equivariance_tests
 def test_equivariance_for_the_last_token(student, draw):
     """A layer that treats the last token differently is found every time, not by the luck of a permutation."""
-    sample = torch.zeros(3, D)
+    sample = draw.tensor(3, D, dtype=torch.float32)
     cases = [(LastToken(draw, 3, D), sample, False, draw.rng()) for _ in range(12)]
     verdicts(student.is_permutation_equivariant, (PlusMean(draw, 3, D), sample, True, draw.rng()), *cases)
 
