@@ -80,7 +80,7 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     Returns:
         Shape and dtype of x, all in [0, 1], never NaN. Where x is −inf the result is exactly 0. x is not changed.
 
-    Write it with NumPy's elementary functions; `scipy.special` and `torch` may not be used.
+    Write it with NumPy's elementary functions; `scipy` and `torch` may not be used.
 
     >>> softmax(np.array([0.0, np.log(3.0)])).round(4).tolist()
     [0.25, 0.75]
@@ -137,7 +137,7 @@ def logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> np.ndarr
         The dtype of x. Finite wherever the slice has a finite entry; a slice of only −inf gives −inf, not NaN. (NumPy
         may warn on the way; that does not matter.) x of one axis gives a single number. x is not changed.
 
-    `scipy.special`, `torch` and `np.logaddexp` may not be used.
+    `scipy`, `torch` and `np.logaddexp` may not be used.
 
     >>> round(float(logsumexp(np.array([0.0, np.log(3.0)]))), 4)  # ln 4
     1.3863
@@ -165,7 +165,7 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
         Shape and dtype of x; no entry is above 0 (but for rounding). Finite wherever x is, however far apart the
         entries are; −inf where x is −inf. x is not changed.
 
-    `scipy.special` and `torch` may not be used.
+    `scipy` and `torch` may not be used.
 
     >>> log_softmax(np.array([0.0, np.log(3.0)])).round(4).tolist()
     [-1.3863, -0.2877]
@@ -237,7 +237,7 @@ def cross_entropy(
     Raises:
         ValueError: if reduction is none of the three.
 
-    `torch` and `scipy.special` may not be used; this page's functions may.
+    `torch` and `scipy` may not be used; this page's functions may.
 
     >>> logits = np.array([[0.0, np.log(3.0)], [0.0, 0.0], [5.0, 7.0]])
     >>> targets = np.array([1, 0, -100])
