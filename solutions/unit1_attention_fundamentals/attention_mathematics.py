@@ -170,7 +170,7 @@ def score_stats(d: int, n: int, scaled: bool, rng: np.random.Generator) -> dict[
     """Draw random queries and keys, and describe their dot products and the attention that comes of them.
 
     Args:
-        d: width of queries and keys, ≥ 1; may be as large as 100 000 (then n is small: n · d stays below 10⁷).
+        d: width of queries and keys, ≥ 1; may be as large as 150 000 (then n is small: n · d stays below 10⁷).
         n: number of independent (query, key) pairs, a positive multiple of 16: n queries and n keys, each of d
             independent standard normal numbers. Score i is the dot product of query i and key i.
         scaled: whether the scores are divided by √d.
