@@ -79,8 +79,8 @@ def masked_softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.nda
         exactly 0.0, whatever its score and however low the allowed scores are. A row in which nothing is allowed is all
         zeros. No NaN, no overflow. No argument is changed.
 
-    Write it yourself with NumPy: `scipy.special.softmax`, torch, and the ready-made `autograder.given.masked_softmax` of
-    the next page may not be used.
+    Write it yourself with NumPy: `scipy.special.softmax`, torch, and the ready-made `autograder.given.masked_softmax`
+    of the next page may not be used.
 
     >>> scores = np.array([[math.log(2), math.log(4), 5.0]])
     >>> masked_softmax(scores, np.array([True, True, False])).round(4).tolist()
@@ -155,7 +155,7 @@ def score_stats(d: int, n: int, scaled: bool, rng: np.random.Generator) -> dict[
     """Draw random queries and keys, and describe their dot products and the attention that comes of them.
 
     Args:
-        d: width of queries and keys, ≥ 1; may be as large as 100 000.
+        d: width of queries and keys, ≥ 1; may be as large as 150 000 (then n is small: n · d stays below 10⁷).
         n: number of independent (query, key) pairs, a positive multiple of 16: n queries and n keys, each of d
             independent standard normal numbers. Score i is the dot product of query i and key i.
         scaled: whether the scores are divided by √d.
@@ -163,7 +163,8 @@ def score_stats(d: int, n: int, scaled: bool, rng: np.random.Generator) -> dict[
             you; the same seed must give the same result.
 
     Returns: a dict of three floats,
-        "var": the variance of the n scores (after scaling, if scaled);
+        "var": the variance of the n scores (after scaling, if scaled); whether the sum of squares is divided by n or
+            by n − 1 makes no difference here;
         "entropy": the n scores are cut into n/16 rows of 16, and each row becomes weights by a softmax; this is the
             mean over the rows of −Σ w ln w, natural logarithm, with 0 ln 0 = 0 (never NaN);
         "max_prob": the mean over the rows of the largest weight.

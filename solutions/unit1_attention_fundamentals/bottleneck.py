@@ -15,9 +15,9 @@
 # Translation](https://arxiv.org/abs/1409.1259); [Bahdanau et al. 2014](https://arxiv.org/abs/1409.0473).*
 #
 # In 2014 Cho and colleagues plotted the quality of their translations against the length of the sentence, and the curve
-# fell. A few months later Bahdanau, Cho and Bengio plotted the same for a model with attention, and the curve stayed up.
-# On this page you repeat that experiment in small: **one model, trained twice, with a switch.** Off, the decoder gets a
-# single vector. On, it may look back.
+# fell. A few months later Bahdanau, Cho and Bengio plotted the same for a model with attention, and the curve stayed
+# up. On this page you repeat that experiment in small: **one model, trained twice, with a switch.** Off, the decoder
+# gets a single vector. On, it may look back.
 #
 # The task is the smallest one that needs memory: *reversal*. The source is a sequence of 12 random symbols, the target
 # is the same sequence backwards. There is nothing to understand, only something to carry across. With 20 different
@@ -82,9 +82,9 @@
 # ### An example to check by hand
 #
 # Three encoder states $(1, 0)$, $(0, 1)$, $(1, 1)$ and the scores $0, 0, \ln 2$ for some step: the weights are
-# $\frac14, \frac14, \frac12$ and the context is $(\frac34, \frac34)$. If the third symbol is padding, its score does not
-# count: the weights are $\frac12, \frac12, 0$ and the context is $(\frac12, \frac12)$. And without attention the context
-# is the last real state: $(1, 1)$ in the first case, $(0, 1)$ in the second.
+# $\frac14, \frac14, \frac12$ and the context is $(\frac34, \frac34)$. If the third symbol is padding, its score does
+# not count: the weights are $\frac12, \frac12, 0$ and the context is $(\frac12, \frac12)$. And without attention the
+# context is the last real state: $(1, 1)$ in the first case, $(0, 1)$ in the second.
 
 # %%
 import math
@@ -99,9 +99,9 @@ BOS = 1
 # %% [markdown]
 # ## Exercise `bottleneck_study`: one model, with a switch (18 points)
 #
-# `__init__` is given, so that everybody's weights have the same names; write `forward`. The grader compares your outputs
-# and gradients with its own, and then trains your model: with attention it has to learn the reversal of 12 symbols, and
-# without it must *not*, as long as all it has is one vector.
+# `__init__` is given, so that everybody's weights have the same names; write `forward`. The grader compares your
+# outputs and gradients with its own, and then trains your model: with attention it has to learn the reversal of 12
+# symbols, and without it must *not*, as long as all it has is one vector.
 
 
 # %% exercise="bottleneck_study"
@@ -190,8 +190,8 @@ class AttnSeq2Seq(nn.Module):
 # ([unit 2](../unit2_self_attention/attention_patterns.ipynb) has more to say about this).
 #
 # The bottleneck is not a law of nature. With more steps, or a wider state, the model without attention gets better: try
-# `steps=2000`. But it has to learn to *pack*, which is hard, and for a sequence of 50 symbols you would start again. The
-# other model only learns where to look.
+# `steps=2000`. But it has to learn to *pack*, which is hard, and for a sequence of 50 symbols you would start again.
+# The other model only learns where to look.
 #
 # This was the end of attention as an addition to a recurrent network. Three years later came the question what happens
 # if one throws the recurrent network away and keeps the attention alone. That is [unit
@@ -237,12 +237,9 @@ def accuracy(model: AttnSeq2Seq, generator: torch.Generator) -> Tensor:
         return (model(src, tgt_in)[0].argmax(dim=-1) == target).double().mean(dim=0)
 
 
-def figure_data(steps: int = 250) -> Tensor:
-    """(T, S): attention of a model trained for so many steps, mean over 50 sequences; outputs by source positions."""
-    return _attention(train(True, steps)[0])
-
-
-def _attention(model: AttnSeq2Seq) -> Tensor:
+def figure_data(model: AttnSeq2Seq | None = None) -> Tensor:
+    """(T, S): attention weights, mean over 50 sequences; outputs by source positions. None trains a model first."""
+    model = train(True)[0] if model is None else model
     src, tgt_in, _ = make_batch(50, torch.Generator().manual_seed(1))
     with torch.no_grad():
         return model(src, tgt_in)[1].mean(dim=0)
@@ -264,7 +261,7 @@ if __name__ == "__main__":
         ax.axhline(1 / (VOCAB - 2), linestyle="--", color="grey", label="guessing")
         ax.set_ylim(0, 1.02)
         ax.legend()
-    fig.colorbar(right.imshow(_attention(model), vmin=0), ax=right, label="attention weight")
+    fig.colorbar(right.imshow(figure_data(model), vmin=0), ax=right, label="attention weight")
     right.set_title("where the model with attention looks")
     right.set_xlabel("source position")
     right.set_ylabel("output step")

@@ -309,3 +309,40 @@ def test_seq2seq_matches_torch(attn, lengths):
     found = torch.autograd.grad(logits, list(model.parameters()), cotangent)
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "attn", "passes"),
+    [
+        (None, True, True),
+        (None, False, True),
+        ("attn_on_decoder_inputs", True, False),
+        ("leaks_when_off", False, False),
+    ],
+)
+def test_thresholds_of_the_training(model, attn, passes):
+    """The solution, and the wrong models that training can tell from it, lie on their sides of the thresholds.
+
+    Three seeds of each; the whole calibration is in docs/calibration.md.
+    """
+    from autograder.course import load_course
+    from autograder.grading.misconceptions import load as misconceptions
+    from autograder.grading.misconceptions import mutant_page
+    from autograder.grading.plugin import Context, Student
+    from autograder.grading.room import solution_pages
+
+    torch.set_num_threads(1)
+    course = load_course(ROOT)
+    unit = course.unit(UNIT)
+    grader = load_file(ROOT / "autograder" / "graders" / UNIT / "test_bottleneck.py")
+    if model is None:
+        source = next(page for page in solution_pages(course, unit) if page.name == "bottleneck")
+    else:
+        wrong = next(m for m in misconceptions(ROOT, UNIT, "bottleneck") if m.id == model)
+        source = mutant_page(course, UNIT, "bottleneck", wrong)
+    context = Context(course, unit, [], None, b"seed")
+    for seed in range(3):
+        student = Student(context.local_page("bottleneck", source))
+        accuracy = grader.accuracy_after_training(student, bottleneck, attn, seed)
+        assert (accuracy >= grader.LEARNS if attn else 0.25 <= accuracy <= grader.BOTTLENECK) is passes, accuracy

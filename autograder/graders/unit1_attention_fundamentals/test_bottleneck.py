@@ -142,14 +142,14 @@ def test_one_vector_of_width_d(student, reference, draw):
     tgt_in. A right model's singular values beyond the d-th are rounding, 1e-10 of the largest at most.
     """
     d, S = 3, 7
-    model, ours = pair(student, reference, draw, vocab=17, d=d, attn=False)
+    model, _ = pair(student, reference, draw, vocab=17, d=d, attn=False)
     symbols = draw.permutation(15) + 2
     src = symbols[None, :S]
     tgt_in = torch.cat([torch.tensor([BOS]), symbols[S : S + 4]])[None]
     rows = []
     for _ in range(2 * d):
         seen = student.vjp(model, src, tgt_in, cotangent=[draw.tensor(1, 5, 17)], parameters=True)
-        close(seen.output, (torch.zeros(1, 5, 17, dtype=torch.float64), None), rtol=0.0, atol=np.inf)
+        close(seen.value, (torch.zeros(1, 5, 17, dtype=torch.float64), None), rtol=0.0, atol=np.inf)
         tables = [g for g in (seen.parameters or {}).values() if g is not None and g.shape == (17, d)]
         if len(tables) != 1:  # not the page's parameters: other tests look at what it computes
             return
@@ -175,7 +175,7 @@ def test_gradients(student, reference, draw, attn):
     expected = dict(zip(dict(ours.named_parameters()), expected, strict=True))
     seen = student.vjp(model, src, tgt_in, cotangent=[cotangent], parameters=True)
     form = (logits.detach(), None if weights is None else weights.detach())
-    close(seen.output, form, rtol=0.0, atol=np.inf)
+    close(seen.value, form, rtol=0.0, atol=np.inf)
     found = seen.parameters or {}
     if found.keys() != expected.keys():  # other parameters, filled by load_reference: each must get something
         for name, gradient in found.items():
@@ -192,7 +192,7 @@ def test_gradients(student, reference, draw, attn):
 
 # The thresholds and the measurements behind them: docs/calibration.md.
 VOCAB, WIDTH, LENGTH, BATCH, STEPS, RATE = 22, 24, 12, 48, 250, 0.02
-LEARNS, BOTTLENECK = 0.72, 0.62
+LEARNS, BOTTLENECK = 0.68, 0.62
 
 
 def accuracy_after_training(student, reference, attn, seed, steps=STEPS):
@@ -204,24 +204,40 @@ def accuracy_after_training(student, reference, attn, seed, steps=STEPS):
     model = student.AttnSeq2Seq(VOCAB, WIDTH, attn)
     model.load_reference(fresh(reference, VOCAB, WIDTH, attn, seed).state_dict())
     state = model.state_dict()
-    parameters = None
+    optimizer = Adam()
     for step in range(steps):
         src, tgt_in, target = reversal(BATCH, generator)
         logits = training_logits(model, src, tgt_in)
         slope = (torch.softmax(logits, -1) - F.one_hot(target, VOCAB)) / target.numel()
-        gradients = student.vjp(model, src, tgt_in, cotangent=[slope], parameters=True).parameters or {}
-        if parameters is None:
-            parameters = {name: torch.nn.Parameter(state[name]) for name in gradients if name in state}
-            optimizer = torch.optim.Adam(parameters.values(), lr=RATE)
-        for name, parameter in parameters.items():
-            gradient = gradients.get(name)
-            parameter.grad = gradient if gradient is not None else torch.zeros_like(parameter)
-        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-        optimizer.param_groups[0]["lr"] = RATE * min(1.0, 3.0 * (1 - step / steps))
-        optimizer.step()
-        model.load_state_dict({**state, **{name: p.detach() for name, p in parameters.items()}})
+        gradients = student.vjp(model, src, tgt_in, cotangent=[slope], parameters=True).parameters
+        if not isinstance(state, dict) or not isinstance(gradients, dict):
+            raise Disagreement("the model's parameters did not come back")
+        rate = RATE * min(1.0, 3.0 * (1 - step / steps))
+        state = optimizer.step(state, {n: g for n, g in gradients.items() if g is not None and n in state}, rate)
+        model.load_state_dict(state)
     src, tgt_in, target = reversal(200, generator)
     return (training_logits(model, src, tgt_in).argmax(-1) == target).double().mean().item()
+
+
+class Adam:
+    """Adam with its gradient clipped to norm 1. (Importing torch.optim takes longer than a hundred steps.)"""
+
+    def __init__(self):
+        self.t = 0
+        self.moments = {}
+
+    def step(self, state, gradients, rate):
+        """The state dict after one step."""
+        self.t += 1
+        norm = torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt() if gradients else 0.0
+        for name, gradient in gradients.items():
+            gradient = gradient / max(1.0, float(norm))
+            m, v = self.moments.get(name, (torch.zeros_like(gradient), torch.zeros_like(gradient)))
+            m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient.square()
+            self.moments[name] = m, v
+            corrected = (v / (1 - 0.999**self.t)).sqrt() + 1e-8
+            state = state | {name: state[name] - rate * m / (1 - 0.9**self.t) / corrected}
+        return state
 
 
 def reversal(n, generator):
@@ -241,10 +257,10 @@ def training_logits(model, src, tgt_in):
 @bottleneck_study
 @pytest.mark.weight(3)
 def test_learns_with_attention(student, reference, draw):
-    """Trained for 300 steps, the model with attention reverses sequences of 12 symbols: accuracy of at least 0.72.
+    """Trained for 250 steps, the model with attention reverses sequences of 12 symbols: accuracy of at least 0.68.
 
-    The better of two seeds counts. A right model's accuracy is .86 ± .03; see docs/calibration.md for the measured
-    seeds and for the chance that a right model fails (below 1e-6).
+    The better of two seeds counts. docs/calibration.md has the measured seeds, and the chance that a right model fails
+    (below 1e-6).
     """
     best = 0.0
     for _ in range(2):
@@ -259,8 +275,8 @@ def test_learns_with_attention(student, reference, draw):
 def test_bottleneck_without_attention(student, reference, draw):
     """Trained alike, the model without attention learns something, but one vector does not carry 12 symbols.
 
-    The better of two seeds counts: accuracy between 0.25 and 0.62. See docs/calibration.md for the measured seeds and
-    for the chance that a right model fails (below 1e-6).
+    The better of two seeds counts: accuracy between 0.25 and 0.62. docs/calibration.md has the measured seeds, and the
+    chance that a right model fails (below 1e-6).
     """
     seen = []
     for _ in range(2):
@@ -277,6 +293,6 @@ def test_figure(student):
     """The picture's array: one row per output step, one column per source position, each row a share of 1."""
     if not student.has("figure_data"):
         return
-    data = student.figure_data(steps=2)
+    data = student.figure_data(student.AttnSeq2Seq(VOCAB, WIDTH, True))
     close(data, torch.zeros(LENGTH, LENGTH), rtol=0.0, atol=np.inf)
     close(data.sum(-1), torch.ones(LENGTH), what="the sums of the rows")
