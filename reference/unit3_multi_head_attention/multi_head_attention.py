@@ -1,4 +1,4 @@
-"""Reference of the page `multi_head_attention`: head by head and query by query, layouts by explicit row numbers."""
+"""Reference of the page `multi_head_attention`: one example and one head at a time, layouts by explicit row numbers."""
 
 import numpy as np
 import torch
@@ -6,16 +6,13 @@ from torch import Tensor, nn
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """One head of one example: (Tq, Dh) and the weights (Tq, Tk). Only allowed keys are ever looked at."""
-    rows = []
-    for i in range(len(q)):
-        row = 0 * q[i, :1].expand(len(k))  # zeros that stay part of the graph
-        keys = allowed[i].nonzero().flatten()
-        if len(keys):
-            scores = (q[i] * k[keys]).sum(dim=-1) / q.shape[-1] ** 0.5
-            row = row.index_put((keys,), torch.softmax(scores, dim=0))
-        rows.append(row)
-    weights = torch.stack(rows)
+    """One head of one example: (Tq, Dh) and the weights (Tq, Tk), exponentials divided by their sum."""
+    scores = torch.einsum("id,jd->ij", q, k) / q.shape[-1] ** 0.5
+    lowest = torch.finfo(scores.dtype).min
+    highest = scores.detach().masked_fill(~allowed, lowest).amax(dim=1, keepdim=True)
+    share = torch.exp((scores - highest).masked_fill(~allowed, 0.0)) * allowed
+    total = share.sum(dim=1, keepdim=True)
+    weights = share / (total + (total == 0))
     return torch.einsum("ij,jd->id", weights, v), weights
 
 

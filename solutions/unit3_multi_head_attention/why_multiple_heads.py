@@ -187,12 +187,18 @@ def head_importance(mha: nn.Module, x: Tensor, loss_fn: Callable[[Tensor], Tenso
 # Three things to think about:
 #
 # - **Query and key.** The score of query $t$ and key $j$ is $q_t \cdot k_j$, and both are *linear* in $z$. A matrix
-#   times $e_t$ picks its $t$-th position column. Which matrix turns $e_t$ into $e_{t-1}$? What do you want all queries
-#   to look like if everybody is to look at position 0?
+#   times $z_t$ gives its column $D + t$ (the one that meets the 1 in $e_t$), plus what its first $D$ columns make of
+#   $x_t$. What should $q_t$ and $k_j$ be, so that they fit exactly for $j = t - 1$? And what do you want all queries to
+#   look like if everybody is to look at position 0?
 # - **Sharpness.** Softmax never gives a weight of exactly 1. By how much must the right score exceed the others, if
 #   there are $T$ of them? And what does the layer divide scores by?
-# - **Value and output.** Each head has width $E/2$, its own block of rows, and must carry all of $x_j$ through it. The
-#   output projection then puts everything in its place.
+# - **Value and output.** Each head is $E/2$ numbers wide, and all of $x_j$ must pass through it. Behind the attention
+#   the result of head 0 starts at number 0 and that of head 1 at number $E/2$, but the answer is expected at 0 and at
+#   $D$. Putting things in their place is what the output projection is for.
+#
+# A larger $E$ costs nothing here: choose it so that in $E/2$ numbers there is room for whatever you want to put there.
+# And look at what you get: the second result of `run_two_heads` holds the weights, (B, 2, T, T), and shows for each
+# head which key every query looks at.
 
 
 # %%
