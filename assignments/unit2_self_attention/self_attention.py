@@ -159,9 +159,11 @@ class SelfAttention(nn.Module):
 # - **A noisy layer is not a broken one.** With dropout switched on, two calls on the *same* input already differ.
 # - **Leave the place as you found it.** A test that switches a layer to another mode breaks the training run that
 #   called it.
+# - **Judge by outputs.** The model may run elsewhere: gradients do not pass through `f` here.
 #
-# One draw of random numbers can hide a leak by chance; a second or third makes that unlikely. But each experiment costs
-# a call of somebody's model: some dozens of calls are fine, thousands are not.
+# One draw of random numbers can hide a leak by chance; a second or third makes that unlikely. For permutations also vary
+# the kind: exchange two neighbours, reverse everything, shuffle. But each experiment costs a call of somebody's model:
+# some dozens of calls are fine, thousands are not.
 
 # %% [markdown]
 # ## Exercise `write_equivariance_tests`: write the tests yourself (14 points)

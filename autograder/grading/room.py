@@ -68,6 +68,7 @@ class Room:
         self.course = load_course(root)
         self.rung = rung
         self._run_seed = run_seed
+        self._child: int | None = None
         self._expected: dict[str, list[Expected]] = {}
         _warm_up(self.course, [self.course.unit(unit) for unit in units], self._expected)
         self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
@@ -79,7 +80,9 @@ class Room:
         self.close()
 
     def close(self) -> None:
-        """End the sandbox."""
+        """End the session that is running, and the sandbox."""
+        if self._child is not None:
+            os.kill(self._child, signal.SIGKILL)
         self._sandbox.close()
 
     def grade(
@@ -136,12 +139,14 @@ class Room:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             die_with(parent, signal.SIGKILL)
             _child(self.course, unit, pages, exercise, self._sandbox, seed, until_failure, writer)
+        self._child = child
         os.close(writer)
         try:
             results, problems = _collect(reader, _BACKSTOP_FACTOR * self.course.limits.submission_wall_s)
         finally:
             os.close(reader)
             os.kill(child, signal.SIGKILL)
+            self._child = None
             os.waitpid(child, 0)
         try:
             self._sandbox.wipe()

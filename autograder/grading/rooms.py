@@ -4,26 +4,33 @@ A room that dies costs its own submission a second attempt, and no other submiss
 process that started it, no session outlives its room, and a sandbox ends with the room that owns it.
 """
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from autograder.errors import UsageError
 from autograder.intake import Submission
 
+if TYPE_CHECKING:
+    from autograder.grading.room import Room
+
 _ATTEMPTS = 2
 _STARTS = 3
 _GRACE_S = 1.0
+_CLEARING_S = 5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,11 +46,13 @@ def grade_all(
     attempts = [0] * len(submissions)
     rooms: dict[Connection, _Process] = {}
     failed_starts = 0
+    scratch = tempfile.mkdtemp(prefix="autograder-")  # goes with us, even if a room could not clear its own
+    os.chmod(scratch, 0o711)  # noqa: S103 - a sandbox with a uid of its own has its folder in here
     try:
         while waiting or any(room.job is not None for room in rooms.values()):
             missing = min(count, len(submissions)) - len(rooms)
             for _ in range(min(missing, len(waiting))):
-                room = _Process(context, (os.getpid(), root, units, rung, seed, hidden))
+                room = _Process(context, (os.getpid(), scratch, root, units, rung, seed, hidden))
                 rooms[room.pipe] = room
             for room in rooms.values():
                 if waiting and room.ready and room.job is None:
@@ -78,6 +87,7 @@ def grade_all(
         ends_at = time.monotonic() + _GRACE_S
         for room in rooms.values():
             room.end(max(0.0, ends_at - time.monotonic()))
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _Process:
@@ -112,29 +122,48 @@ class _Process:
 
 
 def _serve(
-    pipe: Connection, parent: int, root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Sequence[Path]
+    pipe: Connection,
+    parent: int,
+    scratch: str,
+    root: Path,
+    units: Sequence[str],
+    rung: str,
+    seed: bytes,
+    hidden: Sequence[Path],
 ) -> None:
     """In the process: an empty message when ready or a text when not, then an outcome for each submission."""
+    rooms: list[Room] = []
+
+    def leave(*_: object) -> None:
+        """Clear up and end, whatever runs just now: an exception could be swallowed by what it meets."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_CLEARING_S)
+        for room in rooms:
+            room.close()
+        with contextlib.suppress(OSError):
+            os.rmdir(scratch)  # the last one out; the grader removes it too if it is still there
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through every `finally`, so that the sandbox is cleared
+    signal.signal(signal.SIGTERM, leave)
     die_with(parent, signal.SIGTERM)
+    tempfile.tempdir = scratch
     from autograder.grading.room import Room
 
     try:
-        room = Room(root, units, rung, seed, hidden)
+        rooms.append(Room(root, units, rung, seed, hidden))
     except Exception as error:  # told to the one who can show it
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         pipe.send_bytes(text.encode())
         return
-    with room:
+    with rooms[0] as room:
         pipe.send_bytes(b"")
-        while True:
-            try:
+        with contextlib.suppress(EOFError):  # whoever asks is gone
+            while True:
                 submission = msgspec.msgpack.decode(pipe.recv_bytes(), type=Submission)
-            except EOFError:  # whoever asks is gone
-                return
-            pipe.send_bytes(msgspec.msgpack.encode(room.grade(submission)))
+                pipe.send_bytes(msgspec.msgpack.encode(room.grade(submission)))
 
 
 def die_with(parent: int, number: signal.Signals) -> None:

@@ -6,7 +6,7 @@ own pytest never meets a planted conftest.py); `make.py` makes what git cannot h
 second student, graded just before, in the same sandbox. `{{word}}` in a page is filled in by `_fill`.
 """
 
-import hashlib
+import importlib.util
 import os
 import runpy
 import secrets
@@ -17,6 +17,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from msgspec import Struct, field
@@ -30,10 +31,21 @@ HERE = Path(__file__).parent
 UNIT = "unit0_arena"
 SEED = "00112233445566778899aabbccddeeff"
 HONEST = ("aaa_first", "mmm_middle", "zzz_last")
-_SHARED = ("/tmp", "/dev/shm", "/var/tmp")
 ACCOMPLICE = ".accomplice"  # sorts before the attack's own name with anything behind it
 
 collect_ignore_glob = ["*/*"]  # attacks and their course are data
+
+
+def _sibling(name: str) -> ModuleType:
+    """A module of this folder, which is no package and not on the path."""
+    spec = importlib.util.spec_from_file_location(f"tests.attacks.{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+watching = _sibling("watching")
 
 
 class Attack(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -174,7 +186,7 @@ def grade(arena: Arena, rung: str, *options: str) -> Graded:
     """`autograder grade` in a process of its own, with everything compared before and after."""
     import autograder
 
-    before = _traces(arena)
+    before = watching.traces(arena)
     command = [sys.executable, "-m", "autograder.cli", "grade", str(arena.submitted), "--course", str(arena.course)]
     command += ["--out", str(arena.out), "--isolation", rung, "--seed", SEED, *options]
     environment = {**os.environ, "AUTOGRADER_CANARY": arena.words["canary"], "COLUMNS": "200"}
@@ -182,15 +194,15 @@ def grade(arena: Arena, rung: str, *options: str) -> Graded:
     started = time.monotonic()
     with (arena.root / "stdout").open("w+b") as out, (arena.root / "stderr").open("w+b") as err:
         process = subprocess.Popen(command, cwd=arena.root, env=environment, stdout=out, stderr=err)
-        seen = _watch(process)
+        seen = watching.watch(process)
     seconds = time.monotonic() - started
     gone_by = time.monotonic() + 3
-    while _alive(seen) and time.monotonic() < gone_by:
+    while watching.still_alive(seen) and time.monotonic() < gone_by:
         time.sleep(0.1)
-    after = _traces(arena)
+    after = watching.traces(arena)
     left = {kind: sorted(set(after[kind]) - set(before[kind])) for kind in after}
-    left["processes"] = _alive(seen)
-    left["files"] += _owned_by(sandbox_uids(seen))
+    left["processes"] = watching.still_alive(seen)
+    left["files"] += watching.owned_by(watching.sandbox_uids(seen))
     students = sorted(path.name for path in arena.submitted.iterdir())
     course = load_course(arena.course)
     booked = scores(course, arena.out) if "--no-gradebook" not in options and process.returncode != 1 else {}
@@ -206,86 +218,25 @@ def grade(arena: Arena, rung: str, *options: str) -> Graded:
     )
 
 
-def _watch(process: "subprocess.Popen[bytes]", limit_s: float = 420.0) -> dict[tuple[int, float], int]:
-    """Every process below the command line, as (pid, start) -> uid, until it ends."""
-    import psutil
-
-    seen: dict[tuple[int, float], int] = {}
-    ends_at = time.monotonic() + limit_s
-    while process.poll() is None:
-        if time.monotonic() > ends_at:
-            process.kill()
-        try:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                seen[child.pid, child.create_time()] = child.uids().real
-        except psutil.Error:
-            pass
-        time.sleep(0.4)
-    return seen
-
-
-def sandbox_uids(seen: dict[tuple[int, float], int]) -> set[int]:
-    """The uids that only the sandboxes of this run had."""
-    return {uid for uid in seen.values() if uid >= 1_600_000_000}
-
-
-def _alive(seen: dict[tuple[int, float], int]) -> list[str]:
-    """Processes from below the command line, or of a uid that only its sandboxes had, that still run."""
-    import psutil
-
-    uids = sandbox_uids(seen)
-    alive = []
-    for process in psutil.process_iter(["pid", "create_time", "uids", "name", "status"]):
-        info = process.info
-        ours = (info["pid"], info["create_time"]) in seen or (info["uids"] and info["uids"].real in uids)
-        if ours and info["status"] != psutil.STATUS_ZOMBIE:
-            alive.append(f"{info['pid']} {info['name']}")
-    return alive
-
-
-def _traces(arena: Arena) -> dict[str, list[str]]:
-    """What a sandbox could leave: files, mounts, System V memory, changes to the course and the submissions."""
-    files = [str(p) for folder in (*_SHARED, str(arena.root)) for p in _marked(Path(folder))]
-    ours = ("newroot", "oldroot", "autograder-", str(arena.root))
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(w in line for w in ours)]
-    segments = [line.split()[0] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
-    return {
-        "files": files,
-        "mounts": mounts,
-        "segments": [key for key in segments if key == str(0xA2E7A)],  # the attacks' own
-        "course": [f"{p} {_digest(p)}" for p in sorted(arena.course.rglob("*")) if p.is_file()],
-        "submissions": [f"{p} {p.lstat().st_mtime_ns}" for p in sorted(arena.submitted.rglob("*"))],
-    }
-
-
-def _marked(folder: Path) -> Iterator[Path]:
-    """Files that an attack made: they all say so in their names."""
-    if folder.is_dir():
-        yield from (p for p in folder.iterdir() if p.name.startswith("arena-mark"))
-
-
-def _owned_by(uids: set[int]) -> list[str]:
-    """Files of the sandboxes' own uids: scratch folders, and what lies beside them."""
-    folders = [Path(folder) for folder in _SHARED if Path(folder).is_dir()]
-    return [str(p) for folder in folders for p in folder.iterdir() if p.lstat().st_uid in uids]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
 # ---------------------------------------------------------------- fixtures
 
 
 @pytest.fixture(scope="session")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Graded]]:
-    """`graded(rung, "honest" | "all" | "pairs")`: each is run once per session."""
+def graded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Graded]]:
+    """`graded(rung, "honest" | "all" | "pairs")`: each is run once per session, with the attacks that are asked for.
+
+    `pytest tests/attacks -k renice` grades that attack only.
+    """
     runs: dict[tuple[str, str], Graded] = {}
     root = tmp_path_factory.mktemp("arena")
+    selected = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    names = sorted(selected - {None}) or list(attacks())
 
     def run(rung: str, who: str) -> Graded:
         if (rung, who) not in runs:
-            runs[rung, who] = _run(root / f"{rung}-{who}", rung, who)
+            runs[rung, who] = _run(root / f"{rung}-{who}", rung, who, names)
         return runs[rung, who]
 
     yield run
@@ -294,11 +245,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
             path.chmod(0o700)
 
 
-def _run(root: Path, rung: str, who: str) -> Graded:
-    listeners = runpy.run_path(str(HERE / "listeners.py"))["Listeners"](root)
+def _run(root: Path, rung: str, who: str, names: list[str]) -> Graded:
+    listeners = watching.Listeners(root)
     with listeners:
         arena = make_arena(root, listeners.words)
-        chosen = [n for n, a in attacks().items() if is_run(a, rung) and (who == "pairs") == is_pair(n)]
+        known = attacks()
+        chosen = [name for name in names if is_run(known[name], rung) and (who == "pairs") == is_pair(name)]
         if who != "pairs":
             hand_in_honest(arena)
         for name in chosen if who != "honest" else ():

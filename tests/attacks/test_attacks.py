@@ -109,7 +109,8 @@ def test_the_result_stays_readable(graded: Run, name: str, rung: str) -> None:
     assert not odd, story(result)
 
 
-ODD = {*range(0x7F, 0xA0), *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)}
+CONTROLS = {*range(0x7F, 0xA0), *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+ODD = {*CONTROLS, *range(0xD800, 0xE000)}
 
 
 @cases
@@ -173,6 +174,7 @@ def test_gradebook_and_result_files_agree(graded: Run, rung: str) -> None:
 @rungs
 def test_accomplices_are_honest_students(graded: Run, rung: str) -> None:
     """Whoever leaves notes behind solved the page: the thief's zero is not for want of notes."""
-    for name in filter(is_pair, ATTACKS):
-        result = graded(rung, "pairs").results[f"{name}{ACCOMPLICE}"]
+    for name, result in graded(rung, "pairs").results.items():
+        if not name.endswith(ACCOMPLICE):
+            continue
         assert result is not None and exercise(result, "attacked").status == "full", story(result)  # type: ignore
