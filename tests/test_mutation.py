@@ -147,7 +147,7 @@ def test_stale_entries(tiny_course: Any, mutation: Any, tmp_path: Path) -> None:
     stale = [line for line in run.stdout.splitlines() if line.startswith("stale: ")]
     assert len(stale) == 2, run.stdout
     assert stale[0].endswith("operator: 2 * x -> 2 / x: there is no such mutant (any more)")
-    assert stale[1].endswith("not equivalent, test_values tells it from the solution")
+    assert stale[1].endswith("not equivalent, test_values (failed) tells it from the solution")
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,12 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from autograder.errors import UsageError
 from autograder.intake import Submission
-
-if TYPE_CHECKING:
-    from autograder.grading.room import Room
 
 _ATTEMPTS = 2
 _STARTS = 3
@@ -35,11 +32,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def grade_all(
-    submissions: Sequence[Submission], count: int, root: Path, units: Sequence[str], rung: str, seed: bytes, hidden: Any
+    submissions: Sequence[Submission],
+    count: int,
+    root: Path,
+    units: Sequence[str],
+    rung: str,
+    seed: bytes,
+    hidden: Sequence[Path],
 ) -> Generator[tuple[int, bytes | None], None, None]:
     """(position, outcome as MessagePack) in the order of completion; None where the room died each time.
 
-    Close the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
+    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox. Close the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(range(len(submissions)))
@@ -132,7 +135,7 @@ def _serve(
     hidden: Sequence[Path],
 ) -> None:
     """In the process: an empty message when ready or a text when not, then an outcome for each submission."""
-    rooms: list[Room] = []
+    rooms: list[Any] = []  # the one room, once it is open
 
     def leave(*_: object) -> None:
         """Clear up and end, whatever runs just now: an exception could be swallowed by what it meets."""

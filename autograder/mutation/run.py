@@ -3,7 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ def run_mutants(
     course: Course, units: Sequence[Unit], options: Options, progress: Callable[[int, int], None] = lambda n, of: None
 ) -> list[MutatedUnit]:
     """Grade the mutants of the units (of one exercise, a sample of them). Raises UsageError."""
+    listed = {unit.id: equivalent.listed(course, unit.id) for unit in units}
     everything = [task for unit in units for task in _tasks(course, unit, options.exercise)]
     tasks = everything
     if options.sample is not None and options.sample < len(tasks):
@@ -97,17 +98,20 @@ def run_mutants(
     errors: dict[int, str] = {}
     with _rooms(course, units, options, len(tasks)) as pool:
         _expect_full_marks(pool, tasks)
-        futures = {pool.submit(_grade, msgspec.msgpack.encode(task)): task for task in tasks}
-        for done, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-            failed = msgspec.msgpack.decode(future.result(), type=TestResult | None)
+        for done, (task, failed) in enumerate(_grade_all(pool, tasks), start=1):
             if failed is not None:
                 found = errors if failed.outcome is Outcome.GRADER_ERROR else caught
-                found[id(futures[future])] = failed.name
+                found[id(task)] = f"{failed.name} ({failed.outcome})"
             progress(done, len(tasks))
+        doubtful = [task for task in tasks if id(task) in caught and task.key in listed[task.unit]]
+        for task, failed in _grade_all(pool, doubtful):  # to be sure that it was not the busy machine
+            if failed is None:
+                del caught[id(task)]
     return [
         _unit(
             course,
             unit,
+            listed=listed[unit.id],
             known={task.key for task in everything if task.unit == unit.id},
             exercises=[e.id for e in unit.exercises if options.exercise in (None, e.id)],
             tasks=[task for task in tasks if task.unit == unit.id],
@@ -136,13 +140,17 @@ def _solution(course: Course, unit: str, page: str) -> str:
         raise UsageError(f"{path} does not exist: there is no solution to change") from None
 
 
+def _grade_all(pool: concurrent.futures.Executor, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, TestResult | None]]:
+    """Each task with the first test that is not passed, in the order of completion."""
+    futures = {pool.submit(_grade, msgspec.msgpack.encode(task)): task for task in tasks}
+    for future in concurrent.futures.as_completed(futures):
+        yield futures[future], msgspec.msgpack.decode(future.result(), type=TestResult | None)
+
+
 def _expect_full_marks(pool: concurrent.futures.Executor, tasks: Sequence[_Task]) -> None:
     """A test that the solution fails would catch every mutant."""
     solutions = {(t.unit, t.page, t.exercise): _Task(t.unit, t.page, t.exercise, None) for t in tasks}
-    for task, data in zip(
-        solutions.values(), pool.map(_grade, map(msgspec.msgpack.encode, solutions.values())), strict=True
-    ):
-        failed = msgspec.msgpack.decode(data, type=TestResult | None)
+    for task, failed in _grade_all(pool, list(solutions.values())):
         if failed is not None:
             said = " ".join(failed.message.split())[:300]
             raise UsageError(f"{task.exercise}: the solution itself fails {failed.name}, put that right first: {said}")
@@ -152,13 +160,14 @@ def _unit(
     course: Course,
     unit: Unit,
     *,
+    listed: set[equivalent.Key],
     known: set[equivalent.Key],
     exercises: Sequence[str],
     tasks: Sequence[_Task],
     caught: dict[int, str],
     errors: dict[int, str],
 ) -> MutatedUnit:
-    listed = {key for key in equivalent.listed(course, unit.id) if key[0] in exercises or not _has(unit, key[0])}
+    listed = {key for key in listed if key[0] in exercises or not _has(unit, key[0])}
     parts = [_exercise(course, e, [t for t in tasks if t.exercise == e], caught, listed) for e in exercises]
     counted = sum(part.mutants - part.equivalent for part in parts)
     return MutatedUnit(

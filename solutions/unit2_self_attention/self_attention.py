@@ -178,9 +178,9 @@ class SelfAttention(nn.Module):
 #   called it.
 # - **Judge by outputs.** The model may run elsewhere: gradients do not pass through `f` here.
 #
-# One draw of random numbers can hide a leak by chance; a second or third makes that unlikely. For permutations also vary
-# the kind: exchange two neighbours, reverse everything, shuffle. But each experiment costs a call of somebody's model:
-# some dozens of calls are fine, thousands are not.
+# One draw of random numbers can hide a leak by chance; a second or third makes that unlikely. For permutations vary the
+# kind as well: exchange two neighbours, reverse everything, shuffle. But each experiment costs a call of somebody's
+# model: some dozens of calls are fine, thousands are not.
 
 # %% [markdown]
 # ## Exercise `write_equivariance_tests`: write the tests yourself (14 points)
