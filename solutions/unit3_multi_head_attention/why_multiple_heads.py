@@ -365,6 +365,7 @@ if __name__ == "__main__":
     for name, answer in (("two heads", out[0, 1:]), ("one head, half and half", torch.cat([middle, middle], dim=-1))):
         axes[2].plot(range(1, T), (answer - target).abs().amax(dim=-1), marker="o", label=name)
     axes[2].axhline(best_single_head_error(x), linestyle="--", color="grey", label="best_single_head_error")
+    axes[2].set_ylim(top=1.4 * best_single_head_error(x))
     axes[2].set_xlabel("t")
     axes[2].set_ylabel("largest error of output t")
     axes[2].legend()
