@@ -1,5 +1,6 @@
 """The command line: parse, call, render. What a command does lives in the module that it calls."""
 
+import errno
 import json
 import os
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
     """Entry point: a UsageError becomes one sentence and exit code 4."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
         if code == STOPPED:  # what Typer makes of Ctrl-C
             raise KeyboardInterrupt
     except UsageError as error:
@@ -53,9 +55,20 @@ def main() -> None:
         err.print(f"autograder: {error.format_message()}", style="red", markup=False)
         code = BAD_USAGE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = DONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        err.print(f"autograder: no room to write: {error}", style="red", markup=False)
+        code = BAD_USAGE
     sys.exit(code or DONE)
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, so that the end of the process does not complain about it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()

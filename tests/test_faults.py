@@ -310,3 +310,15 @@ def test_disk_full(make_batch: MakeBatch) -> None:
         remount("size=8m")
         results = batch.check(batch.grade())
         assert {student: results[student] for student in kept} == kept
+
+
+def test_the_terminal_is_full(make_batch: MakeBatch) -> None:
+    """What cannot be printed is one sentence too, and costs no result."""
+    batch = make_batch(STUDENTS[:1])
+    command = [sys.executable, "-m", "autograder.cli", "grade", str(batch.submitted), "--out", str(batch.out)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=batch.course.root, stdout=full, stderr=subprocess.PIPE, check=False, text=True
+        )
+    assert done.returncode == 4 and done.stderr == "autograder: no room to write: [Errno 28] No space left on device\n"
+    batch.check(batch.grade())

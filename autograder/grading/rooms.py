@@ -42,7 +42,8 @@ def grade_all(
 ) -> Generator[tuple[int, bytes | None], None, None]:
     """(position, outcome as MessagePack) in the order of completion; None where the room died each time.
 
-    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox. Close the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
+    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox. Close
+    the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(range(len(submissions)))

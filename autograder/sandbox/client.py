@@ -92,6 +92,7 @@ class _Watch:
 
     def tick(self) -> None:
         self._page.watch_memory()
+        self._page.watch_disk()
         if self._cpu_s is None:  # not before the first tick: most calls are over by then
             self._cpu_s = self._page._sandbox.cpu_seconds()
 
@@ -284,6 +285,7 @@ class Page:
                 if not isinstance(reply, wire.Ask):
                     break
                 self._answer(reply, payload, callbacks, wait)
+            self.watch_disk()
             if reply.id != request.id:
                 raise StudentBroke(f"{what}: an answer to another question")
         except StudentError:
@@ -311,6 +313,11 @@ class Page:
         raise StudentTimedOut(
             f"{what} did not return within {self.limits.call_wall_s:g} s (limit call_wall_s); is there an endless loop?"
         ) from None
+
+    def watch_disk(self) -> None:
+        """Raises StudentBroke when the scratch folder holds more than its limit (a tmpfs needs no watch)."""
+        if self._sandbox.scratch_bytes() > self.limits.disk_mb << 20:
+            raise StudentBroke(f"more than {self.limits.disk_mb} MB, or too many, of files (limit disk_mb)")
 
     def watch_memory(self) -> None:
         """Raises StudentOutOfMemory when everything in the sandbox together is above the limit."""

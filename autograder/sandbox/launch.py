@@ -19,6 +19,7 @@ namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpf
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -37,7 +38,7 @@ import psutil
 
 from autograder.course import Limits
 from autograder.errors import UsageError
-from autograder.sandbox import fence
+from autograder.sandbox import fence, forkserver
 from autograder.sandbox.forkserver import Config, Fork, Ready, Wipe
 
 _KIT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ _INSIDE_FILES = (
 _SCRATCH = ["/scratch", "/dev/shm"]  # noqa: S108
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
+_MAX_ENTRIES = 20_000
 
 _INSTALL_BUBBLEWRAP = "install it (Debian, Ubuntu: apt-get install bubblewrap)"
 
@@ -71,7 +73,7 @@ class Sandbox:
         self.rung = rung
         self.limits = limits
         self._hidden = hidden
-        self._scratch = tempfile.mkdtemp(prefix="autograder-") if rung != "bubblewrap" else None
+        self._scratch: str | None = None
         self._start()
 
     def __enter__(self) -> "Sandbox":
@@ -132,15 +134,42 @@ class Sandbox:
     def restart(self) -> None:
         """Kill the sandbox, whatever state it is in, and start a fresh one."""
         self._kill()
+        self._remove_scratch()
         self._start()
 
     def close(self) -> None:
         """End the sandbox and remove its scratch folder."""
         self._kill()
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                forkserver.empty([Path(self._scratch)])
+                os.rmdir(self._scratch)
+            self._scratch = None
+
+    def scratch_bytes(self) -> int:
+        """What the workers have on disk where no tmpfs limits it; too many entries to count are too many bytes."""
+        total, seen, waiting = 0, 0, [self._scratch] if self._scratch else []
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        seen += 1
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                        if seen > _MAX_ENTRIES:
+                            return 1 << 60
+            except OSError as error:  # it vanished, or is closed to us; a path without end is one entry too many
+                if error.errno == errno.ENAMETOOLONG:
+                    return 1 << 60
+        return total
 
     def _start(self) -> None:
+        if self.rung != "bubblewrap":
+            self._scratch = tempfile.mkdtemp(prefix="autograder-")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if _LINUX else socket.SOCK_DGRAM)
         with theirs:
             argv, environment = self._argv(theirs.fileno())
@@ -161,6 +190,7 @@ class Sandbox:
             self._process.kill()
             said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
             self._control.close()
+            self._remove_scratch()
             raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
         self._idle_bytes = self.resident_bytes()
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.attacks.conftest import ACCOMPLICE, HONEST, SEED, Attack, Graded, attacks, is_pair, is_run, rungs_here
 
 from autograder.grading.outcomes import ExerciseResult, Outcome, UnitResult
+from tests.attacks.conftest import ACCOMPLICE, HONEST, SEED, Attack, Graded, attacks, is_pair, is_run, rungs_here
 
 ATTACKS = attacks()
 RUNGS = rungs_here()
