@@ -192,7 +192,7 @@ def test_gradients(student, reference, draw, attn):
 
 # The thresholds and the measurements behind them: docs/calibration.md.
 VOCAB, WIDTH, LENGTH, BATCH, STEPS, RATE = 22, 24, 12, 48, 250, 0.02
-LEARNS, BOTTLENECK = 0.68, 0.62
+LEARNS, BOTTLENECK = 0.62, 0.62
 
 
 def accuracy_after_training(student, reference, attn, seed, steps=STEPS):
@@ -215,8 +215,12 @@ def accuracy_after_training(student, reference, attn, seed, steps=STEPS):
         rate = RATE * min(1.0, 3.0 * (1 - step / steps))
         state = optimizer.step(state, {n: g for n, g in gradients.items() if g is not None and n in state}, rate)
         model.load_state_dict(state)
+    # Step by step with nothing but the past in sight: a model that reads ahead in tgt_in has learned nothing else.
     src, tgt_in, target = reversal(200, generator)
-    return (training_logits(model, src, tgt_in).argmax(-1) == target).double().mean().item()
+    steps_right = [
+        training_logits(model, src, tgt_in[:, : t + 1])[:, -1].argmax(-1) == target[:, t] for t in range(LENGTH)
+    ]
+    return torch.stack(steps_right).double().mean().item()
 
 
 class Adam:
@@ -250,14 +254,14 @@ def training_logits(model, src, tgt_in):
     answer = model(src, tgt_in)
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise Disagreement("forward did not return logits and weights")
-    close(answer[0], torch.zeros(len(src), LENGTH, VOCAB), rtol=0.0, atol=np.inf, what="the logits")
+    close(answer[0], torch.zeros(*tgt_in.shape, VOCAB), rtol=0.0, atol=np.inf, what="the logits")
     return answer[0].nan_to_num(0.0)
 
 
 @bottleneck_study
 @pytest.mark.weight(3)
 def test_learns_with_attention(student, reference, draw):
-    """Trained for 250 steps, the model with attention reverses sequences of 12 symbols: accuracy of at least 0.68.
+    """Trained for 250 steps, the model with attention reverses sequences of 12 symbols: accuracy of at least 0.62.
 
     The better of two seeds counts. docs/calibration.md has the measured seeds, and the chance that a right model fails
     (below 1e-6).
