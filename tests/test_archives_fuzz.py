@@ -88,7 +88,7 @@ def test_bombs(tmp_path: Path, name: str) -> None:
     make, words = BOMBS[name]
     path = tmp_path / name
     path.write_bytes(make())
-    with bounded(4), pytest.raises(Unreadable, match=words):
+    with bounded(14), pytest.raises(Unreadable, match=words):
         unpack(path, [PAGE], 2, [UNIT], SMALL)
 
 

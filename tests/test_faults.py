@@ -1,8 +1,7 @@
-"""Processes that are killed and folders that cannot be written cost no result: the same command again finishes."""
+"""Processes that are killed cost no result: the same command again finishes, and nothing is left behind."""
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import random
@@ -16,12 +15,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
 
 from autograder import gradebook
 from autograder.course import Course
-from autograder.errors import UsageError
-from autograder.grading.command import Options, run_grade
 from autograder.grading.outcomes import UnitResult, read_result
 from autograder.sandbox.launch import probe
 
@@ -169,9 +165,11 @@ def kill_in_one_run(batch: Batch, kills: int, dice: random.Random, none_left: Ca
     results = batch.check(again)
     assert {student: results[student] for student in kept} == kept
     assert json.loads(again.stdout)["fresh"] == len(results) - len(kept)
-    # a worker that is killed looks like one that called os._exit; every other death costs nobody a point
+    # a worker that is killed looks like one that called os._exit, and a sandbox that is killed twice in one
+    # submission like one that the submission breaks; every other death costs nobody a point
     short = [result.score for result in results.values() if result.score != 10]
-    assert len(short) <= sum(name.startswith("worker") for name in killed), (killed, short)
+    kinds = [name.split()[0] for name in killed]
+    assert len(short) <= kinds.count("worker") + kinds.count("forkserver") // 2, (killed, short)
     none_left()
 
 
@@ -244,81 +242,3 @@ def test_ctrl_c(
     orphans()
     assert after <= len(batch.results()) < len(STUDENTS)
     assert list(scratch.iterdir()) == []
-
-
-# ---------------------------------------------------------------- folders that cannot be written
-
-
-def refused(batch: Batch, words: str) -> None:
-    done = batch.grade()
-    assert done.returncode == 4 and len(done.stderr.splitlines()) == 1, done.stderr
-    assert words in done.stderr and str(batch.out) in done.stderr
-
-
-def test_the_output_is_a_file(make_batch: MakeBatch) -> None:
-    """A file or a device in the place of the folder, or of a student's folder, is named, with what to do."""
-    batch = make_batch(STUDENTS[:1])
-    batch.out.write_text("")
-    refused(batch, "cannot be used for results: it is not a folder; give another folder with --out")
-    for out in (batch.out / "below", Path("/dev/full")):
-        with pytest.raises(UsageError, match="it is not a folder"):
-            run_grade(batch.course, Options(submitted=batch.submitted, out=out), quiet=True, console=Console())
-    batch.out.unlink()
-    batch.out.mkdir()
-    (batch.out / STUDENTS[0]).write_text("")
-    refused(batch, "cannot be written: ")
-
-
-def test_one_grader_at_a_time(make_batch: MakeBatch) -> None:
-    """Two runs into one folder would write one gradebook: the second is refused."""
-    batch = make_batch(STUDENTS[:1])
-    batch.out.mkdir()
-    with (batch.out / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        refused(batch, "another `autograder grade` is writing to ")
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Callable[[str], None]]:
-    """A file system of its own at `folder`; the function given mounts it again with other options."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a file system of its own can be mounted by root only, where the machine allows it")
-    try:
-        yield lambda changed: subprocess.run(["mount", "-o", f"remount,{changed}", str(folder)], check=True) and None
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_read_only(make_batch: MakeBatch) -> None:
-    """A read-only file system is one sentence and exit code 4, before anything is graded."""
-    batch = make_batch(STUDENTS[:1])
-    with mounted(batch.out, "ro"):
-        refused(batch, "Read-only file system; give another folder with --out")
-
-
-def test_disk_full(make_batch: MakeBatch) -> None:
-    """A full disk is one sentence, at the results and at the gradebook; with more room the same command finishes."""
-    batch = make_batch(STUDENTS[:10])
-    with mounted(batch.out, "size=32k") as remount:
-        refused(batch, "No space left on device; what was graded before is kept")
-        kept = batch.results()
-        assert 0 < len(kept) < 10
-        remount("size=80k")
-        refused(batch, "the result files are complete: mend this and run the same command again")
-        remount("size=8m")
-        results = batch.check(batch.grade())
-        assert {student: results[student] for student in kept} == kept
-
-
-def test_the_terminal_is_full(make_batch: MakeBatch) -> None:
-    """What cannot be printed is one sentence too, and costs no result."""
-    batch = make_batch(STUDENTS[:1])
-    command = [sys.executable, "-m", "autograder.cli", "grade", str(batch.submitted), "--out", str(batch.out)]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command, cwd=batch.course.root, stdout=full, stderr=subprocess.PIPE, check=False, text=True
-        )
-    assert done.returncode == 4 and done.stderr == "autograder: no room to write: [Errno 28] No space left on device\n"
-    batch.check(batch.grade())

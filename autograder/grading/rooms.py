@@ -49,7 +49,7 @@ def grade_all(
     waiting = deque(range(len(submissions)))
     attempts = [0] * len(submissions)
     rooms: dict[Connection, _Process] = {}
-    failed_starts = 0
+    failed_starts, why = 0, f"a grading process ended {_STARTS} times while it started; out of memory?"
     scratch = tempfile.mkdtemp(prefix="autograder-")  # goes with us, even if a room could not clear its own
     os.chmod(scratch, 0o711)  # noqa: S103 - a sandbox with a uid of its own has its folder in here
     try:
@@ -65,26 +65,27 @@ def grade_all(
                 room = rooms[pipe]
                 try:
                     data = pipe.recv_bytes()
-                except (EOFError, OSError):
+                except (EOFError, OSError):  # it died
                     rooms.pop(pipe).end(0)
-                    if room.job is not None:
+                    if not room.ready:
+                        failed_starts += 1
+                    elif room.job is not None:
                         attempts[room.job] += 1
                         if attempts[room.job] < _ATTEMPTS:
                             waiting.append(room.job)
                         else:
                             yield room.job, None
-                    elif not room.ready and (failed_starts := failed_starts + 1) >= _STARTS:
-                        raise UsageError(
-                            f"a grading process ended {_STARTS} times while it started; out of memory?"
-                        ) from None
-                    continue
-                if room.job is not None:
-                    job, room.job = room.job, None
-                    yield job, data
-                elif data:
-                    raise UsageError(data.decode())
                 else:
-                    room.ready, failed_starts = True, 0
+                    if room.job is not None:
+                        job, room.job = room.job, None
+                        yield job, data
+                    elif data:
+                        final, why = msgspec.msgpack.decode(data, type=tuple[bool, str])
+                        failed_starts += _STARTS if final else 0  # it ends now, and that is counted
+                    else:
+                        room.ready, failed_starts = True, 0
+                if failed_starts >= _STARTS:
+                    raise UsageError(why)
     finally:
         for room in rooms.values():
             room.process.terminate()
@@ -135,7 +136,7 @@ def _serve(
     seed: bytes,
     hidden: Sequence[Path],
 ) -> None:
-    """In the process: an empty message when ready or a text when not, then an outcome for each submission."""
+    """In the process: an empty message when ready or (final, why) when not, then an outcome for each submission."""
     rooms: list[Any] = []  # the one room, once it is open
 
     def leave(*_: object) -> None:
@@ -155,16 +156,18 @@ def _serve(
     die_with(parent, signal.SIGTERM)
     tempfile.tempdir = scratch
     from autograder.grading.room import Room
+    from autograder.sandbox.launch import SandboxError
 
     try:
         rooms.append(Room(root, units, rung, seed, hidden))
     except Exception as error:  # told to the one who can show it
-        text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-        pipe.send_bytes(text.encode())
+        final, known = isinstance(error, UsageError), isinstance(error, UsageError | SandboxError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        pipe.send_bytes(msgspec.msgpack.encode((final, text)))
         return
     with rooms[0] as room:
         pipe.send_bytes(b"")
-        with contextlib.suppress(EOFError):  # whoever asks is gone
+        with contextlib.suppress(EOFError, SandboxError):  # whoever asks is gone; no new sandbox can be started
             while True:
                 submission = msgspec.msgpack.decode(pipe.recv_bytes(), type=Submission)
                 pipe.send_bytes(msgspec.msgpack.encode(room.grade(submission)))

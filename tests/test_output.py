@@ -1,0 +1,138 @@
+"""An output that cannot be written is one sentence and exit code 4; the same command finishes once it is mended."""
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from autograder import gradebook
+from autograder.course import Course
+from autograder.errors import UsageError
+from autograder.grading.command import Options, run_grade
+from autograder.grading.outcomes import UnitResult, read_result
+
+UNIT = "unit0_tiny"
+STUDENTS = [f"student{number}" for number in range(10)]
+
+
+class Batch:
+    """The tiny course's solution handed in by a few students."""
+
+    def __init__(self, course: Course, folder: Path, students: list[str], cli: Any) -> None:
+        self.course, self.students, self._cli = course, students, cli
+        self.submitted, self.out = folder / "submitted", folder / "graded"
+        page = (course.solutions / UNIT / "tiny_page.py").read_text()
+        for student in students:
+            (self.submitted / student / UNIT).mkdir(parents=True)
+            (self.submitted / student / UNIT / "tiny_page.py").write_text(page)
+
+    def grade(self) -> Any:
+        arguments = ["grade", self.submitted, "--out", self.out, "--jobs", 1, "--json"]
+        return self._cli(*arguments, cwd=self.course.root)
+
+    def results(self) -> dict[str, UnitResult]:
+        found = {path.parts[-3]: read_result(path) for path in self.out.glob("*/*/result.json")}
+        assert None not in found.values(), found
+        return found  # type: ignore[return-value]
+
+    def check(self) -> dict[str, UnitResult]:
+        """Grade; there is one result for every student, the gradebook says the same, and nothing else lies about."""
+        done = self.grade()
+        assert done.returncode == 0, done.stderr
+        results = self.results()
+        assert sorted(results) == sorted(self.students) and len(json.loads(done.stdout)["results"]) == len(results)
+        assert {file.name for file in self.out.glob("*/*/*")} == {"result.json"}
+        scores = {(student, UNIT): result.score for student, result in results.items()}
+        assert gradebook.scores(self.course, self.out) == pytest.approx(scores)
+        return results
+
+
+MakeBatch = Callable[[list[str]], Batch]
+
+
+@pytest.fixture
+def make_batch(tiny_course: Callable[[Path], Course], tmp_path: Path, cli: Any) -> MakeBatch:
+    return lambda students: Batch(tiny_course(tmp_path), tmp_path, students, cli)
+
+
+def refused(batch: Batch, words: str) -> None:
+    done = batch.grade()
+    assert done.returncode == 4 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert words in done.stderr and str(batch.out) in done.stderr
+
+
+def test_the_output_is_a_file(make_batch: MakeBatch) -> None:
+    """A file or a device in the place of the folder, or of a student's folder, is named, with what to do."""
+    batch = make_batch(STUDENTS[:1])
+    batch.out.write_text("")
+    refused(batch, "cannot be used for results: it is not a folder; give another folder with --out")
+    for out in (batch.out / "below", Path("/dev/full")):
+        with pytest.raises(UsageError, match="it is not a folder"):
+            run_grade(batch.course, Options(submitted=batch.submitted, out=out), quiet=True, console=Console())
+    batch.out.unlink()
+    batch.out.mkdir()
+    (batch.out / STUDENTS[0]).write_text("")
+    refused(batch, "cannot be written: ")
+
+
+def test_one_grader_at_a_time(make_batch: MakeBatch) -> None:
+    """Two runs into one folder would write one gradebook: the second is refused."""
+    batch = make_batch(STUDENTS[:1])
+    batch.out.mkdir()
+    with (batch.out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(batch, "another `autograder grade` is writing to ")
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Callable[[str], None]]:
+    """A file system of its own at `folder`; the function given mounts it again with other options."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system of its own can be mounted by root only, where the machine allows it")
+    try:
+        yield lambda changed: subprocess.run(["mount", "-o", f"remount,{changed}", str(folder)], check=True) and None
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_read_only(make_batch: MakeBatch) -> None:
+    """A read-only file system is one sentence and exit code 4, before anything is graded."""
+    batch = make_batch(STUDENTS[:1])
+    with mounted(batch.out, "ro"):
+        refused(batch, "Read-only file system; give another folder with --out")
+
+
+def test_disk_full(make_batch: MakeBatch) -> None:
+    """A full disk is one sentence, at the results and at the gradebook; with more room the same command finishes."""
+    batch = make_batch(STUDENTS[:10])
+    with mounted(batch.out, "size=32k") as remount:
+        refused(batch, "No space left on device; what was graded before is kept")
+        kept = batch.results()
+        assert 0 < len(kept) < 10
+        remount("size=80k")
+        refused(batch, "the result files are complete: mend this and run the same command again")
+        remount("size=8m")
+        results = batch.check()
+        assert {student: results[student] for student in kept} == kept
+
+
+def test_the_terminal_is_full(make_batch: MakeBatch) -> None:
+    """What cannot be printed is one sentence too, and costs no result."""
+    batch = make_batch(STUDENTS[:1])
+    command = [sys.executable, "-m", "autograder.cli", "grade", str(batch.submitted), "--out", str(batch.out)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=batch.course.root, stdout=full, stderr=subprocess.PIPE, check=False, text=True
+        )
+    assert done.returncode == 4 and done.stderr == "autograder: no room to write: [Errno 28] No space left on device\n"
+    assert len(batch.results()) == 1
