@@ -66,7 +66,7 @@ def zip_directory(count: int, announced: int = 0) -> bytes:
 
 
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "members.zip": (lambda: zip_directory(3_000), "more than 1000 members"),
+    "members.zip": (lambda: zip_directory(20_000), "more than 1000 members"),
     "directory.zip": (lambda: ZEROS * 2 + zip_directory(0, 2 << 20), "absurd number of members"),
     "zeros.tar.gz": (lambda: gzip.compress(tar_header("zeros", 1 << 30) + ZEROS * 6), "decompression bomb"),
     "zeros.tar.xz": (lambda: lzma.compress(tar_header("zeros", 1 << 30) + ZEROS * 6), "decompression bomb"),
@@ -88,7 +88,7 @@ def test_bombs(tmp_path: Path, name: str) -> None:
     make, words = BOMBS[name]
     path = tmp_path / name
     path.write_bytes(make())
-    with bounded(14), pytest.raises(Unreadable, match=words):
+    with bounded(14 if "xz" in name else 4), pytest.raises(Unreadable, match=words):
         unpack(path, [PAGE], 2, [UNIT], SMALL)
 
 

@@ -167,7 +167,7 @@ def _serve(
         return
     with rooms[0] as room:
         pipe.send_bytes(b"")
-        with contextlib.suppress(EOFError, SandboxError):  # whoever asks is gone; no new sandbox can be started
+        with contextlib.suppress(EOFError, BrokenPipeError, SandboxError):  # nobody asks any more; no new sandbox
             while True:
                 submission = msgspec.msgpack.decode(pipe.recv_bytes(), type=Submission)
                 pipe.send_bytes(msgspec.msgpack.encode(room.grade(submission)))
