@@ -92,7 +92,7 @@ def check(
 
 @app.command()
 def grade(
-    submitted: Annotated[Path, typer.Argument(help="<student>/<unit>/<page>.py|.ipynb")],
+    submitted: Annotated[Path, typer.Argument(help="<student>/<unit>/<page>.py|.ipynb, or a zip or tar of it.")],
     unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
     student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")] = Path("graded"),
