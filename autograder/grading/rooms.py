@@ -12,9 +12,10 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,8 @@ class _Process:
         self.process = context.Process(target=_serve, args=(theirs, *arguments), daemon=True)
         self.job: int | None = None
         self.ready = False
-        # Ctrl-C reaches the whole process group; a room learns of it from us, also while it is still starting
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _no_interrupt():
             self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, job: int, submissions: Sequence[Submission]) -> None:
@@ -124,6 +121,26 @@ class _Process:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group: hold it back here, and block it in what is started meanwhile.
+
+    The mask is what a child inherits; it is this thread's alone, and another one (of a library) may take the signal.
+    """
+    held: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(
