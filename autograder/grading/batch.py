@@ -16,7 +16,6 @@ from autograder.course import COURSE_FILE, Course, Unit
 from autograder.errors import UsageError
 from autograder.finding import find_submissions
 from autograder.grading.outcomes import (
-    ExerciseResult,
     Late,
     Outcome,
     TestResult,
@@ -26,6 +25,7 @@ from autograder.grading.outcomes import (
     write_atomically,
     write_result,
 )
+from autograder.grading.room import Graded
 from autograder.grading.rooms import grade_all
 from autograder.grading.scoring import score_exercise
 from autograder.intake import Stubs, Submission, read_submission
@@ -119,7 +119,7 @@ def run_plan(run: Run, plan: Plan) -> Generator[Finished, None, None]:
             yield Finished(result, fresh=True)
 
 
-def finish(run: Run, job: Job, graded: "_Graded") -> UnitResult:
+def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
     """The record of one submission: points, late penalty, problems."""
     unit = run.course.unit(job.submission.unit)
     exercises = [score_exercise(exercise, graded.results.get(exercise.id, [])) for exercise in unit.exercises]
@@ -141,11 +141,6 @@ def finish(run: Run, job: Job, graded: "_Graded") -> UnitResult:
         problems=graded.problems,
         exercises=exercises,
     )
-
-
-def lost_points(exercise: ExerciseResult) -> float:
-    """Points that were neither won nor are pending."""
-    return exercise.max_score - exercise.score - exercise.pending
 
 
 # ---------------------------------------------------------------- fingerprints, seeds, late days
@@ -191,13 +186,7 @@ def _late(course: Course, unit: Unit, submission: Submission, earned: float) -> 
 # ---------------------------------------------------------------- processes
 
 
-class _Graded(Struct, frozen=True, kw_only=True):
-    results: dict[str, list[TestResult]]
-    problems: list[str]
-    duration_s: float
-
-
-def _grade_all(run: Run, jobs: Sequence[Job]) -> Generator[tuple[Job, _Graded], None, None]:
+def _grade_all(run: Run, jobs: Sequence[Job]) -> Generator[tuple[Job, Graded], None, None]:
     """Every job with its outcome, in the order of completion."""
     units = sorted({job.submission.unit for job in jobs})
     hidden = [run.submitted.resolve(), run.out.resolve()]
@@ -209,11 +198,11 @@ def _grade_all(run: Run, jobs: Sequence[Job]) -> Generator[tuple[Job, _Graded], 
             if data is None:
                 yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
             else:
-                yield job, msgspec.msgpack.decode(data, type=_Graded)
+                yield job, msgspec.msgpack.decode(data, type=Graded)
 
 
-def _our_fault(unit: Unit, submission: Submission) -> _Graded:
+def _our_fault(unit: Unit, submission: Submission) -> Graded:
     """Every exercise undecided: the room died on this submission each time."""
     message = "the grading process died; nothing was decided, grade again"
     test = TestResult(name="grading", outcome=Outcome.GRADER_ERROR, message=message)
-    return _Graded(results={e.id: [test] for e in unit.exercises}, problems=submission.problems, duration_s=0.0)
+    return Graded(results={e.id: [test] for e in unit.exercises}, problems=submission.problems, duration_s=0.0)
