@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import platform
+import select
 import socket
 import sys
 from collections.abc import Iterator
@@ -269,6 +270,47 @@ def test_nothing_survives_a_wipe(rung: Sandbox) -> None:
     assert Student(page(rung, code)).look() == []
     # bubblewrap itself, where it is used, the forkserver, and the one worker that has just answered
     assert len(psutil.Process(rung.pid).children(recursive=True)) == (2 if rung.rung == "bubblewrap" else 1)
+
+
+@rungs
+def test_an_exercise_does_not_pay_for_what_another_left_running(rung: Sandbox) -> None:
+    """A process that one exercise leaves behind is gone when the next one begins; without one the worker stays."""
+    submitted = page(
+        rung,
+        "import os, time\n"
+        "def leave():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n    return os.getpid()\n"
+        "def number():\n    return os.getpid()",
+    )
+    student = Student(submitted)
+    submitted.begin("first", LIMITS, [])
+    same = student.number()
+    submitted.begin("second", LIMITS, [])
+    assert student.leave() == same
+    assert rung.left_behind()
+    submitted.begin("second", LIMITS, [])
+    assert student.number() == same, "within one exercise the worker stays"
+    submitted.begin("third", LIMITS, [])
+    assert student.number() != same
+    assert not rung.left_behind()
+
+
+@rungs
+def test_a_test_does_not_pay_for_an_answer_sent_unasked(rung: Sandbox) -> None:
+    """What a thread of an earlier call sends between two tests ends that worker, and not the next test."""
+    submitted = page(
+        rung,
+        "import os, threading, time\n"
+        "def speak():\n    time.sleep(0.1)\n    os.write(3, b'here')\n"
+        "def leave():\n    threading.Thread(target=speak).start()\n"
+        "def f():\n    return 5",
+    )
+    student = Student(submitted)
+    submitted.begin("one", LIMITS, [])
+    student.leave()
+    assert submitted._channel is not None
+    assert select.select([submitted._channel.sock], [], [], 60)[0], "the thread has not spoken"
+    submitted.begin("one", LIMITS, [])
+    assert student.f() == 5
 
 
 @fenced

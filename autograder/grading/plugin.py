@@ -246,10 +246,8 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     page = context.page(_page_name(Path(request.path)))
     exercise = _exercise(request.node)
     if exercise:
-        page.limits = context.limits(exercise)
-        page.forbidden = list(context.unit.exercise(exercise).forbidden)
+        page.begin(exercise, context.limits(exercise), context.unit.exercise(exercise).forbidden)
         context.refuse_shortcut(page.name, exercise)
-    page.transcript = []
     yield Student(page)
 
 

@@ -143,6 +143,7 @@ class Page:
         self._defined: set[str] = set()
         self._channel: wire.Channel | None = None
         self._generation = 0
+        self._exercise = ""
         self._broken: StudentError | None = None
         self._hung: dict[str, int] = {}
         self.ends_at = time.monotonic() + limits.submission_wall_s
@@ -152,6 +153,25 @@ class Page:
         if self._channel is not None:
             self._channel.sock.close()
             self._channel = None
+
+    def begin(self, exercise: str, limits: Limits, forbidden: Sequence[str]) -> None:
+        """A test of `exercise` begins, with its own limits and forbidden names.
+
+        SECURITY: what another exercise's code left running could answer in this one's place or use up its limits, and
+        what an earlier call sent unasked would be held against this one. A fresh worker has neither.
+        """
+        self.limits, self.forbidden, self.transcript = limits, list(forbidden), []
+        if self._channel is not None and not self._channel.idle():
+            self.close()
+        if self._channel is not None and exercise != self._exercise and self._left_behind():
+            self.close()
+        self._exercise = exercise
+
+    def _left_behind(self) -> bool:
+        try:
+            return self._sandbox.left_behind()
+        except SandboxError:  # stuck or killed: `_fork` starts another
+            return True
 
     def load(self) -> None:
         """Run the page in a fresh worker unless one is at hand. Raises StudentError."""

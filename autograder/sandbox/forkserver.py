@@ -51,10 +51,15 @@ class Wipe(msgspec.Struct, tag="wipe", frozen=True):
     """End every worker and whatever it left."""
 
 
+class Count(msgspec.Struct, tag="count", frozen=True):
+    """Say how many processes there are, and touch none."""
+
+
 class Ready(msgspec.Struct, frozen=True):
-    """The answer to every command: the worker's pid as seen inside, 0 where there is none."""
+    """The answer to every command: the worker's pid as seen inside, 0 where there is none; or the count."""
 
     pid: int
+    count: int = 0
 
 
 def main() -> None:
@@ -75,14 +80,17 @@ def main() -> None:
     from autograder.sandbox import worker
 
     worker.warm_up()
-    commands = msgspec.msgpack.Decoder(Fork | Wipe)
+    commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        command = commands.decode(data) if data else None
+        if isinstance(command, Count):
+            control.send(msgspec.msgpack.encode(Ready(0, count_others(config))))
+            continue
         kill_others(config)
-        if not data:
+        if command is None:
             return
-        command = commands.decode(data)
         empty([Path(folder) for folder in config.scratch])
         pid = 0
         if isinstance(command, Fork):
@@ -136,7 +144,16 @@ def _fence(command: Fork, config: Config) -> None:
         fence.filter_calls()
 
 
-# ---------------------------------------------------------------- wiping
+# ---------------------------------------------------------------- the other processes of the sandbox
+
+
+def count_others(config: Config) -> int:
+    """How many processes are in the sandbox besides this one, the dead that nobody has reaped included."""
+    if config.rung == "bubblewrap":
+        return sum(name.isdecimal() for name in os.listdir("/proc")) - 1
+    import psutil
+
+    return len(psutil.Process().children(recursive=True))
 
 
 def kill_others(config: Config) -> None:

@@ -39,7 +39,7 @@ import psutil
 from autograder.course import Limits
 from autograder.errors import UsageError
 from autograder.sandbox import fence, forkserver
-from autograder.sandbox.forkserver import Config, Fork, Ready, Wipe
+from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
 
 _KIT = Path(__file__).resolve().parents[1]
 _INSIDE = Path("/kit")
@@ -106,6 +106,10 @@ class Sandbox:
     def wipe(self) -> None:
         """End every worker and everything it left behind."""
         self._command(msgspec.msgpack.encode(Wipe()), [])
+
+    def left_behind(self) -> bool:
+        """Whether anything runs in the sandbox besides the forkserver and the one worker."""
+        return self._command(msgspec.msgpack.encode(Count()), []).count > 1
 
     def resident_bytes(self) -> int:
         """Resident memory of everything in the sandbox but the forkserver."""
@@ -226,12 +230,12 @@ class Sandbox:
                 if path.resolve().is_relative_to(readable.resolve()):
                     raise SandboxError(f"{path} lies below {readable}, which workers must read: move it elsewhere")
 
-    def _command(self, data: bytes, descriptors: list[int]) -> None:
+    def _command(self, data: bytes, descriptors: list[int]) -> Ready:
         try:
             socket.send_fds(self._control, [data], descriptors)
         except OSError:
             raise SandboxError(f"the {self.rung} sandbox ended") from None
-        self._answer(_COMMAND_TIMEOUT_S)
+        return self._answer(_COMMAND_TIMEOUT_S)
 
     def _answer(self, timeout_s: float) -> Ready:
         self._control.settimeout(timeout_s)

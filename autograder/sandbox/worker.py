@@ -375,6 +375,7 @@ def warm_up() -> None:
     torch.nn.functional.softmax(torch.ones(2, 2) @ torch.ones(2, 2), -1)
     with contextlib.suppress(ImportError):  # the first torch.autograd.grad imports it: 0.3 s
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
+    _ = torch.ones(1, device="meta") <= 1  # the first comparison on this device imports torch._dynamo: 0.4 s
     gc.collect()
     gc.freeze()  # collections then skip torch's heap
 
