@@ -79,7 +79,7 @@ def main() -> None:
     import autograder.given  # noqa: F401 - imported once here, so that it costs no worker anything
     from autograder.sandbox import worker
 
-    worker.warm_up()
+    worker.warm_up(for_pages=True)
     commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:

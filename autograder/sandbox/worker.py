@@ -366,16 +366,18 @@ def _without_magics(code: str) -> str:
     return "\n".join(_MAGIC.sub(r"\1pass", line) for line in code.splitlines())
 
 
-def warm_up() -> None:
+def warm_up(for_pages: bool = False) -> None:
     """Before the first fork: one thread, or a fork can deadlock in OpenMP; and every import that torch puts off.
 
-    No gradient is taken here: once autograd's engine has run, a forked child may not use it.
+    `for_pages` adds those that only a student's code comes to. No gradient is taken here: once autograd's engine has
+    run, a forked child may not use it.
     """
     torch.set_num_threads(1)
     torch.nn.functional.softmax(torch.ones(2, 2) @ torch.ones(2, 2), -1)
     with contextlib.suppress(ImportError):  # the first torch.autograd.grad imports it: 0.3 s
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
-    _ = torch.ones(1, device="meta") <= 1  # the first comparison on this device imports torch._dynamo: 0.4 s
+    if for_pages:
+        _ = torch.ones(1, device="meta") <= 1  # the first comparison on this device imports torch._dynamo: 0.4 s
     gc.collect()
     gc.freeze()  # collections then skip torch's heap
 
