@@ -235,8 +235,8 @@ def checks_in_kernel(namespace: dict[str, Any], root: str, unit: str, exercise: 
 
 @cache
 def _items(root: Path, unit: str) -> list[Any]:
-    from autograder.grading.plugin import run_session
     from autograder.grading.room import grader_files
+    from autograder.grading.session import CollectedTests
 
     course = load_course(root)
-    return list(run_session(grader_files(course, course.unit(unit)), None))
+    return CollectedTests(grader_files(course, course.unit(unit))).items

@@ -133,14 +133,17 @@ def _read(file: Path) -> PageSource:
 
 
 def _check_page(course: Course, page: Page, source: Path, sandbox: "Sandbox", exercise: str | None) -> CheckedPage:
-    from autograder.grading.plugin import Context, run_session
+    from autograder.grading.plugin import Context
+    from autograder.grading.session import CollectedTests
 
     checks = _checks_file(course, page, source)
     results: dict[str, list[TestResult]] = {e.id: [] for e in page.exercises}
     unit = course.unit(page.unit)
     context = Context(course, unit, [_read(source)], sandbox, secrets.token_bytes(16))
     context.on_result = lambda exercise_id, result: results[exercise_id].append(result)
-    run_session([checks], context, exercise=exercise)
+    tests = CollectedTests([checks])
+    tests.run(context, exercise)
+    tests.close()
     context.close()
     exercises = [CheckedExercise(e, results[e.id]) for e in page.exercises if exercise in (None, e.id)]
     return CheckedPage(page, source, exercises, context.problems())

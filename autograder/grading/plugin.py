@@ -174,6 +174,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RESULTS] = {}
 
 
+def hand_in(config: pytest.Config, context: Context) -> None:
+    """Have the tests of this configuration grade `context`, with no result so far."""
+    config.stash[_CONTEXT] = context
+    config.stash[_RESULTS] = {}
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     context = config.stash.get(_CONTEXT, None)
     own = config.stash.get(_OWN_SANDBOX, None)
@@ -371,59 +377,3 @@ def _is_hidden(item: pytest.Item) -> bool:
     """Whether the test is a hidden grader's, not a public check."""
     context = item.config.stash.get(_CONTEXT, None)
     return context is not None and item.path.is_relative_to(context.course.graders)
-
-
-# ---------------------------------------------------------------- a session from Python
-
-
-class _Injected:
-    """Hands a context to the plugin, and collects what a caller asked for."""
-
-    def __init__(self, context: Context | None, exercise: str | None) -> None:
-        self._context = context
-        self._exercise = exercise
-        self.items: list[pytest.Item] = []
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        if self._context is not None:
-            config.stash[_CONTEXT] = self._context
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if self._exercise is not None:
-            items[:] = [item for item in items if _exercise(item) == self._exercise]
-        self.items = list(items)
-
-
-def run_session(
-    files: Sequence[Path], context: Context | None, extra: Sequence[str] = (), exercise: str | None = None
-) -> list[pytest.Item]:
-    """Run (or, without a context, only collect) grader files in this process. Returns the collected tests.
-
-    With `exercise`, only that exercise's tests.
-
-    The folder of a student is never among the files, no ini file or conftest is read, and no other plugin loads.
-    """
-    injected = _Injected(context, exercise)
-    arguments = [
-        *map(str, files),
-        "--noconftest",
-        "-c/dev/null",
-        f"--rootdir={files[0].parent}",
-        "--import-mode=importlib",
-        "-p", "no:cacheprovider",
-        "-p", "no:terminal",
-        "-p", "no:faulthandler",
-        "-p", "no:junitxml",
-        "-p", "no:doctest",
-        "-p", "no:logging",
-        "--capture=no",
-        *([] if context is not None else ["--collect-only"]),
-        *extra,
-    ]  # fmt: skip
-    own = ["-p", "autograder.grading.plugin", "-p", "pytest_timeout"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-        code = pytest.main([*own, *arguments], plugins=[injected])
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise RuntimeError(f"pytest ended with {code!r} on {', '.join(f.name for f in files)}")
-    return injected.items

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,9 @@ from autograder.grading.outcomes import Outcome, TestResult
 from autograder.grading.rooms import die_with
 from autograder.intake import PageSource, Submission, parse_cells
 from autograder.sandbox.launch import Sandbox, SandboxError
+
+if TYPE_CHECKING:
+    from autograder.grading.session import CollectedTests
 
 # Time limits are kept in the sandbox's client, which is patient on a busy machine; these only catch a fault of ours.
 _BACKSTOP_FACTOR = 6.0
@@ -69,8 +73,8 @@ class Room:
         self.rung = rung
         self._run_seed = run_seed
         self._child: int | None = None
-        self._expected: dict[str, list[Expected]] = {}
-        _warm_up(self.course, [self.course.unit(unit) for unit in units], self._expected)
+        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
+        self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
         self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
 
     def __enter__(self) -> "Room":
@@ -138,7 +142,8 @@ class Room:
             os.close(reader)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             die_with(parent, signal.SIGKILL)
-            _child(self.course, unit, pages, exercise, self._sandbox, seed, until_failure, writer)
+            context = (self.course, unit, pages, self._sandbox, seed)
+            _child(self._tests[unit.id], context, exercise, until_failure, writer)
         self._child = child
         os.close(writer)
         try:
@@ -165,37 +170,45 @@ def grader_files(course: Course, unit: Unit) -> list[Path]:
     return files
 
 
-def _warm_up(course: Course, units: Sequence[Unit], expected: dict[str, list[Expected]]) -> None:
-    """Import torch, references and graders, and learn which tests there are."""
-    from autograder.grading.plugin import item_facts, run_session
+def _warm_up(course: Course, units: Sequence[Unit]) -> "dict[str, CollectedTests]":
+    """Import torch, references and graders. Returns the tests of each unit."""
     from autograder.grading.references import load_reference
+    from autograder.grading.session import CollectedTests
     from autograder.sandbox import worker
 
+    tests = {}
     for unit in units:
         for page in unit.pages:
             load_reference(course, unit.id, page.name)
-        ids = {exercise.id for exercise in unit.exercises}
-        facts = [item_facts(item) for item in run_session(grader_files(course, unit), None)]
-        expected[unit.id] = [Expected(ex, name, weight, gate) for ex, name, weight, gate in facts if ex is not None]
-        found = {item.exercise for item in expected[unit.id]}
-        if found != ids:
-            odd = ", ".join(sorted(found ^ ids))
-            raise UsageError(f"{course.graders / unit.id}: tests and course.toml disagree about the exercises {odd}")
+        backstop_s = (_BACKSTOP_FACTOR - 1) * course.limits.submission_wall_s
+        tests[unit.id] = CollectedTests(grader_files(course, unit), backstop_s)
     worker.warm_up()  # its gc.freeze makes a session's collections take 1 ms instead of 260
+    return tests
+
+
+def _expected(course: Course, unit_id: str, tests: "CollectedTests") -> list[Expected]:
+    """The tests that count, in the graders' order. Raises UsageError where they do not fit course.toml."""
+    from autograder.grading.plugin import item_facts
+
+    facts = [item_facts(item) for item in tests.items]
+    expected = [Expected(ex, name, weight, gate) for ex, name, weight, gate in facts if ex is not None]
+    found = {item.exercise for item in expected}
+    ids = {exercise.id for exercise in course.unit(unit_id).exercises}
+    if found != ids:
+        odd = ", ".join(sorted(found ^ ids))
+        raise UsageError(f"{course.graders / unit_id}: tests and course.toml disagree about the exercises {odd}")
+    return expected
 
 
 def _child(
-    course: Course,
-    unit: Unit,
-    pages: Sequence[PageSource],
+    tests: "CollectedTests",
+    facts: tuple[Course, Unit, Sequence[PageSource], Sandbox, bytes],
     exercise: str | None,
-    sandbox: Sandbox,
-    run_seed: bytes,
     until_failure: bool,
     writer: int,
 ) -> None:
-    """In the fork: run the session, stream the results, leave."""
-    from autograder.grading.plugin import Context, run_session
+    """In the fork: run the tests, stream the results, leave."""
+    from autograder.grading.plugin import Context
 
     status = 1
     try:
@@ -211,37 +224,33 @@ def _child(
             else:
                 _tell(writer, _Told(of, result))
 
-        context = Context(course, unit, pages, sandbox, run_seed)
+        context = Context(*facts)
         context.on_result, context.until_failure = on_result, until_failure
-        files = grader_files(course, unit)
-        if exercise is not None:
-            files = [file for file in files if file.stem == f"test_{unit.exercise(exercise).page}"]
-        backstop = f"--timeout={(_BACKSTOP_FACTOR - 1) * course.limits.submission_wall_s}"
-        run_session(files, context, [backstop], exercise)
+        tests.run(context, exercise)
         context.close()
         if doubtful:
-            sound = _passes_for_solution(course, unit, sandbox, run_seed, [r.name for _, r in doubtful])
+            sound = _passes_for_solution(tests, facts, [r.name for _, r in doubtful])
             for of, result in doubtful:
                 _tell(writer, _Told(of, _blame(result, sound)))
         _tell(writer, _Told(problems=context.problems()))
         status = 0
     except BaseException as error:  # nothing may escape into the parent's code above the fork
-        print(f"grading {unit.id}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"grading {facts[1].id}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
     finally:
         os._exit(status)
 
 
 def _passes_for_solution(
-    course: Course, unit: Unit, sandbox: Sandbox, run_seed: bytes, names: Sequence[str]
+    tests: "CollectedTests", facts: tuple[Course, Unit, Sequence[PageSource], Sandbox, bytes], names: Sequence[str]
 ) -> set[str]:
     """Which of the tests pass, with the same inputs, for the course's own solution."""
-    from autograder.grading.plugin import Context, run_session
+    from autograder.grading.plugin import Context
 
     passed: set[str] = set()
-    pages = solution_pages(course, unit)
-    context = Context(course, unit, pages, sandbox, run_seed)
+    course, unit, _, sandbox, run_seed = facts
+    context = Context(course, unit, solution_pages(course, unit), sandbox, run_seed)
     context.on_result = lambda exercise, r: passed.add(r.name) if r.outcome is Outcome.PASSED else None
-    run_session(grader_files(course, unit), context)
+    tests.run(context)
     context.close()
     return passed.intersection(names)
 

@@ -26,7 +26,7 @@ from autograder.errors import UsageError
 from autograder.intake import Submission
 
 _ATTEMPTS = 2
-_STARTS = 3
+_STARTS = 6  # in a row: what kills grading processes at random must not look like a machine that cannot start one
 _GRACE_S = 1.0
 _CLEARING_S = 5
 _PR_SET_PDEATHSIG = 1

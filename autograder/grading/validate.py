@@ -273,15 +273,16 @@ def _grade_task(data: bytes, seed: bytes) -> bytes:
 def _separate(unit_id: str, seed: bytes) -> list[str]:
     """Pairs of misconceptions of one exercise that give the same answers to every hidden test."""
     from autograder.grading.diagnose import same_transcript
-    from autograder.grading.plugin import FIGURE, item_facts, run_session
+    from autograder.grading.plugin import FIGURE, item_facts
     from autograder.grading.replay import run_locally
     from autograder.grading.room import grader_files
+    from autograder.grading.session import CollectedTests
     from autograder.sandbox import wire
     from autograder.sandbox.local import LocalPage
 
     course = load_course(_state["root"])
     unit = course.unit(unit_id)
-    items = [(item_facts(item)[0], item) for item in run_session(grader_files(course, unit), None)]
+    items = [(item_facts(item)[0], item) for item in CollectedTests(grader_files(course, unit)).items]
     alike = []
     for page in unit.pages:
         transcripts: dict[tuple[str, str], list[Any]] = {}

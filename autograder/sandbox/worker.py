@@ -40,6 +40,7 @@ class Session:
     def __init__(self, ask: Callable[[wire.Ask, list[bytes]], tuple[wire.Answer, memoryview]]) -> None:
         self._ask = ask
         self._objects: dict[int, Any] = {}
+        self._known: dict[int, dict[str, Any]] = {}  # the parameters that the grader's module has, by callback
         self._modules: dict[str, types.ModuleType] = {}
         self._files: dict[str, str] = {}
         self._page = ""
@@ -171,8 +172,9 @@ class Session:
                 return np.random.default_rng(seed)
             case wire.Callback(_, _, _, None):
                 return self._remote_function(value)
-            case wire.Callback(_, _, training, parameters):
-                return RemoteModule(self, value, training, unpacker.unpack(parameters))
+            case wire.Callback(number, _, training, parameters):
+                known = self._known[number] = unpacker.unpack(parameters)
+                return RemoteModule(self, value, training, known)
         raise wire.WireError(f"unexpected {type(value).__name__}")
 
     def _remote_function(self, callback: wire.Callback) -> Callable[..., Any]:
@@ -185,18 +187,28 @@ class Session:
     def call_grader(self, callback: int, args: Any, kwargs: Any, module: "RemoteModule | None" = None) -> Any:
         """Ask the grader for a callback's value."""
         packer = wire.Packer()
+        news = self._news(module) if module is not None else None
         ask = wire.Ask(
             id=0,
             callback=callback,
             args=packer.pack(tuple(args)),  # type: ignore[arg-type]
             kwargs=packer.pack(kwargs),  # type: ignore[arg-type]
             training=module is not None and module.training,
-            parameters=packer.pack(module.own_parameters()) if module is not None else None,  # type: ignore[arg-type]
+            parameters=packer.pack(news) if news is not None else None,  # type: ignore[arg-type]
         )
         answer, payload = self._ask(ask, packer.chunks)
         if answer.error is not None:
             raise GraderRefused(answer.error)
         return wire.Unpacker(payload).unpack(answer.value)
+
+    def _news(self, module: "RemoteModule") -> dict[str, Any] | None:
+        """The module's parameters, or None where the grader's module has the same: copies of it share that one."""
+        own = module.own_parameters()
+        known = self._known.get(module.callback.id, {})
+        if own.keys() == known.keys() and all(torch.equal(own[name], known[name]) for name in own):
+            return None
+        self._known[module.callback.id] = {name: value.clone() for name, value in own.items()}
+        return own
 
     # -- pages
 
@@ -332,7 +344,7 @@ def _floating_tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 def _seed_globals(seed: int) -> None:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed formats the stack for devices that are not there
     np.random.seed(seed % 2**32)
     random.seed(seed)
 

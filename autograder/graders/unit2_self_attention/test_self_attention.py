@@ -585,7 +585,8 @@ def test_leaks_in_one_number(student, draw):
 
     One draw misses such a leak with probability 6e-6, three of them with less than 1e-15.
     """
-    leaks = [(column, factor) for column in range(D) for factor in (2.0, -2.0)]
+    columns = (0, D - 1, draw.choice([1, 3, 5, 7, 9]), draw.choice([2, 4, 6, 8]))
+    leaks = [(column, factor) for column in columns for factor in (2.0, -2.0)]
     pair, batch = torch.zeros(2, D), torch.zeros(2, 2, D)
     verdicts(
         student.is_causal,

@@ -1,0 +1,76 @@
+"""A pytest session from Python: grader files are collected once, and run for one submission after the other.
+
+Collecting costs as much as fifty small tests, so a room does it before it forks.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from _pytest.config import _prepareconfig  # as pytest-xdist does: a configuration without a run
+
+from autograder.grading.plugin import Context, hand_in, item_facts
+
+_UNUSED = ("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "logging")
+
+
+class CollectedTests:
+    """The tests of some grader files, ready to run.
+
+    The folder of a student is never among the files, no ini file or conftest is read, and no other plugin loads.
+
+    Args:
+        files: grader files or public checks.
+        backstop_s: the time after which pytest-timeout ends a test; 0 for never.
+    """
+
+    def __init__(self, files: Sequence[Path], backstop_s: float = 0.0) -> None:
+        arguments = [
+            *("-p", "autograder.grading.plugin", "-p", "pytest_timeout"),
+            *map(str, files),
+            "--noconftest",
+            "-c/dev/null",
+            f"--rootdir={files[0].parent}",
+            "--import-mode=importlib",
+            "--capture=no",
+            f"--timeout={backstop_s}",
+            *(option for name in _UNUSED for option in ("-p", f"no:{name}")),
+        ]
+        errors = _CollectErrors()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+            config = _prepareconfig(arguments, plugins=[errors])
+        config._do_configure()
+        self._session = pytest.Session.from_config(config)
+        config.hook.pytest_sessionstart(session=self._session)
+        config.hook.pytest_collection(session=self._session)
+        if errors.texts:
+            raise RuntimeError("\n".join(errors.texts))
+        self.items = list(self._session.items)
+
+    def run(self, context: Context, exercise: str | None = None) -> None:
+        """Run the tests, if asked of one exercise only, on the submission of `context`."""
+        session = self._session
+        hand_in(session.config, context)
+        session.items = [item for item in self.items if exercise in (None, item_facts(item)[0])]
+        session.shouldfail = session.shouldstop = False
+        session.testsfailed = 0
+        try:
+            session.config.hook.pytest_runtestloop(session=session)
+        except session.Failed:  # the first failure was asked to be the end
+            pass
+
+    def close(self) -> None:
+        """Take back what a configuration changes in this process (the import hook that rewrites asserts)."""
+        self._session.config._ensure_unconfigure()
+
+
+class _CollectErrors:
+    """What went wrong while grader files were imported."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.texts.append(f"{report.nodeid} cannot be collected: {report.longreprtext}")
