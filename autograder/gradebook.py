@@ -39,6 +39,12 @@ def database_url(course: Course, out: Path) -> str:
     return url
 
 
+def prepare(course: Course, out: Path) -> None:
+    """Make the gradebook if there is none: what is wrong with it is better known before the work. Raises UsageError."""
+    with _open(database_url(course, out), course.id):
+        pass
+
+
 def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
     url = database_url(course, out)

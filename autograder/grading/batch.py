@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import os
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,14 +99,17 @@ def make_plan(run: Run, unit: str | None = None, student: str | None = None) -> 
     return Plan(jobs, standing, passed_over)
 
 
-def run_plan(run: Run, plan: Plan) -> Generator[Finished, None, None]:
-    """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first."""
+def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[Finished, None, None]:
+    """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first.
+
+    `meanwhile` is called while the rooms start.
+    """
     for result in plan.standing:
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
     _remember_seed(run)
-    with contextlib.closing(_grade_all(run, plan.jobs)) as outcomes:
+    with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
             try:
@@ -186,12 +189,14 @@ def _late(course: Course, unit: Unit, submission: Submission, earned: float) -> 
 # ---------------------------------------------------------------- processes
 
 
-def _grade_all(run: Run, jobs: Sequence[Job]) -> Generator[tuple[Job, Graded], None, None]:
+def _grade_all(
+    run: Run, jobs: Sequence[Job], meanwhile: Callable[[], None]
+) -> Generator[tuple[Job, Graded], None, None]:
     """Every job with its outcome, in the order of completion."""
     units = sorted({job.submission.unit for job in jobs})
     hidden = [run.submitted.resolve(), run.out.resolve()]
     submissions = [job.submission for job in jobs]
-    graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden)
+    graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden, meanwhile)
     with contextlib.closing(graded):
         for position, data in graded:
             job = jobs[position]

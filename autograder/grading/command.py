@@ -2,7 +2,7 @@
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -69,7 +69,12 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             regrade=options.regrade,
         )
         plan = make_plan(run, options.unit, options.student)
-        finished = _grade(run, plan, quiet, console)
+
+        def meanwhile() -> None:
+            if options.gradebook:
+                gradebook.prepare(course, options.out)
+
+        finished = _grade(run, plan, meanwhile, quiet, console)
         results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
         url = gradebook.record(course, options.out, results) if options.gradebook else None
     report = Report(
@@ -148,12 +153,12 @@ def _exclusive(out: Path) -> Iterator[None]:
         yield
 
 
-def _grade(run: Run, plan: Plan, quiet: bool, console: Console) -> list[Finished]:
+def _grade(run: Run, plan: Plan, meanwhile: Callable[[], None], quiet: bool, console: Console) -> list[Finished]:
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     finished: list[Finished] = []
     with Progress(*columns, console=console, disable=quiet or not plan.jobs, transient=True) as progress:
         task = progress.add_task("grading", total=plan.total)
-        with contextlib.closing(run_plan(run, plan)) as items:  # whatever ends this ends the rooms
+        with contextlib.closing(run_plan(run, plan, meanwhile)) as items:  # whatever ends this ends the rooms
             for item in items:
                 finished.append(item)
                 progress.advance(task)

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,19 @@ def grade_all(
     rung: str,
     seed: bytes,
     hidden: Sequence[Path],
+    meanwhile: Callable[[], None],
 ) -> Generator[tuple[int, bytes | None], None, None]:
     """(position, outcome as MessagePack) in the order of completion; None where the room died each time.
 
-    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox. Close
-    the iterator to end all rooms. Raises UsageError where rooms cannot be opened.
+    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox.
+    `meanwhile` is called once the first ones have been started. Close the iterator to end all rooms. Raises UsageError
+    where rooms cannot be opened.
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(range(len(submissions)))
     attempts = [0] * len(submissions)
     rooms: dict[Connection, _Process] = {}
+    started = False
     failed_starts, why = 0, f"a grading process ended {_STARTS} times while it started; out of memory?"
     scratch = tempfile.mkdtemp(prefix="autograder-")  # goes with us, even if a room could not clear its own
     os.chmod(scratch, 0o711)  # noqa: S103 - a sandbox with a uid of its own has its folder in here
@@ -59,6 +62,9 @@ def grade_all(
             for _ in range(min(missing, len(waiting))):
                 room = _Process(context, (os.getpid(), scratch, root, units, rung, seed, hidden))
                 rooms[room.pipe] = room
+            if not started:
+                started = True
+                meanwhile()
             for room in rooms.values():
                 if waiting and room.ready and room.job is None:
                     room.give(waiting.popleft(), submissions)

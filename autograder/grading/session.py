@@ -3,6 +3,7 @@
 Collecting costs as much as fifty small tests, so a room does it before it forks.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class CollectedTests:
         if errors.texts:
             raise RuntimeError("\n".join(errors.texts))
         self.items = list(self._session.items)
+        for item in self.items:  # or another file of the same name (a page's public checks) would be taken for it
+            sys.modules.pop(item.getparent(pytest.Module).obj.__name__, None)  # type: ignore[union-attr]
 
     def run(self, context: Context, exercise: str | None = None) -> None:
         """Run the tests, if asked of one exercise only, on the submission of `context`."""

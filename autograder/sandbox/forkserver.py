@@ -80,6 +80,7 @@ def main() -> None:
     from autograder.sandbox import worker
 
     worker.warm_up(for_pages=True)
+    worker.cheapen_forks()
     commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:

@@ -283,6 +283,7 @@ def _environment(home: str) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see worker.cheapen_forks
         "TRITON_INTERPRET": "1",
         "TRITON_CACHE_DIR": f"{home}/triton",
     }

@@ -43,6 +43,8 @@ _TENSOR_DTYPES: dict[str, torch.dtype] = {
         *(torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
     )
 }
+_IN_NUMPY = {dtype for name, dtype in _TENSOR_DTYPES.items() if name in _ARRAY_DTYPES}
+_CPU = torch.device("cpu")
 
 
 class WireError(Exception):
@@ -335,13 +337,17 @@ class Packer:
         if name not in _TENSOR_DTYPES:
             raise WireError(f"a tensor of dtype {tensor.dtype} cannot cross the wall")
         device, shape, stride = str(tensor.device), list(tensor.shape), list(tensor.stride())
-        plain = tensor.detach().resolve_conj().resolve_neg()
+        plain = tensor.detach()
+        if plain.is_conj() or plain.is_neg():
+            plain = plain.resolve_conj().resolve_neg()
         keep = self._keep_strides and not plain.is_contiguous() and plain.numel() > 0
         if keep:  # send the whole span of storage that the view reaches
             span = 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
             plain = plain.as_strided((span,), (1,))
-        flat = plain.cpu().contiguous().reshape(-1)
-        data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+        plain = plain.cpu().contiguous()
+        if plain.dtype not in _IN_NUMPY:
+            plain = plain.reshape(-1).view(torch.uint8)
+        data = plain.numpy().tobytes()
         self.chunks.append(data)
         return Tensor(name, shape, len(data), device, stride if keep else None)
 
@@ -459,7 +465,7 @@ class Unpacker:
                 raise WireError("a strided tensor may not come from the worker")
             count = 1 + sum((n - 1) * s for n, s in zip(value.shape, value.stride, strict=True))
         data = self._take(value.nbytes, count * dtype.itemsize)
-        flat = torch.frombuffer(data, dtype=torch.uint8).view(dtype) if data else torch.empty(0, dtype=dtype)
+        flat = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
         if dtype is torch.bool:
             flat = flat.view(torch.uint8) != 0  # as in `_array`
         tensor = flat.reshape(value.shape) if value.stride is None else flat.as_strided(value.shape, value.stride)
@@ -488,7 +494,7 @@ def _device(name: str) -> torch.device:
 
 def _on_device(tensor: torch.Tensor, name: str) -> torch.Tensor:
     """CPU tensors stay; another device is real only where this process has it."""
-    device = _device(name)
+    device = _device(name) if name != "cpu" else _CPU
     if device.type == "cpu":
         return tensor
     if device.type != "cuda" or not torch.cuda.is_available():

@@ -6,6 +6,7 @@ is its own answers, and those are compared outside.
 
 import ast
 import contextlib
+import ctypes
 import gc
 import importlib
 import io
@@ -28,6 +29,8 @@ from autograder.sandbox.refuse import Refusals
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
 _FRAMES = 8
+_HUGE = 2 << 20  # bytes
+_MADV_COLLAPSE = 25
 
 
 class GraderRefused(RuntimeError):
@@ -392,6 +395,25 @@ def warm_up(for_pages: bool = False) -> None:
         _ = torch.ones(1, device="meta") <= 1  # the first comparison on this device imports torch._dynamo: 0.4 s
     gc.collect()
     gc.freeze()  # collections then skip torch's heap
+
+
+def cheapen_forks() -> None:
+    """Put this process's memory on huge pages: a fork copies the page table, which is 500 times smaller then.
+
+    Measured on one machine: a fork and its exit take 3 ms instead of 11. Where the kernel cannot (before Linux 6.1),
+    nothing changes.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    with open("/proc/self/maps") as maps:
+        regions = [line.split() for line in maps]
+    for addresses, access, _, _, _, *name in regions:
+        if "w" in access and name in ([], ["[heap]"]):
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            start, end = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE
+            if start < end:
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
 
 
 def serve(channel: wire.Channel) -> None:
