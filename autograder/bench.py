@@ -25,7 +25,7 @@ from autograder.errors import UsageError
 from autograder.gradebook import grade_cell
 
 _UNIT = "unit2_self_attention"
-_NBGRADER_SUBMISSIONS = 3
+_NBGRADER_SUBMISSIONS = 4
 _FRESH_WORKERS = 25
 _SAVES = 20
 
