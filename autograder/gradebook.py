@@ -21,7 +21,7 @@ from autograder.grading.outcomes import UnitResult
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
 
-_MEND = "the result files are complete: mend this and run the same command again"
+_MEND = "mend this and run the same command again"
 _KERNEL = '{"display_name": "Python 3", "language": "python", "name": "python3"}'
 
 
@@ -41,14 +41,14 @@ def database_url(course: Course, out: Path) -> str:
 
 def prepare(course: Course, out: Path) -> None:
     """Make the gradebook if there is none: what is wrong with it is better known before the work. Raises UsageError."""
-    with _open(database_url(course, out), course.id):
+    with _open(database_url(course, out), course.id, "nothing was graded yet"):
         pass
 
 
 def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
     url = database_url(course, out)
-    with _open(url, course.id) as gradebook:
+    with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: set[str] = set()
         for result in results:
             unit = course.unit(result.unit)
@@ -62,7 +62,7 @@ def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
 
 def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
     """(student, unit) -> score in the gradebook, to compare with the result files."""
-    with _open(database_url(course, out), course.id) as gradebook:
+    with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
         return {
             (submission.student.id, assignment.name): float(submission.score)
             for assignment in gradebook.assignments
@@ -71,7 +71,7 @@ def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
 
 
 @contextmanager
-def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
+def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
     try:
         from nbgrader.api import Gradebook, InvalidEntry
         from sqlalchemy.exc import SQLAlchemyError
@@ -88,14 +88,14 @@ def _open(url: str, course_id: str) -> "Iterator[Gradebook]":
             _create(url, course_id)
             gradebook = Gradebook(url, course_id=course_id)
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {_MEND}") from None
+            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {state}: {_MEND}") from None
         try:
             with warnings.catch_warnings():
                 # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
                 warnings.filterwarnings("ignore", message=".*not in session, add operation")
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
-            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {_MEND}") from None
+            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {state}: {_MEND}") from None
         finally:
             gradebook.close()
     finally:

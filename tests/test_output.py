@@ -113,14 +113,18 @@ def test_read_only(make_batch: MakeBatch) -> None:
 
 
 def test_disk_full(make_batch: MakeBatch) -> None:
-    """A full disk is one sentence, at the results and at the gradebook; with more room the same command finishes."""
+    """A full disk is one sentence, at the gradebook and at the results; with more room the same command finishes."""
     batch = make_batch(STUDENTS[:10])
     with mounted(batch.out, "size=32k") as remount:
+        refused(batch, "nothing was graded yet: mend this and run the same command again")
+        assert not batch.results()
+        remount("size=184k")
         refused(batch, "No space left on device; what was graded before is kept")
         kept = batch.results()
         assert 0 < len(kept) < 10
-        remount("size=80k")
+        remount("size=212k")
         refused(batch, "the result files are complete: mend this and run the same command again")
+        assert len(batch.results()) == 10
         remount("size=8m")
         results = batch.check()
         assert {student: results[student] for student in kept} == kept
