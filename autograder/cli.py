@@ -211,7 +211,7 @@ def doctor(json_: JsonOption = False) -> int:
 
 @app.command()
 def bench(
-    submissions: Annotated[int, typer.Option(min=2, help="Submissions that our grader grades.")] = 20,
+    submissions: Annotated[int, typer.Option(min=2, help="Submissions that our grader grades.")] = 300,
     isolation: IsolationOption = "auto",
     json_: JsonOption = False,
     course: CourseOption = None,
