@@ -9,6 +9,7 @@ import pytest
 import scipy.special
 import torch
 import torch.nn.functional as F
+from nltk.lm import MLE, Lidstone, Vocabulary
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,13 +261,12 @@ def test_ngrams_match_a_table(n, alpha):
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_ngrams_match_nltk(n, alpha):
     """Probabilities equal those of nltk's MLE and Lidstone models, given the same n-grams."""
-    lm_module, vocabulary = pytest.importorskip("nltk.lm"), pytest.importorskip("nltk.lm.vocabulary")
     corpus = sentences(n + 10, 7, 5, 1, 0, 2, 11)
     padded = [[BOS] * (n - 1) + sentence + [EOS] for sentence in corpus]
     grams = [[tuple(map(str, s[i : i + n])) for i in range(len(s) - n + 1)] for s in padded]
     # nltk counts one token of its own, <UNK>, as part of the vocabulary: it stands for id 5, which never occurs.
-    words = vocabulary.Vocabulary([str(w) for w in range(V) if w != 5])
-    theirs = lm_module.Lidstone(alpha, n, words) if alpha else lm_module.MLE(n, words)
+    words = Vocabulary([str(w) for w in range(V) if w != 5])
+    theirs = Lidstone(alpha, n, words) if alpha else MLE(n, words)
     theirs.counts.update(grams)
     ours = fitted(n, corpus, alpha)
     for context in contexts(n, corpus):
