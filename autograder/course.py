@@ -89,6 +89,11 @@ class Page(Struct, frozen=True):
     name: str
     exercises: tuple[Exercise, ...]
 
+    @property
+    def asked_names(self) -> list[str]:
+        """What graders may ask of the page: its exercises' symbols, and the given code that feeds its picture."""
+        return [*(symbol for exercise in self.exercises for symbol in exercise.symbols), "figure_data"]
+
 
 class Unit(_Table, frozen=True, kw_only=True, dict=True):
     id: Identifier

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _CONTEXT = pytest.StashKey["Context"]()
 _RESULTS = pytest.StashKey["dict[str, TestResult]"]()
 
-FIGURE = "figure_data"  # given code of a page that returns what its picture shows
-
 MARKERS = (
     "exercise(id): the exercise that a test belongs to",
     "weight(n): how much the test counts within its exercise (1 unless given)",
@@ -70,9 +68,7 @@ class Context:
         if name not in self._pages:
             page = self.unit.page(name)
             sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
-            symbols = [symbol for exercise in page.exercises for symbol in exercise.symbols]
-            symbols.append(FIGURE)
-            made = Page(self._sandbox, name, sources, symbols, self.course.limits)
+            made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
             self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
             made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
             self._pages[name] = made
@@ -86,8 +82,8 @@ class Context:
         from autograder.sandbox import wire
         from autograder.sandbox.local import LocalPage
 
-        symbols = [symbol for exercise in self.unit.page(name).exercises for symbol in exercise.symbols] + [FIGURE]
-        return LocalPage(name, [wire.Source(source.name, source.cells)], symbols, self.course.limits)
+        source = wire.Source(source.name, source.cells)
+        return LocalPage(name, [source], self.unit.page(name).asked_names, self.course.limits)
 
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""

@@ -273,7 +273,7 @@ def _grade_task(data: bytes, seed: bytes) -> bytes:
 def _separate(unit_id: str, seed: bytes) -> list[str]:
     """Pairs of misconceptions of one exercise that give the same answers to every hidden test."""
     from autograder.grading.diagnose import same_transcript
-    from autograder.grading.plugin import FIGURE, item_facts
+    from autograder.grading.plugin import item_facts
     from autograder.grading.replay import run_locally
     from autograder.grading.room import grader_files
     from autograder.grading.session import CollectedTests
@@ -286,10 +286,9 @@ def _separate(unit_id: str, seed: bytes) -> list[str]:
     alike = []
     for page in unit.pages:
         transcripts: dict[tuple[str, str], list[Any]] = {}
-        symbols = [*(s for e in page.exercises for s in e.symbols), FIGURE]
         for wrong in load(course.root, unit.id, page.name):
             source = mutant_page(course, unit.id, page.name, wrong)
-            local = LocalPage(page.name, [wire.Source(source.name, source.cells)], symbols, course.limits)
+            local = LocalPage(page.name, [wire.Source(source.name, source.cells)], page.asked_names, course.limits)
             seen = transcripts[(wrong.exercise, wrong.id)] = []
             for item in (item for exercise, item in items if exercise == wrong.exercise):
                 try:
