@@ -42,8 +42,9 @@ def ours(path: Path) -> set[str]:
 # The launcher's list of what is bound into the sandbox; `import autograder` is inside.py there.
 INSIDE = {"sandbox/inside.py", *launch._INSIDE_FILES}
 MAY_IMPORT = {
-    "sandbox/worker.py": {"sandbox/wire.py", "sandbox/refuse.py"},
-    "sandbox/forkserver.py": {"sandbox/wire.py", "sandbox/worker.py", "sandbox/fence.py", "given.py"},
+    "sandbox/channel.py": {"sandbox/wire.py"},
+    "sandbox/worker.py": {"sandbox/wire.py", "sandbox/channel.py", "sandbox/refuse.py"},
+    "sandbox/forkserver.py": {"sandbox/channel.py", "sandbox/worker.py", "sandbox/fence.py", "given.py"},
 }
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograder.sandbox import wire
-from autograder.sandbox.wire import Channel, Packer, Unpacker, WireError
+from autograder.sandbox.channel import Channel, no_deadline
+from autograder.sandbox.wire import Packer, Unpacker, WireError
 
 fuzz = settings(derandomize=True, database=None, deadline=None, max_examples=200)  # the same examples in each run
 
@@ -31,8 +32,8 @@ def through(obj: Any, strides: bool = False) -> Any:
 def over_socket(message: Any, chunks: list[bytes]) -> tuple[Any, memoryview]:
     left, right = socket.socketpair()
     with left, right:
-        Channel(left).send(message, chunks, wire.no_deadline)
-        return Channel(right).receive(wire.Reply, wire.no_deadline)
+        Channel(left).send(message, chunks, no_deadline)
+        return Channel(right).receive(wire.Reply, no_deadline)
 
 
 def same(a: Any, b: Any) -> bool:

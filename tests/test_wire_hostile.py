@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograder.sandbox import wire
-from autograder.sandbox.wire import Array, Caps, Channel, Packer, Seq, Tensor, Unpacker, WireError
+from autograder.sandbox.channel import Caps, Channel, deadline, no_deadline
+from autograder.sandbox.wire import Array, Packer, Seq, Tensor, Unpacker, WireError
 
 fuzz = settings(derandomize=True, database=None, deadline=None, max_examples=400)  # the same examples in each run
 CAPS = Caps(1 << 16, 1 << 16)
@@ -31,7 +32,7 @@ def receive(data: bytes, caps: Caps = CAPS) -> tuple[Any, memoryview]:
         left.setblocking(False)
         assert left.send(data) == len(data)
         left.close()
-        return Channel(right, caps).receive(wire.Reply, wire.no_deadline)
+        return Channel(right, caps).receive(wire.Reply, no_deadline)
 
 
 def read(data: bytes) -> None:
@@ -254,7 +255,7 @@ def test_too_large_to_send() -> None:
     left, right = socket.socketpair()
     with left, right:
         with pytest.raises(WireError, match=r"2\.0 MiB do not fit through the wall \(at most 0 MiB of arrays"):
-            Channel(left, CAPS).send(wire.Done(1, None), [bytes(2 << 20)], wire.no_deadline)
+            Channel(left, CAPS).send(wire.Done(1, None), [bytes(2 << 20)], no_deadline)
         assert Channel(right, CAPS).idle()
 
 
@@ -271,4 +272,4 @@ def test_the_wait_may_end_a_read() -> None:
     left, right = socket.socketpair()
     with left, right, pytest.raises(TimeoutError):
         left.send(VALID[0][:-1])
-        Channel(right).receive(wire.Reply, wire.deadline(0.0))
+        Channel(right).receive(wire.Reply, deadline(0.0))

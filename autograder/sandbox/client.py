@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from autograder.course import Limits
 from autograder.sandbox import wire
+from autograder.sandbox.channel import Caps, Channel, deadline
 from autograder.sandbox.launch import Sandbox, SandboxError
 
 _HANG_LIMIT = 3
@@ -141,7 +142,7 @@ class Page:
         self._sources = list(sources)
         self._symbols = list(symbols)
         self._defined: set[str] = set()
-        self._channel: wire.Channel | None = None
+        self._channel: Channel | None = None
         self._generation = 0
         self._exercise = ""
         self._broken: StudentError | None = None
@@ -181,7 +182,7 @@ class Page:
             return
         if not any(source.name == self.name for source in self._sources):
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
-        self._channel = wire.Channel(self._fork(), wire.Caps(payload_bytes=self.limits.reply_mb << 20))
+        self._channel = Channel(self._fork(), Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
         request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden_anywhere)
         try:
@@ -295,7 +296,7 @@ class Page:
         assert self._channel is not None
         budget = min(self.limits.call_wall_s, self.ends_at - time.monotonic())
         watch = _Watch(self, budget)
-        wait = wire.deadline(budget, on_tick=watch.tick, more_s=watch.more_s)
+        wait = deadline(budget, on_tick=watch.tick, more_s=watch.more_s)
         try:
             if not self._channel.idle():
                 raise StudentBroke(f"{what}: the process spoke before it was asked")

@@ -115,10 +115,11 @@ def _become_worker(command: Fork, config: Config, descriptor: int) -> None:
         os.dup2(channel, 3)
         os.closerange(4, 65536)
         os.chdir(config.scratch[0])
-        from autograder.sandbox import wire, worker
+        from autograder.sandbox import worker
+        from autograder.sandbox.channel import Caps, Channel
 
         _fence(command, config)
-        worker.serve(wire.Channel(socket.socket(fileno=3), wire.Caps(HEADER_BYTES, command.payload_bytes)))
+        worker.serve(Channel(socket.socket(fileno=3), Caps(HEADER_BYTES, command.payload_bytes)))
         status = 0
     finally:
         os._exit(status)

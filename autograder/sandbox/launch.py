@@ -45,7 +45,7 @@ _KIT = Path(__file__).resolve().parents[1]
 _INSIDE = Path("/kit")
 _INSIDE_FILES = (
     "given.py",
-    *(f"sandbox/{name}.py" for name in ("__init__", "wire", "worker", "refuse", "fence", "forkserver")),
+    *(f"sandbox/{name}.py" for name in ("__init__", "wire", "channel", "worker", "refuse", "fence", "forkserver")),
 )
 # tmpfs of the sandbox's own. Not /tmp: the course, and with it the Python environment, may lie below the real one.
 _SCRATCH = ["/scratch", "/dev/shm"]  # noqa: S108

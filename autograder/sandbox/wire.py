@@ -1,27 +1,20 @@
-"""What crosses the wall, and how: length-limited frames of typed MessagePack and raw tensor buffers. Never pickle.
+"""What crosses the wall: typed MessagePack messages and raw tensor buffers. Never pickle.
 
-A frame is `<header length><payload length><header><payload>`. The header is one message (a msgspec struct), the
-payload the concatenated bytes of its arrays and tensors, in the order in which the header names them. Reading checks
-the lengths against `Caps` before anything is allocated, the header against its type, and each array against
-`product(shape) * itemsize == bytes`. Whatever does not fit raises `WireError`, and nothing else.
+A message is a msgspec struct; the bytes of its arrays and tensors are the payload, in the order in which the message
+names them. Reading checks the message against its type, and each array against `product(shape) * itemsize == bytes`.
+Whatever does not fit raises `WireError`, and nothing else. How messages travel is `channel`'s business.
 
 This file is shared by both sides and imports nothing else of ours.
 """
 
 import math
-import select
-import socket
-import struct
-import time
 from collections.abc import Callable
 from typing import Any, Literal, Union
 
-import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
 
-_FRAME = struct.Struct("<II")
 _MAX_DEPTH = 32
 _MAX_AXES = 16
 _MAX_ELEMENTS = 1 << 48
@@ -49,13 +42,6 @@ _CPU = torch.device("cpu")
 
 class WireError(Exception):
     """A frame, message or value that may not cross the wall. The sender's fault."""
-
-
-class Caps(Struct, frozen=True):
-    """The largest frame that is read."""
-
-    header_bytes: int = 4 << 20
-    payload_bytes: int = 64 << 20
 
 
 # ---------------------------------------------------------------- values
@@ -264,9 +250,6 @@ class Ask(Struct, frozen=True, tag="ask"):
 
 Request = Union[Load, Call, Fetch, Answer]  # noqa: UP007 - kept in the form of Value
 Reply = Union[Loaded, Done, Raised, Ask]  # noqa: UP007
-
-_encode = msgspec.msgpack.Encoder().encode
-_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in (Request, Reply)}
 
 # ---------------------------------------------------------------- Python objects -> values
 
@@ -503,96 +486,3 @@ def _on_device(tensor: torch.Tensor, name: str) -> torch.Tensor:
         return tensor.to(device)
     except (RuntimeError, AssertionError):  # an index beyond the last device, a full one, a torch without CUDA
         raise WireError(f"no device {name[:40]!r} here") from None
-
-
-# ---------------------------------------------------------------- frames
-
-
-class Channel:
-    """One end of the socket between a client and its worker: whole frames, with a deadline for every byte."""
-
-    def __init__(self, sock: socket.socket, caps: Caps | None = None) -> None:
-        self.sock = sock
-        self._caps = caps or Caps()
-        sock.setblocking(False)
-
-    def send(self, message: Request | Reply, chunks: list[bytes], wait: Callable[[], float | None]) -> None:
-        """Write one frame. `wait` gives the seconds until the next look at the clock, and raises when time is up."""
-        header = _encode(message)
-        size = sum(map(len, chunks))
-        if len(header) > self._caps.header_bytes or size > self._caps.payload_bytes:
-            raise WireError(
-                f"{(len(header) + size) / 2**20:.1f} MiB do not fit through the wall (at most "
-                f"{self._caps.payload_bytes / 2**20:.0f} MiB of arrays, "
-                f"{self._caps.header_bytes / 2**20:.0f} MiB of everything else)"
-            )
-        data = memoryview(b"".join((_FRAME.pack(len(header), size), header, *chunks)))
-        while data:
-            try:
-                data = data[self.sock.send(data) :]
-            except BlockingIOError:
-                select.select([], [self.sock], [], wait())
-
-    def receive(self, kind: Any, wait: Callable[[], float | None]) -> tuple[Any, memoryview]:
-        """Read one frame of the union `kind`: message and payload. Raises WireError, or EOFError when closed."""
-        header_size, payload_size = _FRAME.unpack(self._read(_FRAME.size, wait))
-        if header_size > self._caps.header_bytes or payload_size > self._caps.payload_bytes:
-            raise WireError(f"a frame announces {(header_size + payload_size) / 2**20:.0f} MiB")
-        header = self._read(header_size, wait)
-        payload = self._read(payload_size, wait)
-        try:
-            return _decoders[kind].decode(header), payload
-        except (msgspec.DecodeError, RecursionError, ValueError, OverflowError) as error:
-            raise WireError(f"a message that cannot be decoded: {str(error)[:200]}") from None
-
-    def idle(self) -> bool:
-        """True when nothing waits to be read; a reply nobody asked for makes it False."""
-        return not select.select([self.sock], [], [], 0)[0]
-
-    def _read(self, size: int, wait: Callable[[], float | None]) -> memoryview:
-        data = memoryview(bytearray(size))
-        done = 0
-        while done < size:
-            try:
-                count = self.sock.recv_into(data[done:])
-            except BlockingIOError:
-                select.select([self.sock], [], [], wait())
-                continue
-            if count == 0:
-                raise EOFError("the other end closed the connection")
-            done += count
-        return data
-
-
-def no_deadline() -> float | None:
-    """The worker waits as long as it takes; the grader owns the clock."""
-    return None
-
-
-def deadline(
-    seconds: float,
-    tick_s: float = 0.1,
-    on_tick: Callable[[], None] | None = None,
-    more_s: Callable[[], float] | None = None,
-) -> Callable[[], float]:
-    """A `wait` that raises TimeoutError after `seconds`, and calls `on_tick` (watching memory) every `tick_s`.
-
-    At the end `more_s` may grant further seconds; 0 is the end.
-    """
-    end = time.monotonic() + seconds
-    next_tick = time.monotonic() + tick_s
-
-    def wait() -> float:
-        nonlocal next_tick, end
-        now = time.monotonic()
-        if now >= end:
-            end = now + (more_s() if more_s is not None else 0.0)
-            if now >= end:
-                raise TimeoutError
-        if now >= next_tick:  # by the clock, not at every wait: a call that asks the grader a lot waits a lot
-            next_tick = now + tick_s
-            if on_tick is not None:
-                on_tick()
-        return min(end, next_tick) - now
-
-    return wait

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from autograder.sandbox import wire
+from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.refuse import Refusals
 
 _MESSAGE_CHARS = 2000
@@ -416,12 +417,12 @@ def cheapen_forks() -> None:
                 libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
 
 
-def serve(channel: wire.Channel) -> None:
+def serve(channel: Channel) -> None:
     """Answer requests until the grader closes the connection."""
 
     def ask(question: wire.Ask, chunks: list[bytes]) -> tuple[wire.Answer, memoryview]:
-        channel.send(question, chunks, wire.no_deadline)
-        answer, payload = channel.receive(wire.Request, wire.no_deadline)
+        channel.send(question, chunks, no_deadline)
+        answer, payload = channel.receive(wire.Request, no_deadline)
         if not isinstance(answer, wire.Answer):
             raise GraderRefused("the grader asked instead of answering")
         return answer, payload
@@ -430,11 +431,11 @@ def serve(channel: wire.Channel) -> None:
     session.take_over_process()
     while True:
         try:
-            request, payload = channel.receive(wire.Request, wire.no_deadline)
+            request, payload = channel.receive(wire.Request, no_deadline)
         except EOFError:
             return
         reply, chunks = session.handle(request, payload)
         try:
-            channel.send(reply, chunks, wire.no_deadline)
+            channel.send(reply, chunks, no_deadline)
         except wire.WireError as error:  # an answer too large for the wall
-            channel.send(wire.Raised(request.id, ["WireError"], str(error), []), [], wire.no_deadline)
+            channel.send(wire.Raised(request.id, ["WireError"], str(error), []), [], no_deadline)

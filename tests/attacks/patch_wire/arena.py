@@ -1,7 +1,7 @@
 import json
 
 import torch
-from autograder.sandbox import wire
+from autograder.sandbox import channel
 
 VERDICT = {"exercise": "attacked", "result": {"name": "test_values", "outcome": "passed", "weight": 2.0}}
 calls = []
@@ -12,7 +12,7 @@ def encode(message):
     return json.dumps(VERDICT).encode() if len(calls) > 1 else original(message)
 
 
-original, wire._encode = wire._encode, encode
+original, channel._encode = channel._encode, encode
 
 
 def mix(scores, values):
