@@ -223,6 +223,24 @@ def test_memory_is_limited(rung: Sandbox, call: str) -> None:
 
 
 @rungs
+def test_the_kernel_keeps_the_limits_too(rung: Sandbox) -> None:
+    """Processes, open files, file size, processor time and address space are limited where the code runs."""
+    names = ["NPROC", "NOFILE", "FSIZE", "CPU", "CORE", "AS"]
+    code = (
+        f"import resource\ndef f():\n    return [resource.getrlimit(getattr(resource, 'RLIMIT_' + n)) for n in {names}]"
+    )
+    soft = dict(zip(names, (pair[0] for pair in Student(page(rung, code)).f()), strict=True))
+    assert LIMITS.memory_mb << 20 < soft.pop("AS") < 64 << 30  # torch's own mappings come on top
+    assert soft == {
+        "NPROC": LIMITS.processes,
+        "NOFILE": LIMITS.open_files,
+        "FSIZE": LIMITS.disk_mb << 20,
+        "CPU": int(LIMITS.submission_wall_s) + 1,
+        "CORE": 0,
+    }
+
+
+@rungs
 def test_a_worker_that_dies_costs_one_call(rung: Sandbox) -> None:
     """os._exit in a call is that call's failure; a fresh worker takes the next."""
     student = Student(page(rung, "import os\ndef f():\n    os._exit(0)\ndef g():\n    return 5"))
