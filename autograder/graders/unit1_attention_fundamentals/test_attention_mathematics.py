@@ -130,9 +130,9 @@ EXPECTED = {
 FORM = {"var": 1.0, "entropy": 1.0, "max_prob": 1.0}
 
 
-def stats(student, draw, d, n, scaled):
+def stats(student, draw, d, n, scaled, rng=None):
     """The student's numbers: a dict of three floats, none of them NaN."""
-    answer = student.score_stats(d, n, scaled, draw.rng())
+    answer = student.score_stats(d, n, scaled, draw.rng() if rng is None else rng)
     close(answer, FORM, rtol=0.0, atol=math.inf)
     return answer
 
@@ -199,9 +199,13 @@ def test_saturated(student, draw):
     """Where weights underflow to exactly 0, as at d = 150000 without a scale, the entropy is near 0 and not NaN.
 
     Two rows. For a mean above 2 both would need an entropy above 1.2, each with three keys within some six units of the
-    best one, where the standard deviation is 387: a right answer fails less than once in 1e8 runs.
+    best one, where the standard deviation is 387: a right answer, in whatever order it draws, fails less than once in
+    1e8 runs.
     """
-    answer = stats(student, draw, 150_000, 32, False)
+    # A chosen seed: with queries and keys drawn as one array each, the best scores of the two rows lie 847 apart, so
+    # that the maximum of all scores, subtracted in place of each row's own, leaves one row nothing but zeros. (That
+    # takes a distance of 746, which drawn seeds have about once in a hundred times.)
+    answer = stats(student, draw, 150_000, 32, False, np.random.default_rng(150))
     close(answer["entropy"], 0.0, rtol=0.0, atol=2.0, what="the entropy at d = 150000")
 
 
