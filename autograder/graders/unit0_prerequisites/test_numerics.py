@@ -181,9 +181,10 @@ def test_log_softmax_of_large_gaps(student, reference, draw):
 
 @logsumexp_log_softmax
 def test_logs_of_single_entries(student, draw):
-    """The logsumexp of one number is that number, its log-softmax is 0; no rows give no results."""
+    """The logsumexp of one number is that number, its log-softmax is 0; one row gives one result, no rows give none."""
     x = draw.array(3, 1)
     close(student.logsumexp(x), x[:, 0])
+    close(student.logsumexp(x[:1]), x[0])
     close(student.log_softmax(x), np.zeros((3, 1)))
     close(student.log_softmax(x[:0]), np.zeros((0, 1)))
     close(student.logsumexp(x[:0]), np.zeros(0))
@@ -250,12 +251,13 @@ def test_cross_entropy_reductions(student, reference, draw):
 @cross_entropy
 @pytest.mark.weight(2)
 def test_cross_entropy_ignores(student, reference, draw):
-    """Targets of -100 add nothing and are not counted."""
+    """Targets of -100 add nothing and are not counted, also where there is a single class."""
     logits, targets = draw.array(3, 7, 5), classes(draw, 3, 7)
     targets[0, 2] = targets[1, :4] = targets[2, 6] = -100
     for reduction in ("none", "sum", "mean"):
         expected = reference.cross_entropy(logits, targets, -100, reduction)
         close(student.cross_entropy(logits, targets, reduction=reduction), expected)
+    close(student.cross_entropy(draw.array(3, 1), np.array([0, -100, 0])), 0.0)
 
 
 @cross_entropy
