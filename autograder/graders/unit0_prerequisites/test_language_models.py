@@ -49,7 +49,7 @@ def test_fit_leaves_sentences_alone(student, reference, draw):
     lm, right = student.NGramLM(2, V, bos=BOS, eos=EOS), reference.NGramLM(2, V, bos=BOS, eos=EOS)
     close(student.call(lm.fit, sentences).echo[0][0], sentences, what="the list of sentences after fit")
     right.fit(sentences)
-    same_probs(lm, right, [(sentences[0][1],)])
+    same_probs(lm, right, [()])
 
 
 @ngram_lm
@@ -86,7 +86,7 @@ def test_smoothing(student, reference, draw):
     for n, alpha in ((2, 1.0), (3, 0.25)):
         sentences = corpus(draw, 7, 5, 3)
         ours, right = models(student, reference, n, sentences, alpha)
-        seen, never = tuple(sentences[0][2 : n + 1]), (UNSEEN,) * (n - 1)
+        seen, never = tuple(sentences[0][1 - n :]), (UNSEEN,) * (n - 1)
         for context in (seen, never):
             same_probs(ours, right, [context], words=range(V))
 
@@ -98,8 +98,8 @@ def test_long_contexts(student, reference, draw):
     for n in (2, 3):
         sentences = corpus(draw, 11, 5)
         ours, right = models(student, reference, n, sentences, alpha=0.1)
-        last = sentences[0][: n - 1]
-        same_probs(ours, right, [(UNSEEN, *last), (*last, 2, UNSEEN, *last), tuple(sentences[0][:7])])
+        last = sentences[0][1 - n :]
+        same_probs(ours, right, [(UNSEEN, *last), (*last, 2, UNSEEN, *last), tuple(sentences[0])])
 
 
 @ngram_lm
@@ -149,18 +149,18 @@ def test_logprob_of_the_impossible(student, reference, draw):
 def test_fit_twice(student, reference, draw):
     """A second fit adds to the counts of the first."""
     ours, right = models(student, reference, 2, corpus(draw, 5, 3))
-    more = corpus(draw, 7, 2)
+    more = corpus(draw, 7)
     ours.fit(more)
     right.fit(more)
-    same_probs(ours, right, [(BOS,), (more[0][0],)])
+    same_probs(ours, right, [(BOS,)])
 
 
 @ngram_lm
 def test_two_models(student, reference, draw):
     """Two models do not share their counts."""
     first, right = models(student, reference, 2, corpus(draw, 5, 3))
-    models(student, reference, 2, corpus(draw, 7, 5))
-    same_probs(first, right, [(BOS,), (0,), (1,)])
+    models(student, reference, 2, corpus(draw, 7))
+    same_probs(first, right, [(BOS,)])
 
 
 @ngram_lm
