@@ -172,7 +172,7 @@ def multi_head_attention(
     """Multi-head attention of xq over xkv.
 
     Args:
-        xq: (B, Tq, D), float32 or float64: what queries are made from.
+        xq: (B, Tq, D), float32 or float64: what queries are made from. The other arrays, but the mask, have its dtype.
         xkv: (B, Tk, D): what keys and values are made from. Tq and Tk may differ; for self-attention, pass one
             array twice.
         Wq, Wk, Wv, Wo: (D, D) in (out, in) layout, so a projection is x Wᵀ + b. Rows h·Dh ... (h+1)·Dh − 1 of Wq, Wk
