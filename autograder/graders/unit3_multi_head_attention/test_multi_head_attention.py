@@ -241,8 +241,9 @@ def test_fused_attention(student, draw):
 @fused_qkv_layouts
 @pytest.mark.weight(2)
 def test_split_plain(student, reference, draw):
-    """In "qkv" layout the three weights come back from top, middle and bottom, whatever H is."""
+    """In "qkv" layout, the default, the three weights come back from top, middle and bottom, whatever H is."""
     W = draw.tensor(30, 10)
+    agree(student.split_qkv, reference.split_qkv, W)
     for H in (1, 2, 5):
         agree(student.split_qkv, reference.split_qkv, W, layout="qkv", H=H)
 
@@ -253,6 +254,7 @@ def test_split_per_head(student, reference, draw):
     """In "per_head" layout each head holds its rows of Wq, Wk and Wv together: q1 k1 v1 q2 k2 v2 ..."""
     for D, H in ((15, 3), (15, 5), (22, 2), (7, 1), (7, 7)):
         agree(student.split_qkv, reference.split_qkv, draw.tensor(3 * D, D), layout="per_head", H=H)
+    agree(student.split_qkv, reference.split_qkv, draw.tensor(30, 10), layout="per_head")  # H is 1 by default
 
 
 @fused_qkv_layouts

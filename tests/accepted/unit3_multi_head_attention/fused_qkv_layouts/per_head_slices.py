@@ -1,4 +1,4 @@
-"""One head at a time, from chunks; H is counted out of the shape."""
+"""One head at a time, from chunks."""
 
 import torch
 
@@ -10,7 +10,7 @@ def fuse_qkv(Wq, Wk, Wv):
     return fused
 
 
-def split_qkv(W, layout="qkv", H=None):
+def split_qkv(W, layout="qkv", H=1):
     if layout == "qkv":
         return torch.tensor_split(W, 3)
     per_head = [head.chunk(3) for head in W.chunk(H)]

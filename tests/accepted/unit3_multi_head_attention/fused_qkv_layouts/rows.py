@@ -7,7 +7,7 @@ def fuse_qkv(Wq, Wk, Wv):
     return torch.stack((Wq, Wk, Wv)).reshape(-1, *Wq.shape[1:])
 
 
-def split_qkv(W, layout, H):
+def split_qkv(W, layout="qkv", H=1):
     D = W.shape[0] // 3
     rows = torch.arange(3 * D)
     if layout == "per_head":
