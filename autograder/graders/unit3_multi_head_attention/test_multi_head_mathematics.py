@@ -190,6 +190,12 @@ def test_large_scores(student, reference, draw):
     mask = draw.mask(2, 1, 5, 7).numpy()
     same(student, reference, xq, xkv, weights, 2)
     same(student, reference, xq, xkv, weights, 2, mask)
+    # With queries and keys that copy the tokens, a masked key has scores of about 870 and the others of about -870:
+    # relative to the masked one, exp gives 0 for all that are allowed.
+    xq, xkv, mask = draw.array(2, 5, 6) + 20.0, draw.array(2, 7, 6) - 25.0, np.ones((5, 7), dtype=bool)
+    xkv[:, 3], mask[:, 3] = 25.0, False
+    copying = [np.eye(6), np.eye(6), *weights[2:4], np.zeros(6), np.zeros(6), *weights[6:]]
+    same(student, reference, xq, xkv, copying, 2, mask)
 
 
 @mha_numpy
