@@ -116,13 +116,15 @@ def test_gates_in_small_cases(student, reference, draw):
 @head_ablation
 @pytest.mark.weight(3)
 def test_importance(student, reference, draw):
-    """The importance of head h is |∂L/∂gate[h]| at gates of 1, for the loss of the whole output."""
+    """The importance of head h is |∂L/∂gate[h]| at gates of 1, for the loss of the whole output; never negative."""
     for d_model, n_heads in ((15, 5), (14, 2)):
         inside, double, x = layers(student, draw, d_model, n_heads)
-        target = draw.tensor(2, 5, d_model)
-        expected = reference.head_importance(double, x, squared_error(target))
-        answer = student.head_importance(inside, x, student.given.squared_error(target))
-        close(answer, expected, tolerance=(1e-6, 1e-9), what="the importance")
+        louder = torch.tensor([2.0] + [1.0] * (n_heads - 1)).double()
+        wants_more = reference.mha_with_head_gate(double, x, louder).detach()  # the gradient of head 0 is negative
+        for target in (draw.tensor(2, 5, d_model), wants_more):
+            expected = reference.head_importance(double, x, squared_error(target))
+            answer = student.head_importance(inside, x, student.given.squared_error(target))
+            close(answer, expected, tolerance=(1e-6, 1e-9), what="the importance")
 
 
 @head_ablation
@@ -253,8 +255,8 @@ def test_long_sequences(student, draw):
 @why_multiple_heads
 @pytest.mark.weight(2)
 def test_wide_tokens(student, draw):
-    """It works for other widths: tokens of one number, and tokens that are wider than the sequence is long."""
-    for T, D in ((5, 1), (3, 17), (2, 31)):
+    """It works for other widths: tokens of one number, and tokens as wide as the sequence is long, or wider."""
+    for T, D in ((5, 1), (5, 5), (3, 17), (2, 31)):
         for half in (0, 1):
             judge(student, draw, T, D, half)
 
@@ -265,17 +267,21 @@ def test_single_head_error(student, reference, draw):
     """The error is the smallest that any mixture m_t can have to x_{t-1} and x_0, in the worst entry of all t ≥ 1."""
     for T, D in ((7, 5), (3, 2), (23, 1)):
         x = draw.tensor(T, D)
-        close(student.best_single_head_error(x), reference.best_single_head_error(x), rtol=1e-6, atol=1e-9)
+        for tokens in (x, -x):  # in one of them the largest deviation is negative
+            expected = reference.best_single_head_error(tokens)
+            close(student.best_single_head_error(tokens), expected, rtol=1e-6, atol=1e-9)
 
 
 @why_multiple_heads
 def test_single_head_odd_cases(student, reference, draw):
-    """With two tokens, or equal ones, one head is enough: 0. float32 works, and x is not changed."""
+    """With two tokens, or equal ones, one head is enough: 0. float32 gives a Python float too; x is not changed."""
     for x in (draw.tensor(2, 3), torch.ones(5, 3).double()):
         close(student.best_single_head_error(x), 0.0, atol=1e-9)
     x = draw.tensor(5, 3, dtype=torch.float32)
     called = student.call(student.best_single_head_error, x)
     close(called.value, reference.best_single_head_error(x), rtol=1e-4)
+    if isinstance(called.value, torch.Tensor):
+        raise Disagreement("the error is a tensor without axes, expected a Python float")
     close(called.echo[0][0], x, tolerance=(0, 0), what="x")
 
 
