@@ -7,6 +7,8 @@ explanation, every accepted variant gets full marks; and no two misconceptions g
 import concurrent.futures
 import itertools
 import multiprocessing
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from autograder.grading.misconceptions import load, mutant_page
 from autograder.grading.outcomes import Outcome, TestResult
 from autograder.grading.references import load_reference
 from autograder.grading.room import Graded, solution_pages
+from autograder.grading.rooms import die_with
 from autograder.grading.scoring import score_exercise
 from autograder.intake import PageSource, Submission, parse_cells
 
@@ -233,7 +236,7 @@ def _rooms(course: Course, units: Sequence[Unit], rung: str, jobs: int) -> concu
         max_workers=max(1, jobs),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_open,
-        initargs=(course.root, [unit.id for unit in units], rung),
+        initargs=(os.getpid(), course.root, [unit.id for unit in units], rung),
     )
 
 
@@ -248,7 +251,8 @@ def _grade(pool: concurrent.futures.ProcessPoolExecutor, tasks: Sequence[_Task],
 _state: dict[str, Any] = {}
 
 
-def _open(root: Path, units: Sequence[str], rung: str) -> None:
+def _open(parent: int, root: Path, units: Sequence[str], rung: str) -> None:
+    die_with(parent, signal.SIGTERM)
     _state.update(root=root, units=units, rung=rung)
 
 

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import multiprocessing
+import os
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from msgspec import Struct
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.grading.outcomes import Outcome, TestResult
+from autograder.grading.rooms import die_with
 from autograder.intake import PageSource, Submission, parse_cells
 from autograder.mutation import equivalent
 from autograder.mutation.mutants import Mutant, diff, page_mutants
@@ -220,14 +223,15 @@ def _rooms(
         max_workers=max(1, min(options.jobs, tasks)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_open,
-        initargs=(course.root, [unit.id for unit in units], options.rung, options.run_seed),
+        initargs=(os.getpid(), course.root, [unit.id for unit in units], options.rung, options.run_seed),
     )
 
 
 _state: dict[str, Any] = {}
 
 
-def _open(root: Path, units: Sequence[str], rung: str, seed: bytes) -> None:
+def _open(parent: int, root: Path, units: Sequence[str], rung: str, seed: bytes) -> None:
+    die_with(parent, signal.SIGTERM)
     _state.update(root=root, units=units, rung=rung, seed=seed)
 
 
