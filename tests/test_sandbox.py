@@ -7,6 +7,7 @@ import platform
 import select
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,6 +221,46 @@ def test_memory_is_limited(rung: Sandbox, call: str) -> None:
     with pytest.raises(StudentOutOfMemory, match="memory_mb"):
         getattr(student, call)()
     assert student.fine() == 1
+
+
+_FAMILY = """
+import os
+import signal
+
+def child(megabytes):
+    receive, send = os.pipe()
+    if os.fork() == 0:
+        kept = b"x" * (megabytes << 20)
+        os.write(send, b"x")
+        signal.pause()
+    os.read(receive, 1)
+
+def nothing():
+    pass
+"""
+
+
+@fenced
+def test_memory_that_grows_between_quick_calls_is_seen(rung: Sandbox) -> None:
+    """No call lasts long enough to be looked at; what its children hold together is above the limit all the same."""
+    student = Student(page(rung, _FAMILY))
+    with pytest.raises(StudentOutOfMemory, match="memory_mb"):
+        for _ in range(40):
+            student.child(20)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            student.nothing()
+    assert student.nothing() is None
+
+
+@fenced
+def test_shared_memory_counts_once(rung: Sandbox) -> None:
+    """A forked child shares torch with its parent: twelve of them use next to nothing."""
+    student = Student(page(rung, _FAMILY))
+    for _ in range(12):
+        student.child(1)
+    student._page.look()
+    assert rung.memory_bytes() < 200 << 20
 
 
 @rungs

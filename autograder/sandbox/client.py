@@ -22,6 +22,7 @@ from autograder.sandbox.channel import Caps, Channel, deadline
 from autograder.sandbox.launch import Sandbox, SandboxError
 
 _HANG_LIMIT = 3
+_LOOK_EVERY_S = 0.1
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
 
 
@@ -83,7 +84,7 @@ class Answered(Struct, frozen=True):
 
 
 class _Watch:
-    """Looks after one call: its memory at every tick, and at its time limit whether the machine was too busy for it."""
+    """Looks after one call: what it uses at every tick, and at its time limit whether the machine was too busy for it."""
 
     def __init__(self, page: "Page", seconds: float) -> None:
         self._page = page
@@ -92,8 +93,7 @@ class _Watch:
         self._cpu_s: float | None = None
 
     def tick(self) -> None:
-        self._page.watch_memory()
-        self._page.watch_disk()
+        self._page.look()
         if self._cpu_s is None:  # not before the first tick: most calls are over by then
             self._cpu_s = self._page._sandbox.cpu_seconds()
 
@@ -148,6 +148,7 @@ class Page:
         self._broken: StudentError | None = None
         self._hung: dict[str, int] = {}
         self.ends_at = time.monotonic() + limits.submission_wall_s
+        self._looked_at = time.monotonic()
 
     def close(self) -> None:
         """End the worker."""
@@ -296,8 +297,11 @@ class Page:
         assert self._channel is not None
         budget = min(self.limits.call_wall_s, self.ends_at - time.monotonic())
         watch = _Watch(self, budget)
-        wait = deadline(budget, on_tick=watch.tick, more_s=watch.more_s)
+        wait = deadline(budget, _LOOK_EVERY_S, on_tick=watch.tick, more_s=watch.more_s)
         try:
+            if time.monotonic() >= self._looked_at + _LOOK_EVERY_S:
+                # SECURITY: many quick calls are watched like a long one; what runs behind them may grow meanwhile.
+                self.look()
             if not self._channel.idle():
                 raise StudentBroke(f"{what}: the process spoke before it was asked")
             self._channel.send(request, chunks, wait)
@@ -335,15 +339,18 @@ class Page:
             f"{what} did not return within {self.limits.call_wall_s:g} s (limit call_wall_s); is there an endless loop?"
         ) from None
 
+    def look(self) -> None:
+        """What the sandbox holds now. Raises StudentOutOfMemory or StudentBroke where it is above a limit."""
+        self.watch_disk()
+        limit_bytes = self.limits.memory_mb << 20
+        if self._sandbox.memory_bytes(limit_bytes) > limit_bytes:
+            raise StudentOutOfMemory(f"more than {self.limits.memory_mb} MB of memory (limit memory_mb)")
+        self._looked_at = time.monotonic()
+
     def watch_disk(self) -> None:
         """Raises StudentBroke when the scratch folder holds more than its limit (a tmpfs needs no watch)."""
         if self._sandbox.scratch_bytes() > self.limits.disk_mb << 20:
             raise StudentBroke(f"more than {self.limits.disk_mb} MB, or too many, of files (limit disk_mb)")
-
-    def watch_memory(self) -> None:
-        """Raises StudentOutOfMemory when everything in the sandbox together is above the limit."""
-        if self._sandbox.resident_bytes() > self.limits.memory_mb << 20:
-            raise StudentOutOfMemory(f"more than {self.limits.memory_mb} MB of memory (limit memory_mb)")
 
     def _answer(
         self, ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]], wait: Callable[[], float | None]

@@ -28,17 +28,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import psutil
 
 from autograder.course import Limits
 from autograder.errors import UsageError
-from autograder.sandbox import fence, forkserver
+from autograder.sandbox import fence, forkserver, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
 
 _KIT = Path(__file__).resolve().parents[1]
@@ -111,29 +108,18 @@ class Sandbox:
         """Whether anything runs in the sandbox besides the forkserver and the one worker."""
         return self._command(msgspec.msgpack.encode(Count()), []).count > 1
 
-    def resident_bytes(self) -> int:
-        """Resident memory of everything in the sandbox but the forkserver."""
-        # bubblewrap and the forkserver are in the tree too; what the forkserver uses is shared with every worker
-        resident: list[int] = self._ask_tree(lambda process: process.memory_info().rss)
-        return max(0, sum(resident) - self._idle_bytes)
+    def memory_bytes(self, limit_bytes: int = 0) -> int:
+        """Memory of everything in the sandbox but the forkserver; exact above `limit_bytes`."""
+        idle = self._idle_bytes
+        return max(0, usage.memory_bytes(self.pid, limit_bytes + idle) - idle)
 
     def cpu_seconds(self) -> float:
         """Processor time that everything alive in the sandbox has used."""
-        used: list[float] = self._ask_tree(lambda process: sum(process.cpu_times()[:2]))
-        return sum(used)
+        return usage.cpu_seconds(self.pid)
 
     def wants_to_run(self) -> bool:
         """Whether anything in the sandbox runs or waits for a processor, rather than for something to happen."""
-        return psutil.STATUS_RUNNING in self._ask_tree(lambda process: process.status())
-
-    def _ask_tree(self, question: Callable[[psutil.Process], Any]) -> list[Any]:
-        """The answer of every process of the sandbox; what ends while it is asked is passed over."""
-        answers = []
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    answers.append(question(process))
-        return answers
+        return usage.wants_to_run(self.pid)
 
     def restart(self) -> None:
         """Kill the sandbox, whatever state it is in, and start a fresh one."""
@@ -196,7 +182,7 @@ class Sandbox:
             self._control.close()
             self._remove_scratch()
             raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
-        self._idle_bytes = self.resident_bytes()
+        self._idle_bytes = self.memory_bytes()
 
     def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
         scratch = [self._scratch] if self._scratch else _SCRATCH

@@ -1,32 +1,27 @@
 {{guard}}
+import mmap
 import signal
 import time
+
+TAKEN = mmap.mmap(-1, 8)  # one byte a child, shared: how many blocks it holds (resident sizes count shared pages again)
+BLOCK = 16 << 20
 
 for number in range(8):
     if os.fork() == 0:
         signal.alarm(15)
         kept = []
         for _ in range(25):
-            kept.append(bytearray(b"x") * (16 << 20))
+            kept.append(bytearray(b"x") * BLOCK)
+            TAKEN[number] += 1
+            time.sleep(0.02)
         time.sleep(15)
-STARTED = time.monotonic()
-
-
-def used_mb():
-    total = 0
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            try:
-                total += int(open(f"/proc/{pid}/statm").read().split()[1]) * 4096 >> 20
-            except OSError:
-                pass
-    return total
 
 
 def mix(*args):
     time.sleep(0.08)
-    if os.path.isdir("/proc/self") and used_mb() > 2500:
-        raise RuntimeError(f"BREACH: {used_mb()} MB of memory are in use")
+    taken = sum(TAKEN[:]) * BLOCK >> 20
+    if taken > 1600:
+        raise RuntimeError(f"BREACH: {taken} MB of memory are in use")
     return None
 
 
