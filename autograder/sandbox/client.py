@@ -84,7 +84,7 @@ class Answered(Struct, frozen=True):
 
 
 class _Watch:
-    """Looks after one call: what it uses at every tick, and at its time limit whether the machine was too busy for it."""
+    """Looks after one call: what it uses at every tick, and at its end whether the machine was too busy for it."""
 
     def __init__(self, page: "Page", seconds: float) -> None:
         self._page = page

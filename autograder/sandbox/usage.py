@@ -12,8 +12,8 @@ Answer = TypeVar("Answer")
 def memory_bytes(root: int, limit_bytes: int = 0) -> int:
     """Memory of the process `root` and everything below it; what several processes share counts once.
 
-    Exact above `limit_bytes`; up to it the sum of the resident sizes serves, which is never too small and
-    several times quicker to read. Files that are only mapped do not count: the kernel takes their pages back when it needs them.
+    Exact above `limit_bytes`; up to it the sum of the resident sizes serves, which is never too small and several times
+    quicker to read. Files that are only mapped do not count: the kernel takes their pages back when it needs them.
     """
     resident = ask_tree(root, lambda process: process.memory_info().rss)
     return sum(resident) if sum(resident) <= limit_bytes else sum(ask_tree(root, _own_bytes))
@@ -43,8 +43,8 @@ def ask_tree(root: int, question: Callable[[psutil.Process], Answer]) -> list[An
     """The answer of `root` and of every process below it; what ends while it is asked is passed over."""
     answers = []
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(root)
-        for process in [process, *process.children(recursive=True)]:
+        top = psutil.Process(root)
+        for process in (top, *top.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
                 answers.append(question(process))
     return answers
