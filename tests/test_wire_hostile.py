@@ -230,6 +230,19 @@ def test_announced_sizes_are_checked_before_memory_is_taken(data: bytes) -> None
         tracemalloc.stop()
 
 
+def test_the_values_of_a_message_are_counted() -> None:
+    """A message of a million values of one byte each would take seconds to rebuild: it is refused."""
+    with pytest.raises(WireError, match="values in one message"):
+        Unpacker(b"").unpack(Seq("list", [None] * 1_000_000))
+
+
+def test_keys_that_may_collide_are_counted() -> None:
+    """Hashes of numbers can be chosen, so that a dictionary takes quadratic time; those of text cannot."""
+    with pytest.raises(WireError, match="keys that are not text"):
+        Unpacker(b"").unpack(wire.Map([(number, None) for number in range(2000)]))
+    assert len(Unpacker(b"").unpack(wire.Map([(str(number), None) for number in range(2000)]))) == 2000
+
+
 def test_endless_nesting() -> None:
     """A header of 100 000 nested lists is refused by the decoder, not by a crash."""
     header = b"\x83\xa4type\xa4done\xa2id\x07\xa5value" + b"\x93\xa3seq\xa4list\x91" * 100_000 + b"\xc0"

@@ -64,10 +64,14 @@ class Sandbox:
         rung: "bubblewrap", "landlock" or "none".
         limits: what a worker may use.
         hidden: folders that must not be visible inside, wherever they lie.
+        privileged: whether bubblewrap is run as root without a user namespace; wherever that works, unless said.
     """
 
-    def __init__(self, rung: str, limits: Limits, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self, rung: str, limits: Limits, hidden: tuple[Path, ...] = (), *, privileged: bool | None = None
+    ) -> None:
         self.rung = rung
+        self._privileged = privileged
         self.limits = limits
         self._hidden = hidden
         self._scratch: str | None = None
@@ -188,8 +192,9 @@ class Sandbox:
         scratch = [self._scratch] if self._scratch else _SCRATCH
         kit = str(_INSIDE) if self.rung == "bubblewrap" else str(_KIT.parent)
         uid, keep_reading = -1, False
-        if self.rung == "bubblewrap" and _root_without_user_namespace():
-            uid = _FIRST_UID + os.getpid()
+        if self.rung == "bubblewrap":
+            privileged = _root_without_user_namespace() if self._privileged is None else self._privileged
+            uid = _FIRST_UID + os.getpid() if privileged else -1
         elif self.rung == "landlock":
             self._refuse_visible()
             if os.geteuid() == 0:
@@ -295,7 +300,10 @@ def _bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> l
     argv += ["--ro-bind", str(_KIT / "sandbox" / "inside.py"), f"{_INSIDE}/autograder/__init__.py"]
     for name in _INSIDE_FILES:
         argv += ["--ro-bind", str(_KIT / name), f"{_INSIDE}/autograder/{name}"]
-    argv += ["--proc", "/proc", "--dev", "/dev"]
+    argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev"]
+    # SECURITY: in a user namespace both belong to the workers' uid: a notebook for the next student, without a limit
+    for folder in ("/proc/sys", "/dev"):
+        argv += ["--remount-ro", folder]
     for folder in _SCRATCH:
         argv += ["--perms", "1777", "--size", str(limits.disk_mb << 20), "--tmpfs", folder]
     return [*argv, "--remount-ro", "/", "--chdir", _SCRATCH[0], "--"]

@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 UNIT = "unit0_arena"
 SEED = "00112233445566778899aabbccddeeff"
 HONEST = ("aaa_first", "mmm_middle", "zzz_last")
+USERNS = "userns"
 ACCOMPLICE = ".accomplice"  # sorts before the attack's own name with anything behind it
 
 collect_ignore_glob = ["*/*"]  # attacks and their course are data
@@ -56,7 +57,8 @@ class Attack(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     expect: tuple[str, ...] = ("failed", "raised", "missing")
     keeps: tuple[str, ...] = ("honest", "layer")
     max_score: float = 0.0  # what it honestly earned of the attacked exercise
-    rungs: tuple[str, ...] = ()  # all, where none is named
+    rungs: tuple[str, ...] = ()  # all, where none is named; `userns` counts as bubblewrap
+    not_as_root: bool = False  # not where root itself works in a user namespace (`userns`): docs/security.md
     needs: tuple[str, ...] = ()  # "root": making its files takes root
 
 
@@ -83,8 +85,12 @@ def attacks() -> dict[str, Attack]:
 
 
 def rungs_here() -> list[str]:
-    """The rungs that keep something out and work on this machine."""
-    return [rung for rung in RUNGS if rung not in ("auto", "none") and probe(rung) is None]
+    """The rungs that keep something out and work on this machine.
+
+    `userns` is bubblewrap as it runs without root, in a user namespace. Its corpus is slow to run as well.
+    """
+    works = [rung for rung in RUNGS if rung not in ("auto", "none") and probe(rung) is None]
+    return [*works, *([USERNS] if "bubblewrap" in works and os.geteuid() == 0 else [])]
 
 
 # ---------------------------------------------------------------- laying submissions out
@@ -188,9 +194,11 @@ def grade(arena: Arena, rung: str, *options: str) -> Graded:
 
     before = watching.traces(arena)
     command = [sys.executable, "-m", "autograder.cli", "grade", str(arena.submitted), "--course", str(arena.course)]
-    command += ["--out", str(arena.out), "--isolation", rung, "--seed", SEED, *options]
+    command += ["--out", str(arena.out), "--isolation", "bubblewrap" if rung == USERNS else rung]
+    command += ["--seed", SEED, *options]
     environment = {**os.environ, "AUTOGRADER_CANARY": arena.words["canary"], "COLUMNS": "200"}
-    environment["PYTHONPATH"] = str(Path(autograder.__file__).parents[1])
+    path = [Path(autograder.__file__).parents[1], *([HERE / "_userns"] if rung == USERNS else [])]
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
     started = time.monotonic()
     with (arena.root / "stdout").open("w+b") as out, (arena.root / "stderr").open("w+b") as err:
         process = subprocess.Popen(command, cwd=arena.root, env=environment, stdout=out, stderr=err)
@@ -270,4 +278,7 @@ def is_pair(name: str) -> bool:
 
 def is_run(attack: Attack, rung: str) -> bool:
     """Whether the attack concerns the rung and can be made here."""
-    return (not attack.rungs or rung in attack.rungs) and ("root" not in attack.needs or os.geteuid() == 0)
+    if rung == USERNS and attack.not_as_root:
+        return False
+    concerned = not attack.rungs or ("bubblewrap" if rung == USERNS else rung) in attack.rungs
+    return concerned and ("root" not in attack.needs or os.geteuid() == 0)

@@ -10,7 +10,18 @@ from collections.abc import Callable
 import pytest
 
 from autograder.grading.outcomes import ExerciseResult, Outcome, UnitResult
-from tests.attacks.conftest import ACCOMPLICE, HONEST, SEED, Attack, Graded, attacks, is_pair, is_run, rungs_here
+from tests.attacks.conftest import (
+    ACCOMPLICE,
+    HONEST,
+    SEED,
+    USERNS,
+    Attack,
+    Graded,
+    attacks,
+    is_pair,
+    is_run,
+    rungs_here,
+)
 
 ATTACKS = attacks()
 RUNGS = rungs_here()
@@ -19,8 +30,12 @@ SUBMISSION_WALL_S = 40.0
 SLACK_S = 10.0  # what the grader itself may take for a submission, on a busy machine
 
 Run = Callable[[str, str], Graded]
-rungs = pytest.mark.parametrize("rung", RUNGS)
-cases = pytest.mark.parametrize(("name", "rung"), CASES, ids=[f"{name}-{rung}" for name, rung in CASES])
+slow = {USERNS: [pytest.mark.slow]}
+rungs = pytest.mark.parametrize("rung", [pytest.param(rung, marks=slow.get(rung, [])) for rung in RUNGS])
+cases = pytest.mark.parametrize(
+    ("name", "rung"),
+    [pytest.param(name, rung, id=f"{name}-{rung}", marks=slow.get(rung, [])) for name, rung in CASES],
+)
 
 
 def result_of(graded: Run, name: str, rung: str) -> tuple[Attack, UnitResult | None]:
