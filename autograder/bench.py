@@ -32,7 +32,7 @@ _SAVES = 20
 
 def run_bench(course: Course, submissions: int, isolation: str, progress: Console) -> dict[str, Any]:
     """Measure. Returns the figures. Raises UsageError."""
-    from autograder.sandbox.launch import choose_rung
+    from autograder.sandbox.rungs import choose_rung
 
     unit = course.unit(_UNIT)
     rung = choose_rung(isolation)

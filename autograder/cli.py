@@ -172,7 +172,7 @@ def validate(
     """Course author: solutions full, stubs zero, every misconception caught and named, accepted variants full."""
     from autograder.grading.validate import validate as run
     from autograder.grading.validate_report import render_validation, to_json
-    from autograder.sandbox.launch import choose_rung
+    from autograder.sandbox.rungs import choose_rung
 
     found = _course(course, Path.cwd())
     units = [found.unit(unit)] if unit else list(found.units)

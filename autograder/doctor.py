@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder.errors import UsageError
-from autograder.sandbox.launch import RUNGS, choose_rung, probe
+from autograder.sandbox.rungs import RUNGS, choose_rung, probe
 from autograder.sandbox.threats import THREATS, try_threats
 
 _PACKAGES = ("autograder", "torch", "numpy", "pytest", "pytest-timeout", "msgspec", "nbgrader", "triton")

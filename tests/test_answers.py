@@ -13,7 +13,8 @@ import pytest
 from autograder.course import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.channel import Channel, no_deadline
-from autograder.sandbox.client import Page, Remote, StudentBroke
+from autograder.sandbox.client import Page, Remote
+from autograder.sandbox.failures import StudentBroke
 
 LIMITS = Limits(call_wall_s=20.0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.sandbox import launch
+from autograder.sandbox import mounts
 
 KIT = Path(__file__).resolve().parents[1] / "autograder"
 FILES = sorted(KIT.rglob("*.py"))
@@ -40,7 +40,7 @@ def ours(path: Path) -> set[str]:
 
 
 # The launcher's list of what is bound into the sandbox; `import autograder` is inside.py there.
-INSIDE = {"sandbox/inside.py", *launch._INSIDE_FILES}
+INSIDE = {"sandbox/inside.py", *mounts.INSIDE_FILES}
 MAY_IMPORT = {
     "sandbox/channel.py": {"sandbox/wire.py"},
     "sandbox/worker.py": {"sandbox/wire.py", "sandbox/channel.py", "sandbox/refuse.py"},

@@ -19,7 +19,7 @@ import pytest
 from autograder import gradebook
 from autograder.course import Course
 from autograder.grading.outcomes import UnitResult, read_result
-from autograder.sandbox.launch import probe
+from autograder.sandbox.rungs import probe
 
 UNIT = "unit0_tiny"
 STUDENTS = [f"student{number:02}" for number in range(40)]

@@ -72,9 +72,9 @@ def run(kit: Path, *tests: str) -> "subprocess.CompletedProcess[str]":
         command, cwd=kit, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     for process in set(psutil.Process().children(recursive=True)) - mine:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, ChildProcessError):
             process.kill()
-            process.wait(10)
+            os.waitpid(process.pid, 0)
     return done
 
 

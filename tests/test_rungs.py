@@ -12,25 +12,25 @@ import pytest
 
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.sandbox import launch
+from autograder.sandbox import rungs
 
 
 def test_auto_takes_the_best_rung_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """bubblewrap first, landlock where it does not work."""
-    monkeypatch.setattr(launch, "probe", lambda rung: None)
-    assert launch.choose_rung("auto") == "bubblewrap"
-    monkeypatch.setattr(launch, "probe", lambda rung: "no" if rung == "bubblewrap" else None)
-    assert launch.choose_rung("auto") == "landlock"
+    monkeypatch.setattr(rungs, "probe", lambda rung: None)
+    assert rungs.choose_rung("auto") == "bubblewrap"
+    monkeypatch.setattr(rungs, "probe", lambda rung: "no" if rung == "bubblewrap" else None)
+    assert rungs.choose_rung("auto") == "landlock"
 
 
 def test_auto_never_falls_to_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing works it refuses, with every reason and the one way to go on; `none` takes an explicit choice."""
-    monkeypatch.setattr(launch, "probe", lambda rung: None if rung == "none" else f"{rung} is broken here")
+    monkeypatch.setattr(rungs, "probe", lambda rung: None if rung == "none" else f"{rung} is broken here")
     with pytest.raises(UsageError) as caught:
-        launch.choose_rung("auto")
+        rungs.choose_rung("auto")
     for words in ("bubblewrap is broken here", "landlock is broken here", "--isolation none"):
         assert words in str(caught.value)
-    assert launch.choose_rung("none") == "none"
+    assert rungs.choose_rung("none") == "none"
 
 
 def test_grading_without_bubblewrap_uses_landlock(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
@@ -69,4 +69,4 @@ def test_a_common_blocker_is_named_with_its_fix(
         raise OSError(path)
 
     monkeypatch.setattr(Path, "read_text", read)
-    assert fix in launch._blocker()
+    assert fix in rungs._blocker()

@@ -19,8 +19,8 @@ import torch
 from autograder.course import Limits
 from autograder.grading.plugin import Student
 from autograder.sandbox import wire
-from autograder.sandbox.client import (
-    Page,
+from autograder.sandbox.client import Page
+from autograder.sandbox.failures import (
     StudentBroke,
     StudentError,
     StudentMissing,
@@ -28,7 +28,8 @@ from autograder.sandbox.client import (
     StudentRaised,
     StudentTimedOut,
 )
-from autograder.sandbox.launch import Sandbox, SandboxError, probe
+from autograder.sandbox.launch import Sandbox, SandboxError
+from autograder.sandbox.rungs import probe
 
 LIMITS = Limits(call_wall_s=2.0, memory_mb=600)
 ROOT = Path(__file__).resolve().parents[1]

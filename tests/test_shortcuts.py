@@ -7,7 +7,8 @@ from autograder.course import Limits
 from autograder.grading.plugin import Student
 from autograder.grading.shortcuts import find_shortcut
 from autograder.sandbox import wire
-from autograder.sandbox.client import Page, StudentForbidden
+from autograder.sandbox.client import Page
+from autograder.sandbox.failures import StudentForbidden
 from autograder.sandbox.launch import Sandbox
 
 BANNED = ["torch.nn.functional.softmax", "torch.softmax", "scipy.special"]

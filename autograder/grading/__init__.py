@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autograder.grading.compare import agree, agree_gradients, close, quiet_rng, raises
-    from autograder.sandbox.client import StudentError
+    from autograder.sandbox.failures import StudentError
 
 __all__ = ["StudentError", "agree", "agree_gradients", "close", "quiet_rng", "raises"]
 
@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(name)
     from autograder.grading import compare
-    from autograder.sandbox import client
+    from autograder.sandbox import failures
 
-    return getattr(compare, name, None) or getattr(client, name)
+    return getattr(compare, name, None) or getattr(failures, name)

@@ -56,7 +56,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def run_grade(course: Course, options: Options, *, quiet: bool, console: Console) -> Report:
     """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
-    from autograder.sandbox.launch import choose_rung
+    from autograder.sandbox.rungs import choose_rung
 
     with _exclusive(options.out):
         run = Run(

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from autograder.sandbox.client import Remote, StudentError, StudentRaised
+from autograder.sandbox.client import Remote
+from autograder.sandbox.failures import StudentError, StudentRaised
 
 NUMBERS = (bool, int, float)
 

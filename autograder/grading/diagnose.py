@@ -18,7 +18,9 @@ from autograder.grading.compare import Disagreement, Tolerance, close
 from autograder.grading.misconceptions import Misconception, load, mutant_page
 from autograder.grading.plugin import Context
 from autograder.grading.replay import run_locally
-from autograder.sandbox.client import Answered, Remote, SeenModule, StudentError, StudentRaised
+from autograder.sandbox.callbacks import SeenModule
+from autograder.sandbox.client import Answered, Remote
+from autograder.sandbox.failures import StudentError, StudentRaised
 from autograder.sandbox.local import LocalPage
 
 _BUDGET_S = 2.0  # of CPU time: on a busy machine a wrong answer has the same cause

@@ -92,7 +92,7 @@ class Context:
     def refuse_shortcut(self, page: str, exercise_id: str) -> None:
         """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
         from autograder.grading.shortcuts import find_shortcut
-        from autograder.sandbox.client import StudentForbidden, shortcut_words
+        from autograder.sandbox.failures import StudentForbidden, shortcut_words
 
         exercise = self.unit.exercise(exercise_id)
         source = next((s for s in self._sources if s.name == page), None)
@@ -207,7 +207,8 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     import torch
 
     from autograder.intake import PageSource, Stubs, parse_cells, read_submission
-    from autograder.sandbox.launch import Sandbox, choose_rung
+    from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.rungs import choose_rung
 
     torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
     course = load_course(find_root(test_file.parent))
@@ -323,7 +324,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def classify(error: BaseException | None) -> Outcome:
     """What an exception out of a test means for the student."""
-    from autograder.sandbox.client import StudentError
+    from autograder.sandbox.failures import StudentError
 
     if error is None:
         return Outcome.PASSED

@@ -16,7 +16,8 @@ from autograder.errors import UsageError
 from autograder.grading.room import grader_files
 from autograder.mutation.report import render, to_json
 from autograder.mutation.run import Options, run_mutants
-from autograder.sandbox.launch import SandboxError, choose_rung
+from autograder.sandbox.launch import SandboxError
+from autograder.sandbox.rungs import choose_rung
 
 DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
 

@@ -18,58 +18,21 @@ from msgspec import Struct
 
 from autograder.course import Limits
 from autograder.sandbox import wire
+from autograder.sandbox.callbacks import SeenModule, run_callback, take_over
 from autograder.sandbox.channel import Caps, Channel, deadline
+from autograder.sandbox.failures import (
+    StudentBroke,
+    StudentError,
+    StudentMissing,
+    StudentOutOfMemory,
+    StudentTimedOut,
+    raise_failure,
+)
 from autograder.sandbox.launch import Sandbox, SandboxError
 
 _HANG_LIMIT = 3
 _LOOK_EVERY_S = 0.1
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
-
-
-class StudentError(Exception):
-    """The submission did not return a value; `outcome` says how that is recorded."""
-
-    outcome = "raised"
-
-
-class StudentRaised(StudentError):
-    """Student code raised. `bases` are the exception's class names, most derived first."""
-
-    def __init__(self, raised: wire.Raised) -> None:
-        self.bases = raised.bases
-        self.text = raised.message
-        self.frames = raised.frames
-        self.printed = raised.printed
-        where = "".join(f"\n  {f.file}:{f.line} in {f.function}: {f.text}" for f in raised.frames[-3:])
-        super().__init__(f"{self.bases[0] if self.bases else 'an exception'}: {self.text}{where}")
-
-    def is_a(self, exception: type[BaseException]) -> bool:
-        """Whether the exception is one of `exception`, judged by class name."""
-        return exception.__name__ in self.bases
-
-
-class StudentMissing(StudentError):
-    """Nothing was written yet: the name is not defined, or the stub still raises NotImplementedError."""
-
-    outcome = "missing"
-
-
-class StudentForbidden(StudentError):
-    """The code calls what the exercise asks to write."""
-
-    outcome = "forbidden"
-
-
-class StudentTimedOut(StudentError):
-    outcome = "timed_out"
-
-
-class StudentOutOfMemory(StudentError):
-    outcome = "out_of_memory"
-
-
-class StudentBroke(StudentError):
-    """The worker died, or sent something that is not an answer."""
 
 
 class Answered(Struct, frozen=True):
@@ -108,14 +71,6 @@ class _Watch:
         self._patience -= 1
         self._page.ends_at += self._seconds
         return self._seconds
-
-
-class SeenModule(Struct, frozen=True):
-    """A module of the grader as the student's code left it."""
-
-    callback: int
-    training: bool
-    parameters: dict[str, torch.Tensor]
 
 
 class Page:
@@ -240,7 +195,7 @@ class Page:
             forbidden=self.forbidden,
         )
         answered = self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
-        _take_over(answered.echo, callbacks)
+        take_over(answered.echo, callbacks)
         self.note(answered)
         return answered
 
@@ -361,7 +316,7 @@ class Page:
 
     def _finish(self, reply: wire.Reply, payload: memoryview, callbacks: list[Callable[..., Any]]) -> Answered:
         if isinstance(reply, wire.Raised):
-            _raise(reply)
+            raise_failure(reply)
         try:
             if not isinstance(reply, wire.Done):
                 raise wire.WireError("not the kind of answer that was asked for")
@@ -450,17 +405,6 @@ class Remote:
         return ".".join(map(str, [*([self._type] if self._target.handle is not None else []), *self._target.path]))
 
 
-def _raise(raised: wire.Raised) -> NoReturn:
-    error = StudentRaised(raised)
-    if "ForbiddenCall" in raised.bases:
-        raise StudentForbidden(shortcut_words(raised.message, f"\n{error}".partition("\n")[2].partition("\n")[2]))
-    if "NotImplementedError" in raised.bases:
-        raise StudentMissing(f"not written yet: {error}")
-    if "MemoryError" in raised.bases or "can't allocate memory" in raised.message:
-        raise StudentOutOfMemory(f"out of memory (limit memory_mb): {error}")
-    raise error
-
-
 def _numpy_seed(generator: np.random.Generator) -> int:
     """The number that a generator was made from; inside, `default_rng` of it starts afresh."""
     entropy = getattr(generator.bit_generator.seed_seq, "entropy", None)
@@ -469,69 +413,5 @@ def _numpy_seed(generator: np.random.Generator) -> int:
     return entropy
 
 
-def shortcut_words(name: str, where: str) -> str:
-    """What a student reads who called a forbidden function."""
-    return f"{name} is used here; this exercise asks you to write what it does yourself\n{where}".rstrip()
-
-
 def nonce() -> int:
     return secrets.randbits(62)
-
-
-def run_callback(
-    ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]]
-) -> tuple[wire.Answer, list[bytes]]:
-    """The answer of a callback. What goes wrong in it is the caller's exception inside. Raises WireError."""
-    if not 0 <= ask.callback < len(callbacks):
-        raise wire.WireError("a callback that was never given")
-    unpacker = wire.Unpacker(payload)
-    args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
-    packer = wire.Packer()
-    function = callbacks[ask.callback]
-    try:
-        if isinstance(function, torch.nn.Module):
-            value = _run_module(function, ask.training, state, args, kwargs)
-        else:
-            value = function(*args, **kwargs)
-        return wire.Answer(ask.id, packer.pack(_detached(value))), packer.chunks
-    except Exception as error:
-        return wire.Answer(ask.id, None, f"{type(error).__name__}: {str(error)[:300]}"), []
-
-
-def _run_module(
-    module: torch.nn.Module, training: bool, state: dict[str, torch.Tensor] | None, args: Any, kwargs: Any
-) -> Any:
-    """The module's answer in the mode and with the parameters that the student's side has now."""
-    _set_state(module, training, state)
-    with torch.no_grad():
-        return module(*args, **kwargs)
-
-
-def _take_over(echo: Any, callbacks: list[Callable[..., Any]]) -> None:
-    """Leave the grader's modules as the student's code left their doubles, as if all had been local."""
-    match echo:
-        case (tuple(args), dict(kwargs)):
-            echoed = (*args, *kwargs.values())
-        case _:
-            return
-    for seen in echoed:
-        if isinstance(seen, SeenModule) and 0 <= seen.callback < len(callbacks):
-            module = callbacks[seen.callback]
-            if isinstance(module, torch.nn.Module):
-                _set_state(module, seen.training, seen.parameters)
-
-
-def _set_state(module: torch.nn.Module, training: bool, state: Any) -> None:
-    for name, parameter in module.named_parameters() if isinstance(state, dict) else ():
-        if isinstance(state.get(name), torch.Tensor) and state[name].shape == parameter.shape:
-            parameter.data.copy_(state[name])
-    if module.training != training:
-        module.train(training)
-
-
-def _detached(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    if isinstance(value, tuple):
-        return tuple(map(_detached, value))
-    return value

@@ -21,12 +21,10 @@ namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpf
 import contextlib
 import errno
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -34,23 +32,12 @@ from pathlib import Path
 import msgspec
 
 from autograder.course import Limits
-from autograder.errors import UsageError
-from autograder.sandbox import fence, forkserver, usage
+from autograder.sandbox import forkserver, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
 
-_KIT = Path(__file__).resolve().parents[1]
-_INSIDE = Path("/kit")
-_INSIDE_FILES = (
-    "given.py",
-    *(f"sandbox/{name}.py" for name in ("__init__", "wire", "channel", "worker", "refuse", "fence", "forkserver")),
-)
-# tmpfs of the sandbox's own. Not /tmp: the course, and with it the Python environment, may lie below the real one.
-_SCRATCH = ["/scratch", "/dev/shm"]  # noqa: S108
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
 _MAX_ENTRIES = 20_000
-
-_INSTALL_BUBBLEWRAP = "install it (Debian, Ubuntu: apt-get install bubblewrap)"
 
 
 class SandboxError(Exception):
@@ -164,7 +151,7 @@ class Sandbox:
     def _start(self) -> None:
         if self.rung != "bubblewrap":
             self._scratch = tempfile.mkdtemp(prefix="autograder-")
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if _LINUX else socket.SOCK_DGRAM)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if LINUX else socket.SOCK_DGRAM)
         with theirs:
             argv, environment = self._argv(theirs.fileno())
             self._process = subprocess.Popen(
@@ -189,11 +176,11 @@ class Sandbox:
         self._idle_bytes = self.memory_bytes()
 
     def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
-        scratch = [self._scratch] if self._scratch else _SCRATCH
-        kit = str(_INSIDE) if self.rung == "bubblewrap" else str(_KIT.parent)
+        scratch = [self._scratch] if self._scratch else mounts.SCRATCH
+        kit = str(mounts.INSIDE) if self.rung == "bubblewrap" else str(mounts.KIT.parent)
         uid, keep_reading = -1, False
         if self.rung == "bubblewrap":
-            privileged = _root_without_user_namespace() if self._privileged is None else self._privileged
+            privileged = root_without_user_namespace() if self._privileged is None else self._privileged
             uid = _FIRST_UID + os.getpid() if privileged else -1
         elif self.rung == "landlock":
             self._refuse_visible()
@@ -206,18 +193,18 @@ class Sandbox:
             scratch=scratch,
             uid=uid,
             keep_reading=keep_reading,
-            readable=[str(path) for path in _runtime_paths()],
+            readable=[str(path) for path in mounts.runtime_paths()],
         )
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
         server = [sys.executable, "-I", forkserver, kit, msgspec.json.encode(config).decode()]
         if self.rung == "bubblewrap":
-            server = [*_bubblewrap(self.limits, self._hidden, uid >= 0), *server]
-        return server, _environment(scratch[0])
+            server = [*mounts.bubblewrap(self.limits, self._hidden, uid >= 0), *server]
+        return server, mounts.environment(scratch[0])
 
     def _refuse_visible(self) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""
         for path in self._hidden:
-            for readable in _runtime_paths():
+            for readable in mounts.runtime_paths():
                 if path.resolve().is_relative_to(readable.resolve()):
                     raise SandboxError(f"{path} lies below {readable}, which workers must read: move it elsewhere")
 
@@ -255,86 +242,17 @@ class Sandbox:
             pass
 
 
-_LINUX = sys.platform == "linux"
+LINUX = sys.platform == "linux"
 _FIRST_UID = 1_600_000_000  # far from any real account; one uid per sandbox, so that process limits are per sandbox
 
 
-def _environment(home: str) -> dict[str, str]:
-    """All that a worker knows of the outside."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": home,
-        "TMPDIR": home,
-        "USER": "student",
-        "LOGNAME": "student",
-        "MPLBACKEND": "Agg",
-        "MPLCONFIGDIR": f"{home}/matplotlib",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see worker.cheapen_forks
-        "TRITON_INTERPRET": "1",
-        "TRITON_CACHE_DIR": f"{home}/triton",
-    }
-
-
-def _bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> list[str]:
-    """bwrap with its arguments, up to the command to run."""
-    argv = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    if privileged:  # the forkserver gives these two up as soon as it has changed its uid
-        argv += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    else:
-        argv += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
-    argv += ["--die-with-parent", "--as-pid-1", "--hostname", "sandbox"]
-    inside = [*_runtime_paths(), _INSIDE / "autograder" / "sandbox" / "wire.py"]
-    for parent_folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
-        argv += ["--perms", "0755", "--dir", str(parent_folder)]
-    for path in _runtime_paths():
-        link = path.is_symlink()
-        argv += ["--symlink", os.readlink(path), str(path)] if link else ["--ro-bind", str(path), str(path)]
-    for path in hidden:  # SECURITY: a course that lies below a bound folder is covered again
-        if any(path.is_relative_to(bound) for bound in _runtime_paths()):
-            argv += ["--tmpfs", str(path)]
-    argv += ["--ro-bind", str(_KIT / "sandbox" / "inside.py"), f"{_INSIDE}/autograder/__init__.py"]
-    for name in _INSIDE_FILES:
-        argv += ["--ro-bind", str(_KIT / name), f"{_INSIDE}/autograder/{name}"]
-    argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev"]
-    # SECURITY: in a user namespace both belong to the workers' uid: a notebook for the next student, without a limit
-    for folder in ("/proc/sys", "/dev"):
-        argv += ["--remount-ro", folder]
-    for folder in _SCRATCH:
-        argv += ["--perms", "1777", "--size", str(limits.disk_mb << 20), "--tmpfs", folder]
-    return [*argv, "--remount-ro", "/", "--chdir", _SCRATCH[0], "--"]
-
-
 @cache
-def _runtime_paths() -> tuple[Path, ...]:
-    """What a Python with torch needs to see: libraries, the interpreter, the packages of this environment."""
-    paths = [Path(p) for p in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")]
-    for prefix in dict.fromkeys((Path(sys.base_prefix), Path(sys.prefix))):
-        paths += [prefix / "lib", prefix / "lib64", prefix / "bin" / Path(sys.executable).name, prefix / "pyvenv.cfg"]
-    paths.append(Path(sysconfig.get_path("platlib")))
-    executable = Path(sys.executable)
-    while executable.is_symlink():  # a virtual environment's python is a chain of links
-        paths.append(executable)
-        executable = executable.parent / executable.readlink()
-    paths += [executable, Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"]
-    kept: list[Path] = []
-    for path in dict.fromkeys(paths):
-        if os.path.lexists(path) and not any(path.is_relative_to(k) and not k.is_symlink() for k in kept):
-            kept.append(path)
-    return tuple(kept)
-
-
-@cache
-def _root_without_user_namespace() -> bool:
+def root_without_user_namespace() -> bool:
     """True where we are root, may mount without a user namespace, and another uid can then read this Python.
 
     The uid is then dropped for real, and the kernel counts processes per sandbox.
     """
-    return os.geteuid() == 0 and _run_inside(privileged=True, code=_DROP_UID).returncode == 0
+    return os.geteuid() == 0 and run_inside(privileged=True, code=_DROP_UID).returncode == 0
 
 
 def _readable_by_others() -> bool:
@@ -352,99 +270,6 @@ def _readable_by_others() -> bool:
 _DROP_UID = f"import os; os.setgroups([]); os.setresuid(*[{_FIRST_UID}] * 3); import msgspec, numpy.linalg"
 
 
-def _run_inside(privileged: bool, code: str) -> "subprocess.CompletedProcess[bytes]":
-    argv = [*_bubblewrap(Limits(), (), privileged), sys.executable, "-I", "-c", code]
-    return subprocess.run(argv, env=_environment(_SCRATCH[0]), capture_output=True, timeout=30, check=False)
-
-
-# ---------------------------------------------------------------- choosing a rung
-
-RUNGS = ("auto", "bubblewrap", "landlock", "none")
-
-
-@cache
-def probe(rung: str) -> str | None:
-    """Why `rung` cannot be used on this machine, with the fix, or None where it works. Believes only what it tried."""
-    if rung == "none":
-        return None
-    if not _LINUX:
-        return f"{rung} needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"
-    if not fence.filter_supported():
-        return f"the system-call filter does not know this machine ({os.uname().machine})"
-    return _probe_bubblewrap() if rung == "bubblewrap" else _probe_landlock()
-
-
-def _probe_bubblewrap() -> str | None:
-    if shutil.which("bwrap") is None:
-        return f"bwrap is not on PATH: {_INSTALL_BUBBLEWRAP}"
-    try:
-        done = _run_inside(_root_without_user_namespace(), "pass")
-    except subprocess.TimeoutExpired:
-        return "bwrap did not answer within 30 s"
-    if done.returncode == 0:
-        return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"bwrap failed: {said[-1] if said else f'exit code {done.returncode}'}{_blocker()}"
-
-
-def _blocker() -> str:
-    """The usual reasons why a user namespace cannot be made, and what helps."""
-    for file, bad, fix in (
-        (
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "AppArmor forbids user namespaces (Ubuntu 24.04): give bwrap an AppArmor profile with `userns,`, or run "
-            "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "run  sysctl kernel.unprivileged_userns_clone=1"),
-        ("/proc/sys/user/max_user_namespaces", "0", "run  sysctl user.max_user_namespaces=10000"),
-    ):
-        with contextlib.suppress(OSError):
-            if Path(file).read_text().strip() == bad:
-                return f"; {fix}"
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        return "; in a container, user namespaces need --security-opt seccomp=unconfined (or --privileged)"
-    return ""
-
-
-def _probe_landlock() -> str | None:
-    """Starts a real worker and lets it try to read a file that it must not see."""
-    abi = fence.landlock_abi()
-    if abi == 0:
-        return "this kernel has no Landlock (it needs Linux 5.13 and lsm=...,landlock)"
-    if abi < 6 and os.geteuid() != 0:
-        return f"Landlock version {abi} cannot keep signals inside (version 6, Linux 6.12, can); run the grader as root"
-    child = os.fork()
-    if child == 0:  # the fences hold for good, so they are tried in a process of their own
-        status = 1
-        try:
-            fence.no_new_privileges()
-            fence.restrict_files(["/usr/lib"], [])
-            fence.filter_calls()
-            try:
-                os.listdir("/")
-            except PermissionError:
-                try:
-                    socket.socket()
-                except PermissionError:
-                    status = 0
-        finally:
-            os._exit(status)
-    return None if os.waitpid(child, 0)[1] == 0 else "Landlock or the system-call filter did not hold when tried"
-
-
-def choose_rung(wanted: str) -> str:
-    """The rung to use. `auto` takes the best that works and never falls back to `none`. Raises UsageError."""
-    if wanted not in RUNGS:
-        raise UsageError(f"--isolation {wanted}: choose one of {', '.join(RUNGS)}")
-    candidates = ["bubblewrap", "landlock"] if wanted == "auto" else [wanted]
-    problems = []
-    for rung in candidates:
-        problem = probe(rung)
-        if problem is None:
-            return rung
-        problems.append(f"{rung}: {problem}")
-    raise UsageError(
-        f"no isolation on this machine. {'. '.join(problems)}. "
-        "To run code that you trust without a wall, give --isolation none"
-    )
+def run_inside(privileged: bool, code: str) -> "subprocess.CompletedProcess[bytes]":
+    argv = [*mounts.bubblewrap(Limits(), (), privileged), sys.executable, "-I", "-c", code]
+    return subprocess.run(argv, env=mounts.environment(mounts.SCRATCH[0]), capture_output=True, timeout=30, check=False)

@@ -9,7 +9,8 @@ from typing import Any
 
 from autograder.course import Limits
 from autograder.sandbox import wire
-from autograder.sandbox.client import Page, nonce, run_callback
+from autograder.sandbox.callbacks import run_callback
+from autograder.sandbox.client import Page, nonce
 from autograder.sandbox.worker import Session
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from autograder.course import Limits
 from autograder.sandbox import wire
-from autograder.sandbox.client import Page, StudentError
+from autograder.sandbox.client import Page
+from autograder.sandbox.failures import StudentError
 from autograder.sandbox.launch import Sandbox
 
 # threat: the attempt, with what the prober fills in

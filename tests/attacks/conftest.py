@@ -25,7 +25,7 @@ from msgspec import Struct, field
 from autograder.course import load_course
 from autograder.gradebook import scores
 from autograder.grading.outcomes import UnitResult, read_result, result_path
-from autograder.sandbox.launch import RUNGS, probe
+from autograder.sandbox.rungs import RUNGS, probe
 
 HERE = Path(__file__).parent
 UNIT = "unit0_arena"

@@ -7,7 +7,7 @@ import torch
 
 from autograder.grading import agree, agree_gradients, close, quiet_rng, raises
 from autograder.grading.compare import Disagreement
-from autograder.sandbox.client import StudentRaised
+from autograder.sandbox.failures import StudentRaised
 
 # ---------------------------------------------------------------- sdpa_torch
 # Values are compared with `same`, not `agree`: a changed argument costs the one test that is about it, not all of them.

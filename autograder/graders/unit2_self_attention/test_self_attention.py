@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autograder.grading import agree_gradients, close, quiet_rng
 from autograder.grading.compare import GRADIENT, Disagreement
-from autograder.sandbox.client import SeenModule
+from autograder.sandbox.callbacks import SeenModule
 
 # ---------------------------------------------------------------- self_attention_layer
 

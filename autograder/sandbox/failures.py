@@ -1,0 +1,68 @@
+"""What a submission can do instead of returning a value: every fault of its own is a `StudentError`."""
+
+from typing import NoReturn
+
+from autograder.sandbox import wire
+
+
+class StudentError(Exception):
+    """The submission did not return a value; `outcome` says how that is recorded."""
+
+    outcome = "raised"
+
+
+class StudentRaised(StudentError):
+    """Student code raised. `bases` are the exception's class names, most derived first."""
+
+    def __init__(self, raised: wire.Raised) -> None:
+        self.bases = raised.bases
+        self.text = raised.message
+        self.frames = raised.frames
+        self.printed = raised.printed
+        where = "".join(f"\n  {f.file}:{f.line} in {f.function}: {f.text}" for f in raised.frames[-3:])
+        super().__init__(f"{self.bases[0] if self.bases else 'an exception'}: {self.text}{where}")
+
+    def is_a(self, exception: type[BaseException]) -> bool:
+        """Whether the exception is one of `exception`, judged by class name."""
+        return exception.__name__ in self.bases
+
+
+class StudentMissing(StudentError):
+    """Nothing was written yet: the name is not defined, or the stub still raises NotImplementedError."""
+
+    outcome = "missing"
+
+
+class StudentForbidden(StudentError):
+    """The code calls what the exercise asks to write."""
+
+    outcome = "forbidden"
+
+
+class StudentTimedOut(StudentError):
+    outcome = "timed_out"
+
+
+class StudentOutOfMemory(StudentError):
+    outcome = "out_of_memory"
+
+
+class StudentBroke(StudentError):
+    """The worker died, or sent something that is not an answer."""
+
+
+def raise_failure(raised: wire.Raised) -> NoReturn:
+    """Raise the StudentError that an exception of the student's code counts as."""
+    error = StudentRaised(raised)
+    if "ForbiddenCall" in raised.bases:
+        raise StudentForbidden(shortcut_words(raised.message, f"\n{error}".partition("\n")[2].partition("\n")[2]))
+    if "NotImplementedError" in raised.bases:
+        raise StudentMissing(f"not written yet: {error}")
+    if "MemoryError" in raised.bases or "can't allocate memory" in raised.message:
+        raise StudentOutOfMemory(f"out of memory (limit memory_mb): {error}")
+    raise error
+
+
+def shortcut_words(name: str, where: str) -> str:
+    """What a student reads who called a forbidden function."""
+    return f"{name} is used here; this exercise asks you to write what it does yourself\n{where}".rstrip()
