@@ -42,6 +42,9 @@ class Liar:
     def memory_bytes(self, limit_bytes: int = 0) -> int:
         return 0
 
+    def wipe(self) -> None:
+        """Nothing is running."""
+
     def scratch_bytes(self) -> int:
         return 0
 

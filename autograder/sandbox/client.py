@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -110,6 +110,12 @@ class Page:
         if self._channel is not None:
             self._channel.sock.close()
             self._channel = None
+
+    def _kill(self) -> None:
+        """End the worker and everything it started, now: what has broken a limit does not run until the next call."""
+        self.close()
+        with suppress(SandboxError):  # stuck or killed: `_fork` starts another
+            self._sandbox.wipe()
 
     def begin(self, exercise: str, limits: Limits, forbidden: Sequence[str]) -> None:
         """A test of `exercise` begins, with its own limits and forbidden names.
@@ -269,10 +275,10 @@ class Page:
             if reply.id != request.id:
                 raise StudentBroke(f"{what}: an answer to another question")
         except StudentError:
-            self.close()
+            self._kill()
             raise
         except TimeoutError:
-            self.close()
+            self._kill()
             self._timed_out(what, budget)
         except wire.WireError as error:
             self.close()
