@@ -22,6 +22,7 @@ THREATS = {
     "reads the course's files": "return len(open({secret!r}).read()) > 0",
     "lists other submissions": "return len(os.listdir({folder!r})) > 0",
     "writes outside its scratch folder": "open({target!r}, 'w').write('x'); return True",
+    "leaves notes for the next student": "os.close(os.open('/dev', os.O_TMPFILE | os.O_WRONLY)); return True",
     "reads the system's accounts": "return len(open('/etc/passwd').read()) > 0",
     "reads the grader's environment": "return len(open('/proc/{grader}/environ').read()) >= 0",
     "reads the grader's memory": "return bool(open('/proc/{grader}/mem', 'rb'))",
