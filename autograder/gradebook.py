@@ -6,7 +6,6 @@ wrong), in the notebook of its page: the cells that `build` puts into the releas
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,14 +72,14 @@ def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
 @contextmanager
 def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
     try:
+        import nbgrader.api
         from nbgrader.api import Gradebook, InvalidEntry
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise UsageError(
             "the gradebook needs nbgrader: pip install 'autograder[nbgrader]', or grade with --no-gradebook"
         ) from None
-    path = os.environ.get("PATH", "")
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"  # Gradebook() runs `alembic` from PATH
+    nbgrader.api.get_alembic_version = schema_version
     log = logging.getLogger("tornado.application")  # nbgrader's; it writes the traceback of what is reported below
     disabled, log.disabled = log.disabled, True
     try:
@@ -100,7 +99,19 @@ def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
             gradebook.close()
     finally:
         log.disabled = disabled
-        os.environ["PATH"] = path
+
+
+def schema_version() -> str:
+    """The version of nbgrader's tables, as `alembic heads` prints it, which nbgrader runs as a command for that.
+
+    A command takes a second, has to be on PATH, and dies of a Ctrl-C that is ours to handle with a traceback.
+    """
+    from alembic.script import ScriptDirectory
+    from nbgrader.dbutil import ALEMBIC_DIR
+
+    head = ScriptDirectory(ALEMBIC_DIR).get_current_head()
+    assert head is not None, "nbgrader has no tables"
+    return head
 
 
 def _create(url: str, course_id: str) -> None:

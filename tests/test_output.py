@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -140,3 +141,14 @@ def test_the_terminal_is_full(make_batch: MakeBatch) -> None:
         )
     assert done.returncode == 4 and done.stderr == "autograder: no room to write: [Errno 28] No space left on device\n"
     assert len(batch.results()) == 1
+
+
+def test_the_gradebook_has_the_version_that_nbgrader_gives_it(make_batch: MakeBatch) -> None:
+    """nbgrader asks a command for the version of its tables; what is written without it is the same."""
+    batch = make_batch(STUDENTS[:1])
+    assert batch.grade().returncode == 0
+    command = [sys.executable, "-c", "import nbgrader.api; print(nbgrader.api.get_alembic_version())"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # nbgrader calls alembic by name
+    theirs = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
+    with sqlite3.connect(batch.out / "gradebook.db") as database:
+        assert database.execute("select version_num from alembic_version").fetchall() == [(theirs.stdout.strip(),)]
