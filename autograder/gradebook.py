@@ -48,15 +48,26 @@ def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
     url = database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
-        prepared: set[str] = set()
-        for result in results:
-            unit = course.unit(result.unit)
-            if unit.id not in prepared:
-                _prepare_unit(gradebook, unit)
-                prepared.add(unit.id)
-            _record_result(gradebook, unit, result, feedback.level_now(course, unit))
-        gradebook.db.commit()
+        prepared: dict[str, list[Any]] = {}
+        with _one_transaction(gradebook):
+            for result in results:
+                unit = course.unit(result.unit)
+                if unit.id not in prepared:
+                    prepared[unit.id] = _prepare_unit(gradebook, unit)
+                _record_result(gradebook, unit, result, feedback.level_now(course, unit))
     return url
+
+
+@contextmanager
+def _one_transaction(gradebook: "Gradebook") -> Iterator[None]:
+    """nbgrader commits each row that it makes; here they are only sent, and the whole is committed at the end."""
+    commit = gradebook.db.commit
+    gradebook.db.commit = gradebook.db.flush
+    try:
+        yield
+        commit()
+    finally:
+        gradebook.db.commit = commit
 
 
 def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
@@ -131,46 +142,52 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> None:
-    """Every cell before the first submission: nbgrader makes a submission's rows from the cells that exist."""
+def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
+    """Every cell before the first submission: nbgrader makes a submission's rows from the cells that exist.
+
+    As long as someone holds the cells that are returned, SQLAlchemy need not read them again for each student.
+    """
+    cells = []
     due = {} if unit.due is None else {"duedate": unit.due.isoformat()}
     gradebook.update_or_create_assignment(unit.id, **due)
     for page in unit.pages:
         gradebook.update_or_create_notebook(page.name, unit.id, kernelspec=_KERNEL)
         for exercise in page.exercises:
-            gradebook.update_or_create_grade_cell(
-                grade_cell(exercise.id), page.name, unit.id, max_score=float(exercise.points), cell_type="code"
-            )
-            gradebook.update_or_create_solution_cell(exercise.id, page.name, unit.id)
+            cells += [
+                gradebook.update_or_create_grade_cell(
+                    grade_cell(exercise.id), page.name, unit.id, max_score=float(exercise.points), cell_type="code"
+                ),
+                gradebook.update_or_create_solution_cell(exercise.id, page.name, unit.id),
+            ]
+    return cells
 
 
 def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level: FeedbackLevel) -> None:
     gradebook.update_or_create_student(result.student)
     submission = gradebook.update_or_create_submission(unit.id, result.student)
+    notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:
+        notebook = _row(notebooks, page.name, unit)
+        grades = {grade.name: grade for grade in notebook.grades}
+        comments = {comment.name: comment for comment in notebook.comments}
         for exercise in page.exercises:
             outcome = by_id[exercise.id]
-            grade = _row(gradebook.find_grade, grade_cell(exercise.id), page.name, unit.id, result.student)
+            grade = _row(grades, grade_cell(exercise.id), unit)
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
-            comment = _row(gradebook.find_comment, exercise.id, page.name, unit.id, result.student)
-            comment.auto_comment = feedback.comment(outcome, level)
-        notebook = gradebook.find_submission_notebook(page.name, unit.id, result.student)
+            _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
         notebook.late_submission_penalty = _penalty_share(result, page.exercises)
     gradebook.db.add(submission)
 
 
-def _row(find: Any, cell: str, page: str, unit: str, student: str) -> Any:
-    from nbgrader.api import MissingEntry
-
-    try:
-        return find(cell, page, unit, student)
-    except MissingEntry:
+def _row(rows: dict[str, Any], name: str, unit: Unit) -> Any:
+    if name not in rows:
         raise UsageError(
-            f"the gradebook has submissions for {unit} from before exercise {cell.removesuffix('_score')!r} existed; "
+            f"the gradebook has submissions for {unit.id} from before {name.removesuffix('_score')!r} existed; "
             "start a new gradebook (move the old file away) and grade with --regrade"
-        ) from None
+        )
+    return rows[name]
 
 
 def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from autograder import gradebook
@@ -152,3 +153,30 @@ def test_the_gradebook_has_the_version_that_nbgrader_gives_it(make_batch: MakeBa
     theirs = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
     with sqlite3.connect(batch.out / "gradebook.db") as database:
         assert database.execute("select version_num from alembic_version").fetchall() == [(theirs.stdout.strip(),)]
+
+
+def test_the_gradebook_gets_all_of_a_batch_or_nothing(make_batch: MakeBatch, tmp_path: Path) -> None:
+    """Where one result cannot be recorded, none of the others is half in."""
+    batch = make_batch(STUDENTS[:3])
+    assert batch.grade().returncode == 0
+    results = list(batch.results().values())
+    broken = replace(results[-1], exercises=[])
+    (out := tmp_path / "elsewhere").mkdir()
+    with pytest.raises(KeyError):
+        gradebook.record(batch.course, out, [*results[:-1], broken])
+    assert gradebook.scores(batch.course, out) == {}
+    gradebook.record(batch.course, out, results)
+    assert gradebook.scores(batch.course, out) == {(r.student, r.unit): r.score for r in results}
+
+
+def test_a_gradebook_older_than_an_exercise(make_batch: MakeBatch) -> None:
+    """Submissions from before an exercise existed have no row for it: said in one sentence, with what to do."""
+    batch = make_batch(STUDENTS[:1])
+    assert batch.grade().returncode == 0
+    results = list(batch.results().values())
+    unit = batch.course.units[0]
+    later = replace(unit, exercises=(*unit.exercises, replace(unit.exercises[0], id="newer")))
+    course = replace(batch.course, units=(later,))
+    graded = replace(results[0], exercises=[*results[0].exercises, replace(results[0].exercises[0], id="newer")])
+    with pytest.raises(UsageError, match=r"from before 'newer' existed.*--regrade"):
+        gradebook.record(course, batch.out, [graded])
