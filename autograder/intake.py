@@ -11,8 +11,9 @@ import os
 import re
 import stat
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -161,12 +162,13 @@ class Stubs:
         key = (unit, page.name, page.notebook)
         if key not in self._known:
             self._known[key] = self._released(*key)
-        return self._known[key] is not None and _meaning(page.cells) == self._known[key]
+        known = self._known[key]
+        return known is not None and all(a == b for a, b in zip_longest(_meaning(page.cells), known))
 
     def _released(self, unit: str, name: str, notebook: bool) -> Any:
         suffix = ".ipynb" if notebook else ".py"
         try:
-            return _meaning(parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix))
+            return list(_meaning(parse_cells((self._course.assignments / unit / (name + suffix)).read_bytes(), suffix)))
         except (OSError, Unreadable):
             return None
 
@@ -182,14 +184,14 @@ def readable(text: str, limit: int = 4000) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in kept)
 
 
-def _meaning(cells: list[str]) -> Any:
-    parts = []
+def _meaning(cells: list[str]) -> Iterator[str]:
+    """The statements of the code, whatever its comments and layout; a cell that cannot be parsed as its text."""
     for cell in cells:
         try:
-            parts.append(ast.dump(ast.parse(cell)))
+            for statement in ast.parse(cell).body:
+                yield ast.dump(statement)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            parts.append(cell.strip())
-    return [part for part in parts if part != "Module()"]
+            yield cell.strip()
 
 
 def open_regular(path: Path) -> BinaryIO:
