@@ -47,7 +47,7 @@ test-all: setup ## the slow tests as well
 	@$(BIN)/python -m pytest
 
 mutation: setup ## small faults in the solutions against the hidden graders (UNIT=... for one unit)
-	@$(BIN)/python -m autograder.mutation $(if $(UNIT),--unit $(UNIT))
+	@$(BIN)/python -m autograder.authoring.mutation $(if $(UNIT),--unit $(UNIT))
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -79,7 +79,7 @@ def check(
     course: CourseOption = None,
 ) -> int:
     """Student: run the public checks on your pages."""
-    from autograder.checking import check_path, render_checks, watch_path
+    from autograder.commands.check import check_path, render_checks, watch_path
 
     if watch:
         out.print("watching; Ctrl-C ends it")
@@ -108,7 +108,7 @@ def grade(
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
-    from autograder.grading.command import Options, run_grade
+    from autograder.commands.grade import Options, run_grade
 
     if min_score is not None and not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: give a share between 0 and 1")
@@ -139,7 +139,7 @@ def build(
     course: CourseOption = None,
 ) -> int:
     """Course author: solutions/ -> assignments/."""
-    from autograder import build as building
+    from autograder.authoring import build as building
 
     found = _course(course, Path.cwd())
     if check_:
@@ -170,8 +170,8 @@ def validate(
     course: CourseOption = None,
 ) -> int:
     """Course author: solutions full, stubs zero, every misconception caught and named, accepted variants full."""
-    from autograder.grading.validate import validate as run
-    from autograder.grading.validate_report import render_validation, to_json
+    from autograder.authoring.validate import validate as run
+    from autograder.authoring.validate_report import render_validation, to_json
     from autograder.sandbox.rungs import choose_rung
 
     found = _course(course, Path.cwd())
@@ -191,7 +191,7 @@ def demo(
     course: CourseOption = None,
 ) -> int:
     """Newcomer: make a class of sample submissions and grade it."""
-    from autograder.demo import run_demo
+    from autograder.commands.demo import run_demo
 
     return OUR_FAULT if run_demo(_course(course, Path.cwd()), folder, isolation, out).our_fault else DONE
 
@@ -199,7 +199,7 @@ def demo(
 @app.command()
 def doctor(json_: JsonOption = False) -> int:
     """Versions, and which isolation works on this machine and why."""
-    from autograder.doctor import examine, render_doctor
+    from autograder.commands.doctor import examine, render_doctor
 
     findings = examine()
     if json_:
@@ -217,7 +217,7 @@ def bench(
     course: CourseOption = None,
 ) -> int:
     """Submissions per minute on this machine, ours against nbgrader's, on the same checks."""
-    from autograder.bench import render_bench, run_bench
+    from autograder.commands.bench import render_bench, run_bench
 
     figures = run_bench(_course(course, Path.cwd()), submissions, isolation, err)
     if json_:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.build import build
+from autograder.authoring.build import build
 from autograder.course import Course, load_course
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from autograder.sandbox import wire
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.failures import StudentBroke
+from tests.frames import frame
 
 LIMITS = Limits(call_wall_s=20.0)
 
@@ -35,7 +35,7 @@ class Liar:
         channel = Channel(sock)
         with sock, contextlib.suppress(EOFError, OSError):  # where the page hangs up, as it should
             load, _ = channel.receive(wire.Request, no_deadline)
-            sock.sendall(frame(wire.Loaded(load.id, [], ["f"])) + self._after_loading)
+            sock.sendall(sent(wire.Loaded(load.id, [], ["f"])) + self._after_loading)
             request, _ = channel.receive(wire.Request, no_deadline)
             sock.sendall(self._lie(request))
 
@@ -49,9 +49,8 @@ class Liar:
         return 0
 
 
-def frame(reply: wire.Reply, payload: bytes = b"") -> bytes:
-    header = msgspec.msgpack.encode(reply)
-    return struct.pack("<II", len(header), len(payload)) + header + payload
+def sent(reply: wire.Reply, payload: bytes = b"") -> bytes:
+    return frame(msgspec.msgpack.encode(reply), payload)
 
 
 def call(liar: Liar) -> Any:
@@ -62,28 +61,28 @@ def call(liar: Liar) -> Any:
 
 def test_a_true_answer() -> None:
     """The stand-in is believed when it answers as a worker does."""
-    assert call(Liar(lambda request: frame(wire.Done(request.id, 5)))) == 5
+    assert call(Liar(lambda request: sent(wire.Done(request.id, 5)))) == 5
 
 
 def test_an_answer_of_another_kind() -> None:
     """An answer to `load` is none to a call."""
     with pytest.raises(StudentBroke, match="not the kind of answer"):
-        call(Liar(lambda request: frame(wire.Loaded(request.id, [], ["f"]))))
+        call(Liar(lambda request: sent(wire.Loaded(request.id, [], ["f"]))))
 
 
 def test_an_answer_to_another_question() -> None:
     """The number of the question must be repeated: it cannot be guessed, so no answer can be prepared."""
     with pytest.raises(StudentBroke, match="an answer to another question"):
-        call(Liar(lambda request: frame(wire.Done(request.id + 1, 5))))
+        call(Liar(lambda request: sent(wire.Done(request.id + 1, 5))))
 
 
 def test_an_answer_with_bytes_left_over() -> None:
     """Bytes that belong to no array make the whole answer unreadable."""
     with pytest.raises(StudentBroke, match="bytes of payload belong to nothing"):
-        call(Liar(lambda request: frame(wire.Done(request.id, 5), b"x")))
+        call(Liar(lambda request: sent(wire.Done(request.id, 5), b"x")))
 
 
 def test_an_answer_before_the_question() -> None:
     """What came before a question was asked is no answer to it, and ends the worker."""
     with pytest.raises(StudentBroke, match="spoke before it was asked"):
-        call(Liar(lambda request: frame(wire.Done(request.id, 5)), after_loading=frame(wire.Done(1, 5))))
+        call(Liar(lambda request: sent(wire.Done(request.id, 5)), after_loading=sent(wire.Done(1, 5))))

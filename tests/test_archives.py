@@ -13,9 +13,9 @@ import pytest
 
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.finding import find_submissions
-from autograder.intake import PageSource, Stubs, Submission, read_submission
-from autograder.unpacking import Caps
+from autograder.intake.finding import find_submissions
+from autograder.intake.pages import PageSource, Stubs, Submission, read_submission
+from autograder.intake.unpacking import Caps
 
 UNIT, PAGE = "unit0_tiny", "tiny_page.py"
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
@@ -249,6 +249,6 @@ def test_limits_on_size(handed: Class, kind: str, monkeypatch: pytest.MonkeyPatc
         (Caps(10, 100, 1 << 20, 1 << 20, 1 << 20), "archives of at most"),
         (Caps(1 << 20, 1, 1 << 20, 1 << 20, 1 << 20), "more than 1 members"),
     ]:
-        monkeypatch.setattr("autograder.finding.STUDENT", caps)
+        monkeypatch.setattr("autograder.intake.finding.STUDENT", caps)
         read = handed.one(f"ada/{UNIT}.{kind}", data)
         assert read.pages == [] and words in read.problems[0]

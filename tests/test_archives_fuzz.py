@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autograder.archives import STUDENT, unpack
 from autograder.course import Course
-from autograder.finding import find_submissions
-from autograder.intake import Stubs, Unreadable, read_submission
-from autograder.unpacking import Caps
+from autograder.intake.archives import STUDENT, unpack
+from autograder.intake.finding import find_submissions
+from autograder.intake.pages import Stubs, Unreadable, read_submission
+from autograder.intake.unpacking import Caps
 
 UNIT, PAGE = "unit0_tiny", "tiny_page.py"
 ZEROS = bytes(1 << 20)

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder import build as building
+from autograder.authoring import build as building
 from autograder.course import Course, Page, Unit
 from autograder.errors import UsageError
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from autograder.doctor import render_doctor
+from autograder.commands.doctor import render_doctor
+from autograder.commands.threats import THREATS, try_threats
 from autograder.sandbox.rungs import probe
-from autograder.sandbox.threats import THREATS, try_threats
 
 SUCCEED_WITHOUT_A_WALL = {
     "reads the course's files",

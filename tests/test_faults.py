@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder import gradebook
 from autograder.course import Course
-from autograder.grading.outcomes import UnitResult, read_result
+from autograder.results import gradebook
+from autograder.results.record import UnitResult, read_result
 from autograder.sandbox.rungs import probe
 
 UNIT = "unit0_tiny"

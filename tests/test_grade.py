@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from autograder import gradebook
+from autograder.commands.demo import make_class
 from autograder.course import Course
-from autograder.demo import make_class
+from autograder.results import gradebook
 
 UNIT = "unit2_self_attention"
 # what each sample student loses, by exercise

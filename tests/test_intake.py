@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from autograder import intake
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.finding import find_submissions
-from autograder.intake import PageSource, Stubs, Submission, parse_cells, printable, read_submission
+from autograder.intake import pages as intake
+from autograder.intake.finding import find_submissions
+from autograder.intake.pages import PageSource, Stubs, Submission, parse_cells, read_submission
+from autograder.text import printable
 
 
 class Handed:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from autograder.authoring.mutation.equivalent import FILE, listed
+from autograder.authoring.mutation.mutants import diff, mutate, page_mutants
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.mutation.equivalent import FILE, listed
-from autograder.mutation.mutants import diff, mutate, page_mutants
 
 SNIPPETS = [
     ("y = x.sum(dim=-1)", "axis", "y = x.sum(dim=-2)"),
@@ -95,7 +95,7 @@ def mutation() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """`mutation(course, *args)` runs the command on a course, one mutant at a time."""
 
     def run(course: Course, *args: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "autograder.mutation", "--course", str(course.root), "--jobs", "1"]
+        command = [sys.executable, "-m", "autograder.authoring.mutation", "--course", str(course.root), "--jobs", "1"]
         options = ["--exercise", "twice", "--isolation", "none", *args]
         return subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=300)
 

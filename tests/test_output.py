@@ -15,11 +15,11 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from autograder import gradebook
+from autograder.commands.grade import Options, run_grade
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.grading.command import Options, run_grade
-from autograder.grading.outcomes import UnitResult, read_result
+from autograder.results import gradebook
+from autograder.results.record import UnitResult, read_result
 
 UNIT = "unit0_tiny"
 STUDENTS = [f"student{number}" for number in range(10)]

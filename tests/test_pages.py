@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from autograder.build import source_notebook
+from autograder.authoring.build import source_notebook
 from autograder.course import Course, Page, load_course
 
 ROOT = Path(__file__).resolve().parents[1]

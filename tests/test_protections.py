@@ -81,7 +81,7 @@ def run(kit: Path, *tests: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.slow
 def test_the_copy_is_sound(kit: Path) -> None:
     """With everything in place all the named tests pass in the copy, which is what they test."""
-    where = run(kit, "--co", "-q", "tests/test_sandbox.py")
+    where = run(kit, "--co", "-q", "tests/sandbox")
     assert where.returncode == 0, where.stdout
     done = run(kit, *sorted({protection.noticed_by for protection in protections()}))
     assert done.returncode == 0, done.stdout[-3000:]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autograder import build as building
+from autograder.authoring import build as building
 from autograder.course import Course, GradebookConfig, load_course
 from autograder.errors import UsageError
 

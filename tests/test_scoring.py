@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from autograder.course import Exercise
-from autograder.grading.outcomes import (
+from autograder.results.record import (
     SCHEMA,
     Late,
     Outcome,
@@ -20,7 +20,7 @@ from autograder.grading.outcomes import (
     write_atomically,
     write_result,
 )
-from autograder.grading.scoring import score_exercise
+from autograder.results.scoring import score_exercise
 
 EXERCISE = Exercise(id="one", page="page", title="One", symbols=("f",), points=12.0)
 P, F, D, E = Outcome.PASSED, Outcome.FAILED, Outcome.DEFERRED, Outcome.GRADER_ERROR

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autograder.course import load_course
-from autograder.grading.plugin import Context
+from autograder.grading.context import Context
 from autograder.grading.session import CollectedTests
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autograder.course import Limits
-from autograder.grading.plugin import Student
+from autograder.grading.context import Student
 from autograder.grading.shortcuts import find_shortcut
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from autograder.sandbox import wire
 from autograder.sandbox.channel import Channel, no_deadline
-from autograder.sandbox.wire import Packer, Unpacker, WireError
+from autograder.sandbox.packing import Packer, Unpacker
+from autograder.sandbox.wire import WireError
 
 fuzz = settings(derandomize=True, database=None, deadline=None, max_examples=200)  # the same examples in each run
 

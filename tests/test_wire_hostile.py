@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 
 from autograder.sandbox import wire
 from autograder.sandbox.channel import Caps, Channel, deadline, no_deadline
-from autograder.sandbox.wire import Array, Packer, Seq, Tensor, Unpacker, WireError
+from autograder.sandbox.packing import Packer, Unpacker
+from autograder.sandbox.wire import Array, Seq, Tensor, WireError
+from tests.frames import frame
 
 fuzz = settings(derandomize=True, database=None, deadline=None, max_examples=400)  # the same examples in each run
 CAPS = Caps(1 << 16, 1 << 16)
-
-
-def frame(header: bytes, payload: bytes = b"") -> bytes:
-    return struct.pack("<II", len(header), len(payload)) + header + payload
 
 
 def receive(data: bytes, caps: Caps = CAPS) -> tuple[Any, memoryview]:

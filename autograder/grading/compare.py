@@ -142,13 +142,13 @@ def raises(exception: type[BaseException], function: Callable[..., Any], *args: 
 def quiet_rng(student: Callable[..., Any], *args: Any, seed: int = 20, **kwargs: Any) -> Any:
     """The call leaves the global generators of torch, NumPy and random where they were. Returns the value."""
     assert isinstance(student, Remote)
-    from autograder.sandbox.worker import _draw_globals, _seed_globals
+    from autograder.sandbox.worker import draw_globals, seed_globals
 
     answered = student._page.call(student, args, kwargs, seed_globals=seed)
     with torch.random.fork_rng(devices=[]):
         state = np.random.get_state()
-        _seed_globals(seed)
-        expected = _draw_globals()
+        seed_globals(seed)
+        expected = draw_globals()
         np.random.set_state(state)
     for name, a, e in zip(("torch's", "NumPy's", "Python's"), answered.randoms or [], expected, strict=False):
         if a != e:

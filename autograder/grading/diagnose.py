@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from autograder.grading.compare import Disagreement, Tolerance, close
+from autograder.grading.context import Context
+from autograder.grading.marks import marks_of
 from autograder.grading.misconceptions import Misconception, load, mutant_page
-from autograder.grading.plugin import Context
 from autograder.grading.replay import run_locally
 from autograder.sandbox.callbacks import SeenModule
 from autograder.sandbox.client import Answered, Remote
@@ -52,8 +53,7 @@ def diagnose(item: pytest.Function, context: Context, exercise: str) -> Misconce
             matching.append(suspect)
     if len(matching) == 1:
         return matching[0]
-    marker = item.get_closest_marker("names")
-    named = [m for m in matching if marker is not None and m.id in marker.args]
+    named = [m for m in matching if m.id in marks_of(item).names]
     return named[0] if len(named) == 1 else None
 
 

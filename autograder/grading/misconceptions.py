@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.intake import PageSource, parse_cells
+from autograder.intake.pages import PageSource, parse_cells
 
 _HERE = "autograder.grading.misconceptions"
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures `student`, `reference`, `draw`; markers `exercise`, `weight`, `gate`, `needs`; outcomes.
+"""The pytest plugin: fixtures `student`, `reference`, `draw`; the markers of `marks`; outcomes.
 
 A grader file is plain pytest. Which submission it grades is a `Context`: the batch hands one in; run by hand,
 `pytest autograder/graders/<unit>/test_<page>.py [--submission PATH]` makes one (the solution by default), and the
@@ -6,152 +6,26 @@ public checks `test_<page>.py` beside a student's page make one for that page.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from autograder.course import Course, Limits, Unit, find_root, load_course
+from autograder.course import find_root, load_course
 from autograder.errors import UsageError
-from autograder.grading.outcomes import Outcome, TestResult
+from autograder.grading.context import Blocked, Context, Deferred, Student
+from autograder.grading.marks import MARKERS, marks_of
+from autograder.results.record import Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
     from autograder.grading.misconceptions import Misconception
-    from autograder.sandbox.client import Page, Remote
     from autograder.sandbox.launch import Sandbox
-    from autograder.sandbox.local import LocalPage
 
-_CONTEXT = pytest.StashKey["Context"]()
+_CONTEXT = pytest.StashKey[Context]()
 _RESULTS = pytest.StashKey["dict[str, TestResult]"]()
-
-MARKERS = (
-    "exercise(id): the exercise that a test belongs to",
-    "weight(n): how much the test counts within its exercise (1 unless given)",
-    "gate: must pass before any other test of its exercise counts",
-    "needs(id): blocked when that exercise of the same page failed a test",
-    "names(*ids): the misconceptions that this test is about, where several give the same answer",
-)
-
-
-class Blocked(Exception):
-    """A prerequisite on the same page failed."""
-
-
-class Deferred(Exception):
-    """This machine lacks the hardware that the test needs."""
-
-
-class Context:
-    """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run."""
-
-    def __init__(self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes) -> None:
-        self.course = course
-        self.unit = unit
-        self.run_seed = run_seed
-        self.until_failure = False  # True: the first failure ends the session, and no misconception is named
-        self._sources = sources
-        self._sandbox = sandbox
-        self._page: Page | None = None
-        self._pages: dict[str, Page] = {}
-        self._ends_at = 0.0  # set with the first page
-        self._free_of_shortcuts: set[str] = set()
-        self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
-
-    def page(self, name: str) -> "Page":
-        """The page's worker, started on first use. One at a time: a new page ends the one before."""
-        from autograder.sandbox import wire
-        from autograder.sandbox.client import Page
-
-        if name not in self._pages:
-            page = self.unit.page(name)
-            sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
-            made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
-            self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
-            made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
-            self._pages[name] = made
-        if self._page is not None and self._page is not self._pages[name]:
-            self._page.close()
-        self._page = self._pages[name]
-        return self._page
-
-    def local_page(self, name: str, source: Any) -> "LocalPage":
-        """The page with `source` of ours in place of the submission's, run in this process."""
-        from autograder.sandbox import wire
-        from autograder.sandbox.local import LocalPage
-
-        source = wire.Source(source.name, source.cells)
-        return LocalPage(name, [source], self.unit.page(name).asked_names, self.course.limits)
-
-    def limits(self, exercise_id: str) -> Limits:
-        """The limits for one exercise."""
-        return self.course.limits_for(self.unit.exercise(exercise_id))
-
-    def refuse_shortcut(self, page: str, exercise_id: str) -> None:
-        """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
-        from autograder.grading.shortcuts import find_shortcut
-        from autograder.sandbox.failures import StudentForbidden, shortcut_words
-
-        exercise = self.unit.exercise(exercise_id)
-        source = next((s for s in self._sources if s.name == page), None)
-        if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
-            use = find_shortcut(source.cells, exercise.symbols, exercise.forbidden)
-            if use is not None:
-                raise StudentForbidden(shortcut_words(use.name, f"  {page}, line {use.line}"))
-            self._free_of_shortcuts.add(exercise_id)
-
-    def problems(self) -> list[str]:
-        """What went wrong while the pages were imported, one line each."""
-        from autograder.intake import readable
-
-        return [
-            readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
-            for page in self._pages.values()
-            for p in page.problems
-            if p.error != "NotImplementedError"
-        ]
-
-    def close(self) -> None:
-        """End the workers, and the sandbox's other processes with them."""
-        for page in self._pages.values():
-            page.close()
-
-
-class Student:
-    """The submission as graders see it: every attribute is a name on the page under test."""
-
-    def __init__(self, page: "Page") -> None:
-        self._page = page
-
-    def __getattr__(self, name: str) -> "Remote":
-        from autograder.sandbox.client import Remote
-        from autograder.sandbox.wire import Target
-
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Remote(self._page, Target(None, [name]))
-
-    @property
-    def given(self) -> "Remote":
-        """`autograder.given` inside: `student.given.MultiHeadAttention(8, 2)` is the handle of a module there."""
-        from autograder.sandbox.client import Remote
-        from autograder.sandbox.wire import GIVEN, Target
-
-        return Remote(self._page, Target(None, [GIVEN]))
-
-    def has(self, name: str) -> bool:
-        """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
-        return self._page.defines(name)
-
-    def vjp(self, function: "Remote", *inputs: Any, cotangent: Any, parameters: bool = False, **kwargs: Any) -> Any:
-        """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""
-        return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters)
-
-    def call(self, function: "Remote", *args: Any, **kwargs: Any) -> Any:
-        """Like `function(*args)`, with the arguments as they are afterwards in `.echo` as (args, kwargs)."""
-        return self._page.call(function, args, kwargs, echo=True)
 
 
 # ---------------------------------------------------------------- options and set-up
@@ -184,7 +58,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         own.close()
 
 
-_OWN_SANDBOX = pytest.StashKey["Sandbox"]()
+_OWN_SANDBOX: "pytest.StashKey[Sandbox]" = pytest.StashKey()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -206,7 +80,7 @@ def _context(request: pytest.FixtureRequest) -> Context:
 def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     import torch
 
-    from autograder.intake import PageSource, Stubs, parse_cells, read_submission
+    from autograder.intake.pages import PageSource, Stubs, parse_cells, read_submission
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.rungs import choose_rung
 
@@ -218,7 +92,7 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     if given is not None and given.is_dir():
         pages = read_submission(given, "student", unit, Stubs(course)).pages
     elif given is None and hidden:
-        from autograder.grading.room import solution_pages
+        from autograder.grading.solution import solution_pages
 
         pages = solution_pages(course, unit)
     else:
@@ -247,7 +121,7 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     """The submission's page: `student.<symbol>(...)` runs behind the wall and returns plain values."""
     context = _context(request)
     page = context.page(_page_name(Path(request.path)))
-    exercise = _exercise(request.node)
+    exercise = marks_of(request.node).exercise
     if exercise:
         page.begin(exercise, context.limits(exercise), context.unit.exercise(exercise).forbidden)
         context.refuse_shortcut(page.name, exercise)
@@ -274,23 +148,10 @@ def draw(request: pytest.FixtureRequest) -> "Draw":
 # ---------------------------------------------------------------- outcomes
 
 
-def _exercise(item: Any) -> str | None:
-    marker = item.get_closest_marker("exercise")
-    return str(marker.args[0]) if marker is not None and marker.args else None
-
-
-def item_facts(item: pytest.Item) -> tuple[str | None, str, float, bool]:
-    """(exercise, test name, weight, gate) of a collected test."""
-    weight = item.get_closest_marker("weight")
-    value = float(weight.args[0]) if weight is not None else 1.0
-    return _exercise(item), item.name, value, item.get_closest_marker("gate") is not None
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    marker = item.get_closest_marker("needs")
     results = item.config.stash[_RESULTS]
-    for needed in marker.args if marker is not None else ():
+    for needed in marks_of(item).needs:
         if any(key.startswith(f"{needed}::") and r.outcome is not Outcome.PASSED for key, r in results.items()):
             raise Blocked(f"needs {needed}, which failed: put that right first")
 
@@ -298,7 +159,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     yield
-    exercise, name, weight, gate = item_facts(item)
+    marks = marks_of(item)
+    exercise, name = marks.exercise, marks.name
     if exercise is None or call.when == "teardown" or (call.when == "setup" and call.excinfo is None):
         return
     error = call.excinfo.value if call.excinfo is not None else None
@@ -308,8 +170,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     result = TestResult(
         name=name,
         outcome=outcome,
-        weight=weight,
-        gate=gate,
+        weight=marks.weight,
+        gate=marks.gate,
         message=message,
         hint=cause.explanation if cause is not None else "",
         misconception=cause.id if cause is not None else None,
@@ -356,7 +218,7 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
 
 def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
     """The check's own sentence, then what was seen."""
-    from autograder.intake import readable
+    from autograder.text import readable
 
     if outcome is Outcome.GRADER_ERROR:
         import traceback

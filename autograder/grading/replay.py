@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autograder.course import Course
+from autograder.grading.context import Student
 from autograder.grading.draw import Draw
-from autograder.grading.plugin import Student
 from autograder.grading.references import load_reference
 from autograder.sandbox.local import LocalPage
 

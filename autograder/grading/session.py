@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from _pytest.config import _prepareconfig  # as pytest-xdist does: a configuration without a run
 
-from autograder.grading.plugin import Context, hand_in, item_facts
+from autograder.course import Course, Unit
+from autograder.errors import UsageError
+from autograder.grading.context import Context
+from autograder.grading.marks import marks_of
+from autograder.grading.plugin import hand_in
 
 _UNUSED = (  # every plugin costs every test a few calls
     *("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "logging", "unittest", "legacypath"),
@@ -58,7 +62,7 @@ class CollectedTests:
         """Run the tests, if asked of one exercise only, on the submission of `context`."""
         session = self._session
         hand_in(session.config, context)
-        session.items = [item for item in self.items if exercise in (None, item_facts(item)[0])]
+        session.items = [item for item in self.items if exercise in (None, marks_of(item).exercise)]
         session.shouldfail = session.shouldstop = False
         session.testsfailed = 0
         try:
@@ -69,6 +73,15 @@ class CollectedTests:
     def close(self) -> None:
         """Take back what a configuration changes in this process (the import hook that rewrites asserts)."""
         self._session.config._ensure_unconfigure()
+
+
+def grader_files(course: Course, unit: Unit) -> list[Path]:
+    """The hidden grader of every page. Raises UsageError where one is missing."""
+    files = [course.graders / unit.id / f"test_{page.name}.py" for page in unit.pages]
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{file} does not exist: page {file.stem[5:]!r} of {unit.id} has no hidden grader")
+    return files
 
 
 class _CollectErrors:

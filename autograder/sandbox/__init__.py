@@ -1,1 +1,1 @@
-"""The wall. `wire`, `forkserver` and `worker` exist inside it; everything else of this kit stays outside."""
+"""The wall. What exists inside it is `INSIDE_FILES` of `mounts`; everything else of this kit stays outside."""

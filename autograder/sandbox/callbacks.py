@@ -7,6 +7,7 @@ import torch
 from msgspec import Struct
 
 from autograder.sandbox import wire
+from autograder.sandbox.packing import Packer, Unpacker
 
 
 class SeenModule(Struct, frozen=True):
@@ -23,9 +24,9 @@ def run_callback(
     """The answer of a callback. What goes wrong in it is the caller's exception inside. Raises WireError."""
     if not 0 <= ask.callback < len(callbacks):
         raise wire.WireError("a callback that was never given")
-    unpacker = wire.Unpacker(payload)
+    unpacker = Unpacker(payload)
     args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
-    packer = wire.Packer()
+    packer = Packer()
     function = callbacks[ask.callback]
     try:
         if isinstance(function, torch.nn.Module):

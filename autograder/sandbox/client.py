@@ -29,6 +29,7 @@ from autograder.sandbox.failures import (
     raise_failure,
 )
 from autograder.sandbox.launch import Sandbox, SandboxError
+from autograder.sandbox.packing import Packer, Unpacker
 
 _HANG_LIMIT = 3
 _LOOK_EVERY_S = 0.1
@@ -189,7 +190,7 @@ class Page:
     ) -> Answered:
         self._prepare(target)
         callbacks: list[Callable[..., Any]] = []
-        packer = wire.Packer(lambda p, obj: self._pack_other(p, obj, callbacks), keep_strides=True)
+        packer = Packer(lambda p, obj: self._pack_other(p, obj, callbacks), keep_strides=True)
         request = wire.Call(
             id=nonce(),
             target=target._target,
@@ -326,7 +327,7 @@ class Page:
         try:
             if not isinstance(reply, wire.Done):
                 raise wire.WireError("not the kind of answer that was asked for")
-            unpacker = wire.Unpacker(payload, self._resolve)
+            unpacker = Unpacker(payload, self._resolve)
             names = ("value", "echo", "grads", "parameters", "randoms")
             fields = {name: unpacker.unpack(getattr(reply, name)) for name in names}
             unpacker.finish()
@@ -337,7 +338,7 @@ class Page:
 
     # -- values of the grader's own kinds
 
-    def _pack_other(self, packer: wire.Packer, obj: Any, callbacks: list[Callable[..., Any]]) -> wire.Value:
+    def _pack_other(self, packer: Packer, obj: Any, callbacks: list[Callable[..., Any]]) -> wire.Value:
         if isinstance(obj, Remote):
             if obj._target.handle is None or obj._target.path:
                 raise TypeError("pass a handle: an object that the student's code has made")
@@ -355,7 +356,7 @@ class Page:
             return wire.Callback(len(callbacks) - 1, getattr(obj, "__name__", "function"))
         raise TypeError(f"a {type(obj).__name__} cannot be passed to student code")
 
-    def _resolve(self, unpacker: wire.Unpacker, value: wire.Value) -> Any:
+    def _resolve(self, unpacker: Unpacker, value: wire.Value) -> Any:
         match value:
             case wire.Handle(number, type_name):
                 return Remote(self, wire.Target(number, []), type_name[:80], self._generation)

@@ -76,11 +76,13 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # SECURITY: the kernel shields PID 1 from signals inside only where it has no handler; Python installs one.
         signal.signal(name, signal.SIG_DFL if config.rung == "bubblewrap" else signal.SIG_IGN)
-    import autograder.given  # noqa: F401 - imported once here, so that it costs no worker anything
-    from autograder.sandbox import worker
+    # imported once here, so that it costs no worker anything
+    import autograder.given
+    import autograder.sandbox.worker  # noqa: F401
+    from autograder.sandbox import warm
 
-    worker.warm_up(for_pages=True)
-    worker.cheapen_forks()
+    warm.warm_up(for_pages=True)
+    warm.cheapen_forks()
     commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:

@@ -10,9 +10,13 @@ from autograder.course import Limits
 
 KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
+_INSIDE_SANDBOX = (
+    *("__init__", "wire", "packing", "channel", "worker", "running", "refuse"),
+    *("warm", "fence", "forkserver"),
+)
 INSIDE_FILES = (
     "given.py",
-    *(f"sandbox/{name}.py" for name in ("__init__", "wire", "channel", "worker", "refuse", "fence", "forkserver")),
+    *(f"sandbox/{name}.py" for name in _INSIDE_SANDBOX),
 )
 # tmpfs of the sandbox's own. Not /tmp: the course, and with it the Python environment, may lie below the real one.
 SCRATCH = ["/scratch", "/dev/shm"]  # noqa: S108
@@ -33,7 +37,7 @@ def environment(home: str) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see worker.cheapen_forks
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see warm.cheapen_forks
         "TRITON_INTERPRET": "1",
         "TRITON_CACHE_DIR": f"{home}/triton",
     }

@@ -23,8 +23,8 @@ import pytest
 from msgspec import Struct, field
 
 from autograder.course import load_course
-from autograder.gradebook import scores
-from autograder.grading.outcomes import UnitResult, read_result, result_path
+from autograder.results.gradebook import scores
+from autograder.results.record import UnitResult, read_result, result_path
 from autograder.sandbox.rungs import RUNGS, probe
 
 HERE = Path(__file__).parent

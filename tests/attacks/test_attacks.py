@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from autograder.grading.outcomes import ExerciseResult, Outcome, UnitResult
+from autograder.results.record import ExerciseResult, Outcome, UnitResult
 from tests.attacks.conftest import (
     ACCOMPLICE,
     HONEST,

@@ -327,10 +327,10 @@ def test_thresholds_of_the_training(model, attn, passes):
     Three seeds of each; the whole calibration is in docs/calibration.md.
     """
     from autograder.course import load_course
+    from autograder.grading.context import Context, Student
     from autograder.grading.misconceptions import load as misconceptions
     from autograder.grading.misconceptions import mutant_page
-    from autograder.grading.plugin import Context, Student
-    from autograder.grading.room import solution_pages
+    from autograder.grading.solution import solution_pages
 
     torch.set_num_threads(1)
     course = load_course(ROOT)

@@ -1,0 +1,1 @@
+"""For course authors: the release is built from the solutions, and the graders prove themselves."""

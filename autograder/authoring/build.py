@@ -1,0 +1,228 @@
+"""solutions/ -> assignments/: notebooks, modules and public checks without a line of solution in them.
+
+jupytext reads the literate page, nbgrader's own preprocessors clear the solutions, lock the cells and compute their
+checksums. The page's source says only which exercise a cell is (`# %% exercise="sdpa_torch"`); ids, points and the
+check cell behind each exercise are derived from course.toml here.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
+from autograder.errors import UsageError
+from autograder.results.gradebook import grade_cell
+
+_BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
+_KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def build(course: Course) -> list[Path]:
+    """Write what is stale below assignments/, remove what no page produces. Returns the changed files."""
+    wanted = render(course)
+    changed = []
+    for path, data in wanted.items():
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            changed.append(path)
+    for path in _extra(course, wanted):
+        path.unlink()
+        changed.append(path)
+    return changed
+
+
+def stale(course: Course) -> list[Path]:
+    """The files below assignments/ that `build` would change."""
+    wanted = render(course)
+    differing = [path for path, data in wanted.items() if not path.is_file() or path.read_bytes() != data]
+    return differing + _extra(course, wanted)
+
+
+def render(course: Course) -> dict[Path, bytes]:
+    """Every file below assignments/ with its contents. Raises UsageError where a page cannot be built."""
+    files: dict[Path, bytes] = {}
+    for unit in course.units:
+        source, target = course.solutions / unit.id, course.assignments / unit.id
+        readme = source / "README.md"
+        if readme.is_file():
+            files[target / "README.md"] = readme.read_bytes()
+        for page in unit.pages:
+            notebook = student_notebook(course, unit, page)
+            files[target / f"{page.name}.ipynb"] = _write_notebook(notebook)
+            files[target / f"{page.name}.py"] = _write_module(notebook)
+            checks = source / f"test_{page.name}.py"
+            if not checks.is_file():
+                raise UsageError(f"{checks} does not exist: page {page.name!r} has no public checks")
+            files[target / checks.name] = checks.read_bytes()
+    return files
+
+
+def source_notebook(course: Course, unit: Unit, page: Page) -> Any:
+    """The page with its solutions as a notebook with nbgrader's metadata, as `nbgrader generate_assignment` expects."""
+    import jupytext
+    from nbformat.v4 import new_code_cell
+
+    path = course.solutions / unit.id / f"{page.name}.py"
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist: course.toml names the page {page.name!r} in unit {unit.id}")
+    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    cells, seen = [], set()
+    for number, cell in enumerate(notebook.cells):
+        exercise_id = cell.metadata.pop("exercise", None)
+        cell.metadata = {}
+        cell["id"] = f"{page.name[:50]}-{number}"
+        cells.append(cell)
+        if exercise_id is None:
+            _no_solution_here(path, cell.source)
+            continue
+        exercise = _exercise(path, page, exercise_id, cell.source)
+        seen.add(exercise_id)
+        cell.metadata["nbgrader"] = _metadata(exercise.id, solution=True)
+        check = new_code_cell(
+            f'# Save the notebook, then run this cell.\nfrom autograder import check\n\ncheck("{exercise.id}")'
+        )
+        check.metadata["nbgrader"] = _metadata(grade_cell(exercise.id), points=exercise.points)
+        check["id"] = f"{page.name[:50]}-{number}-check"
+        cells.append(check)
+    missing = {exercise.id for exercise in page.exercises} - seen
+    if missing:
+        raise UsageError(f'{path}: no cell `# %% exercise="{sorted(missing)[0]}"`, which course.toml puts on this page')
+    notebook.cells = cells
+    notebook.metadata = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
+    return notebook
+
+
+def student_notebook(course: Course, unit: Unit, page: Page) -> Any:
+    """The page as students receive it."""
+    from nbgrader.preprocessors import ClearOutput, ClearSolutions, ComputeChecksums, LockCells
+
+    notebook: Any = source_notebook(course, unit, page)
+    resources: dict[str, Any] = {}
+    for preprocessor in (LockCells(), ClearSolutions(enforce_metadata=False), ClearOutput(), ComputeChecksums()):
+        notebook, resources = preprocessor.preprocess(notebook, resources)
+    return notebook
+
+
+def student_module(course: Course, unit: Unit, page: Page) -> str:
+    """The page as students receive it, as a plain module."""
+    return _write_module(student_notebook(course, unit, page)).decode()
+
+
+def write_source(course: Course, unit: Unit, folder: Path) -> None:
+    """nbgrader's `source/<unit>/`: notebooks only, so that `generate_assignment` cannot copy a solution along."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in unit.pages:
+        (folder / f"{page.name}.ipynb").write_bytes(_write_notebook(source_notebook(course, unit, page)))
+
+
+def student_kit(course: Course, target: Path) -> None:
+    """A zip with what students need: assignments/, a public course.toml, and a wheel without any hidden part."""
+    files = render(course)
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _wheel(course, Path(folder))
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as kit:
+            for path, data in files.items():
+                kit.writestr(str(path.relative_to(course.root)), data)
+            kit.writestr(COURSE_FILE, public_course_file(course))
+            kit.writestr("README.md", _KIT_README.format(title=course.title, wheel=wheel.name))
+            kit.write(wheel, wheel.name)
+
+
+def public_course_file(course: Course) -> str:
+    """course.toml without what only the course team needs: the gradebook's address may hold a password."""
+    text = (course.root / COURSE_FILE).read_text(encoding="utf-8")
+    kept = re.sub(r"(?ms)^\[gradebook\].*?(?=^\[|\Z)", "", text)
+    if "gradebook" in tomllib.loads(kept):
+        raise UsageError(f"{course.root / COURSE_FILE}: write [gradebook] as a table of its own, on a line of its own")
+    return kept
+
+
+_KIT_README = """# {title}
+
+    pip install torch            # or the CPU build your course recommends
+    pip install {wheel}
+    autograder check assignments/unit2_self_attention
+
+Work on a page as a notebook (`.ipynb`) or as a plain module (`.py`), whichever you prefer, and run `autograder check`
+as often as you like.
+"""
+
+
+_not_for_students = shutil.ignore_patterns("graders", "__pycache__")
+
+
+def _wheel(course: Course, folder: Path) -> Path:
+    """Built from a copy without hidden parts: what an earlier build left in `build/` would end up in the wheel."""
+    source = folder / "source"
+    shutil.copytree(course.root / "autograder", source / "autograder", ignore=_not_for_students)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(course.root / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"the student wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
+    return next(folder.glob("autograder-*.whl"))
+
+
+def _exercise(path: Path, page: Page, exercise_id: str, source: str) -> Exercise:
+    for exercise in page.exercises:
+        if exercise.id == exercise_id:
+            marks = re.findall(r"(BEGIN|END) SOLUTION", source)  # as loosely as nbgrader looks for them
+            if not marks or marks != ["BEGIN", "END"] * (len(marks) // 2):
+                raise UsageError(f"{path}: exercise {exercise_id!r} needs pairs of {_BEGIN} and {_END}")
+            return exercise
+    raise UsageError(f"{path}: a cell says exercise={exercise_id!r}, which course.toml does not have on this page")
+
+
+def _no_solution_here(path: Path, source: str) -> None:
+    if _BEGIN in source or _END in source:
+        raise UsageError(f'{path}: a solution region outside a cell marked `# %% exercise="..."`: it would be released')
+
+
+def _metadata(grade_id: str, *, solution: bool = False, points: float | None = None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "schema_version": 3,
+        "grade_id": grade_id,
+        "grade": points is not None,
+        "solution": solution,
+        "locked": points is not None,
+        "task": False,
+        "cell_type": "code",
+    }
+    return metadata if points is None else {**metadata, "points": points}
+
+
+def _write_notebook(notebook: Any) -> bytes:
+    import nbformat
+
+    nbformat.validate(notebook)
+    return bytes((nbformat.writes(notebook, version=4) + "\n").encode())
+
+
+def _write_module(notebook: Any) -> bytes:
+    """The same page as a plain module in percent format: no check cells, no metadata."""
+    import copy
+
+    import jupytext
+
+    plain = copy.deepcopy(notebook)
+    plain.cells = [cell for cell in plain.cells if not cell.metadata.get("nbgrader", {}).get("grade")]
+    for cell in plain.cells:
+        cell.metadata = {}
+    plain.metadata = {}
+    text = jupytext.writes(plain, fmt="py:percent")
+    body = re.sub(r"\A# ---\n.*?^# ---\n+", "", text, flags=re.DOTALL | re.MULTILINE)
+    return body.encode()
+
+
+def _extra(course: Course, wanted: dict[Path, bytes]) -> list[Path]:
+    """Generated kinds of files below assignments/ that no page produces any more."""
+    found = [p for p in course.assignments.rglob("*") if p.suffix in (".py", ".ipynb", ".md") and p.is_file()]
+    return sorted(p for p in found if p not in wanted and "__pycache__" not in p.parts)

@@ -1,0 +1,130 @@
+"""What a hidden test is given: one unit of one submission, the proxy that tests call, and why a test may not run."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograder.course import Course, Limits, Unit
+from autograder.results.record import TestResult
+
+if TYPE_CHECKING:
+    from autograder.sandbox.client import Page, Remote
+    from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.local import LocalPage
+
+
+class Blocked(Exception):
+    """A prerequisite on the same page failed."""
+
+
+class Deferred(Exception):
+    """This machine lacks the hardware that the test needs."""
+
+
+class Context:
+    """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run."""
+
+    def __init__(self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes) -> None:
+        self.course = course
+        self.unit = unit
+        self.run_seed = run_seed
+        self.until_failure = False  # True: the first failure ends the session, and no misconception is named
+        self._sources = sources
+        self._sandbox = sandbox
+        self._page: Page | None = None
+        self._pages: dict[str, Page] = {}
+        self._ends_at = 0.0  # set with the first page
+        self._free_of_shortcuts: set[str] = set()
+        self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
+
+    def page(self, name: str) -> "Page":
+        """The page's worker, started on first use. One at a time: a new page ends the one before."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        if name not in self._pages:
+            page = self.unit.page(name)
+            sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
+            made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
+            self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
+            made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
+            self._pages[name] = made
+        if self._page is not None and self._page is not self._pages[name]:
+            self._page.close()
+        self._page = self._pages[name]
+        return self._page
+
+    def local_page(self, name: str, source: Any) -> "LocalPage":
+        """The page with `source` of ours in place of the submission's, run in this process."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.local import LocalPage
+
+        source = wire.Source(source.name, source.cells)
+        return LocalPage(name, [source], self.unit.page(name).asked_names, self.course.limits)
+
+    def limits(self, exercise_id: str) -> Limits:
+        """The limits for one exercise."""
+        return self.course.limits_for(self.unit.exercise(exercise_id))
+
+    def refuse_shortcut(self, page: str, exercise_id: str) -> None:
+        """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
+        from autograder.grading.shortcuts import find_shortcut
+        from autograder.sandbox.failures import StudentForbidden, shortcut_words
+
+        exercise = self.unit.exercise(exercise_id)
+        source = next((s for s in self._sources if s.name == page), None)
+        if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
+            use = find_shortcut(source.cells, exercise.symbols, exercise.forbidden)
+            if use is not None:
+                raise StudentForbidden(shortcut_words(use.name, f"  {page}, line {use.line}"))
+            self._free_of_shortcuts.add(exercise_id)
+
+    def problems(self) -> list[str]:
+        """What went wrong while the pages were imported, one line each."""
+        from autograder.text import readable
+
+        return [
+            readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
+            for page in self._pages.values()
+            for p in page.problems
+            if p.error != "NotImplementedError"
+        ]
+
+    def close(self) -> None:
+        """End the workers, and the sandbox's other processes with them."""
+        for page in self._pages.values():
+            page.close()
+
+
+class Student:
+    """The submission as graders see it: every attribute is a name on the page under test."""
+
+    def __init__(self, page: "Page") -> None:
+        self._page = page
+
+    def __getattr__(self, name: str) -> "Remote":
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.wire import Target
+
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Remote(self._page, Target(None, [name]))
+
+    @property
+    def given(self) -> "Remote":
+        """`autograder.given` inside: `student.given.MultiHeadAttention(8, 2)` is the handle of a module there."""
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.wire import GIVEN, Target
+
+        return Remote(self._page, Target(None, [GIVEN]))
+
+    def has(self, name: str) -> bool:
+        """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
+        return self._page.defines(name)
+
+    def vjp(self, function: "Remote", *inputs: Any, cotangent: Any, parameters: bool = False, **kwargs: Any) -> Any:
+        """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""
+        return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters)
+
+    def call(self, function: "Remote", *args: Any, **kwargs: Any) -> Any:
+        """Like `function(*args)`, with the arguments as they are afterwards in `.echo` as (args, kwargs)."""
+        return self._page.call(function, args, kwargs, echo=True)

@@ -1,0 +1,1 @@
+"""Untrusted bytes -> Submission: who handed in what, where it lies, what of it is code. Nothing is executed."""

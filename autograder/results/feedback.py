@@ -1,0 +1,38 @@
+"""How much of a test's message a student gets to see: set in course.toml, before and after the due date."""
+
+from datetime import UTC, datetime
+
+from autograder.course import Course, FeedbackLevel, Unit
+from autograder.results.record import ExerciseResult, Outcome, TestResult
+
+
+def level_now(course: Course, unit: Unit, now: datetime | None = None) -> FeedbackLevel:
+    """The level that holds at `now` (the present unless given)."""
+    due = unit.due is not None and (now or datetime.now(UTC)) > unit.due
+    return course.feedback.after_due if due else course.feedback.before_due
+
+
+def visible(test: TestResult, level: FeedbackLevel) -> str:
+    """What a student reads about a failed test.
+
+    `full`: the check's sentence, what was seen, and the explanation where one is known. `hint`: the sentence and the
+    explanation. `score`: nothing.
+    """
+    if level == "score":
+        return ""
+    sentence, _, seen = test.message.partition("\n")
+    lines = [sentence, seen if level == "full" else "", test.hint]
+    return "\n".join(line for line in lines if line.strip())
+
+
+def comment(exercise: ExerciseResult, level: FeedbackLevel) -> str:
+    """What a student reads about an exercise: its first check that did not pass."""
+    failed = [test for test in exercise.tests if test.outcome not in (Outcome.PASSED, Outcome.DEFERRED)]
+    if not failed or level == "score":
+        return ""
+    if any(test.outcome is Outcome.GRADER_ERROR for test in failed):
+        failed = [test for test in failed if test.outcome is not Outcome.GRADER_ERROR]
+        if not failed:
+            return "A hidden check broke; this is not your fault, and it costs no points."
+    more = f"\n\n({len(failed) - 1} more checks did not pass)" if len(failed) > 1 else ""
+    return visible(failed[0], level) + more

@@ -1,0 +1,217 @@
+"""result.json -> nbgrader's gradebook, through nbgrader's own API. One writer, one transaction per batch.
+
+Each exercise is a grade cell `<exercise>_score` (auto score) and a solution cell `<exercise>` (comment with what went
+wrong), in the notebook of its page: the cells that `build` puts into the released notebooks.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autograder.course import Course, FeedbackLevel, Unit
+from autograder.errors import UsageError
+from autograder.results import feedback
+from autograder.results.record import UnitResult
+
+if TYPE_CHECKING:
+    from nbgrader.api import Gradebook
+
+_MEND = "mend this and run the same command again"
+_KERNEL = '{"display_name": "Python 3", "language": "python", "name": "python3"}'
+
+
+def grade_cell(exercise: str) -> str:
+    """The name of an exercise's grade cell; its solution cell is named like the exercise."""
+    return f"{exercise}_score"
+
+
+def database_url(course: Course, out: Path) -> str:
+    """The gradebook's address; a relative SQLite path lies in `out`."""
+    prefix = "sqlite:///"
+    url = course.gradebook.url
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return f"{prefix}{(out / url.removeprefix(prefix)).resolve()}"
+    return url
+
+
+def prepare(course: Course, out: Path) -> None:
+    """Make the gradebook if there is none: what is wrong with it is better known before the work. Raises UsageError."""
+    with _open(database_url(course, out), course.id, "nothing was graded yet"):
+        pass
+
+
+def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
+    """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
+    url = database_url(course, out)
+    with _open(url, course.id, "the result files are complete") as gradebook:
+        prepared: dict[str, list[Any]] = {}
+        with _one_transaction(gradebook):
+            for result in results:
+                unit = course.unit(result.unit)
+                if unit.id not in prepared:
+                    prepared[unit.id] = _prepare_unit(gradebook, unit)
+                _record_result(gradebook, unit, result, feedback.level_now(course, unit))
+    return url
+
+
+@contextmanager
+def _one_transaction(gradebook: "Gradebook") -> Iterator[None]:
+    """nbgrader commits each row that it makes; here they are only sent, and the whole is committed at the end."""
+    commit = gradebook.db.commit
+    gradebook.db.commit = gradebook.db.flush
+    try:
+        yield
+        commit()
+    finally:
+        gradebook.db.commit = commit
+
+
+def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
+    """(student, unit) -> score in the gradebook, to compare with the result files."""
+    with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
+        return {
+            (submission.student.id, assignment.name): float(submission.score)
+            for assignment in gradebook.assignments
+            for submission in gradebook.assignment_submissions(assignment.name)
+        }
+
+
+@contextmanager
+def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
+    try:
+        with _without("rfc3987_syntax"):
+            import nbgrader.api
+            from nbgrader.api import Gradebook, InvalidEntry
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        raise UsageError(
+            "the gradebook needs nbgrader: pip install 'autograder[nbgrader]', or grade with --no-gradebook"
+        ) from None
+    nbgrader.api.get_alembic_version = schema_version
+    log = logging.getLogger("tornado.application")  # nbgrader's; it writes the traceback of what is reported below
+    disabled, log.disabled = log.disabled, True
+    try:
+        try:
+            _create(url, course_id)
+            gradebook = Gradebook(url, course_id=course_id)
+        except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
+            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {state}: {_MEND}") from None
+        try:
+            with warnings.catch_warnings():
+                # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
+                warnings.filterwarnings("ignore", message=".*not in session, add operation")
+                yield gradebook
+        except (InvalidEntry, SQLAlchemyError) as error:
+            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {state}: {_MEND}") from None
+        finally:
+            gradebook.close()
+    finally:
+        log.disabled = disabled
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """An import of `module` fails meanwhile, if it was not imported yet.
+
+    nbgrader imports jsonschema, and that, only to check formats that nobody here asks for, a package which builds 38
+    parsers: a second of the 1.7 that the import takes.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+def schema_version() -> str:
+    """The version of nbgrader's tables, as `alembic heads` prints it, which nbgrader runs as a command for that.
+
+    A command takes a second, has to be on PATH, and dies of a Ctrl-C that is ours to handle with a traceback.
+    """
+    from alembic.script import ScriptDirectory
+    from nbgrader.dbutil import ALEMBIC_DIR
+
+    head = ScriptDirectory(ALEMBIC_DIR).get_current_head()
+    assert head is not None, "nbgrader has no tables"
+    return head
+
+
+def _create(url: str, course_id: str) -> None:
+    """Make a new SQLite gradebook under another name first: one that was left half made would look like an old one."""
+    from nbgrader.api import Gradebook
+
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or path.exists():
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    Gradebook(f"sqlite:///{new}", course_id=course_id).close()
+    os.replace(new, path)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
+    """Every cell before the first submission: nbgrader makes a submission's rows from the cells that exist.
+
+    As long as someone holds the cells that are returned, SQLAlchemy need not read them again for each student.
+    """
+    cells = []
+    due = {} if unit.due is None else {"duedate": unit.due.isoformat()}
+    gradebook.update_or_create_assignment(unit.id, **due)
+    for page in unit.pages:
+        gradebook.update_or_create_notebook(page.name, unit.id, kernelspec=_KERNEL)
+        for exercise in page.exercises:
+            cells += [
+                gradebook.update_or_create_grade_cell(
+                    grade_cell(exercise.id), page.name, unit.id, max_score=float(exercise.points), cell_type="code"
+                ),
+                gradebook.update_or_create_solution_cell(exercise.id, page.name, unit.id),
+            ]
+    return cells
+
+
+def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level: FeedbackLevel) -> None:
+    gradebook.update_or_create_student(result.student)
+    submission = gradebook.update_or_create_submission(unit.id, result.student)
+    notebooks = {notebook.name: notebook for notebook in submission.notebooks}
+    by_id = {exercise.id: exercise for exercise in result.exercises}
+    for page in unit.pages:
+        notebook = _row(notebooks, page.name, unit)
+        grades = {grade.name: grade for grade in notebook.grades}
+        comments = {comment.name: comment for comment in notebook.comments}
+        for exercise in page.exercises:
+            outcome = by_id[exercise.id]
+            grade = _row(grades, grade_cell(exercise.id), unit)
+            grade.auto_score = outcome.score
+            grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
+            _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
+        notebook.late_submission_penalty = _penalty_share(result, page.exercises)
+    gradebook.db.add(submission)
+
+
+def _row(rows: dict[str, Any], name: str, unit: Unit) -> Any:
+    if name not in rows:
+        raise UsageError(
+            f"the gradebook has submissions for {unit.id} from before {name.removesuffix('_score')!r} existed; "
+            "start a new gradebook (move the old file away) and grade with --regrade"
+        )
+    return rows[name]
+
+
+def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:
+    """The page's part of the unit's late penalty, in proportion to its points earned."""
+    earned = sum(e.score for e in result.exercises)
+    ids = {exercise.id for exercise in exercises}
+    here = sum(e.score for e in result.exercises if e.id in ids)
+    return result.late.penalty * here / earned if earned else 0.0

@@ -1,0 +1,177 @@
+"""A warm room: one process that has torch, the references, the graders and a sandbox ready, and grades unit after unit.
+
+For every submission it forks a child that runs one pytest session and streams the results back over a pipe. The parent
+never runs a test itself, so nothing carries over from one submission to the next.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from autograder.course import Course, Unit, load_course
+from autograder.errors import UsageError
+from autograder.intake.pages import Submission
+from autograder.results.record import Outcome, TestResult
+from autograder.rooms.process import die_with
+from autograder.rooms.sitting import Results, Sitting, collect, sit
+from autograder.sandbox.launch import Sandbox, SandboxError
+
+if TYPE_CHECKING:
+    from autograder.grading.marks import Marks
+    from autograder.grading.session import CollectedTests
+
+# Time limits are kept in the sandbox's client, which is patient on a busy machine; these only catch a fault of ours.
+_BACKSTOP_FACTOR = 6.0
+
+
+class Graded(Struct, frozen=True, kw_only=True):
+    """What came out of one session: results by exercise, and the problems of the pages."""
+
+    results: dict[str, list[TestResult]]
+    problems: list[str]
+    duration_s: float
+
+
+class Room:
+    """Grades submissions one at a time. Use as a context manager.
+
+    Args:
+        root: the course folder.
+        units: the units to be ready for.
+        rung: the isolation rung, already chosen.
+        run_seed: the secret that inputs are drawn from.
+        hidden: further folders that must not be visible in the sandbox (submissions, results).
+    """
+
+    def __init__(
+        self, root: Path, units: Sequence[str], rung: str, run_seed: bytes, hidden: Sequence[Path] = ()
+    ) -> None:
+        self.course = load_course(root)
+        self.rung = rung
+        self._run_seed = run_seed
+        self._child: int | None = None
+        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
+        self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
+        self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
+
+    def __enter__(self) -> "Room":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session that is running, and the sandbox."""
+        if self._child is not None:
+            os.kill(self._child, signal.SIGKILL)
+        self._sandbox.close()
+
+    def grade(
+        self,
+        submission: Submission,
+        exercise: str | None = None,
+        seed: bytes | None = None,
+        until_failure: bool = False,
+    ) -> Graded:
+        """Run the hidden graders of the submission's unit on it, if asked of one exercise only or with another seed.
+
+        With `until_failure`, only up to the first test that is not passed, without naming a misconception.
+        """
+        started = time.monotonic()
+        unit = self.course.unit(submission.unit)
+        sitting = Sitting(
+            unit=unit,
+            pages=submission.pages,
+            seed=seed or self._run_seed,
+            exercise=exercise,
+            until_failure=until_failure,
+        )
+        results, problems, sound = self._hold(sitting)
+        if problems is None or not sound:  # the child or the sandbox died: once more, then it is our fault
+            results, problems, _ = self._hold(sitting)
+        by_exercise: dict[str, list[TestResult]] = {exercise.id: [] for exercise in unit.exercises}
+        for of, marks in self._expected[unit.id]:  # in the graders' order, and nothing that was not expected
+            told = results.get((of, marks.name))
+            if exercise in (None, of) and (told is not None or not until_failure or problems is None):
+                by_exercise[of].append(told or _untold(marks))
+        return Graded(
+            results=by_exercise,
+            problems=[*submission.problems, *(problems or [])],
+            duration_s=round(time.monotonic() - started, 4),
+        )
+
+    def _hold(self, sitting: Sitting) -> tuple[Results, list[str] | None, bool]:
+        """One forked pytest session. The problems are None where it did not finish.
+
+        The last value is false where the sandbox did not survive: what its end looked like to a test is not the
+        submission's fault.
+        """
+        reader, writer = os.pipe()
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            die_with(parent, signal.SIGKILL)
+            sit(self._tests[sitting.unit.id], sitting, self.course, self._sandbox, writer)
+        self._child = child
+        os.close(writer)
+        try:
+            results, problems = collect(reader, _BACKSTOP_FACTOR * self.course.limits.submission_wall_s)
+        finally:
+            os.close(reader)
+            os.kill(child, signal.SIGKILL)
+            self._child = None
+            os.waitpid(child, 0)
+        try:
+            self._sandbox.wipe()
+        except SandboxError:
+            self._sandbox.restart()
+            return results, problems, False
+        return results, problems, True
+
+
+def _warm_up(course: Course, units: Sequence[Unit]) -> "dict[str, CollectedTests]":
+    """Import torch, references and graders. Returns the tests of each unit."""
+    from autograder.grading.references import load_reference
+    from autograder.grading.session import CollectedTests, grader_files
+    from autograder.sandbox import warm
+
+    tests = {}
+    for unit in units:
+        for page in unit.pages:
+            load_reference(course, unit.id, page.name)
+        backstop_s = (_BACKSTOP_FACTOR - 1) * course.limits.submission_wall_s
+        tests[unit.id] = CollectedTests(grader_files(course, unit), backstop_s)
+    warm.warm_up()  # its gc.freeze makes a session's collections take 1 ms instead of 260
+    return tests
+
+
+def _expected(course: Course, unit_id: str, tests: "CollectedTests") -> "list[tuple[str, Marks]]":
+    """The tests that count, in the graders' order. Raises UsageError where they do not fit course.toml."""
+    from autograder.grading.marks import marks_of
+
+    marked = [marks_of(item) for item in tests.items]
+    expected = [(marks.exercise, marks) for marks in marked if marks.exercise is not None]
+    found = {exercise for exercise, _ in expected}
+    ids = {exercise.id for exercise in course.unit(unit_id).exercises}
+    if found != ids:
+        odd = ", ".join(sorted(found ^ ids))
+        raise UsageError(f"{course.graders / unit_id}: tests and course.toml disagree about the exercises {odd}")
+    return expected
+
+
+def _untold(marks: "Marks") -> TestResult:
+    """The result of a test that the session did not come to."""
+    return TestResult(
+        name=marks.name,
+        outcome=Outcome.GRADER_ERROR,
+        weight=marks.weight,
+        gate=marks.gate,
+        message="the grading process ended before this test; grade again",
+    )

@@ -1,0 +1,133 @@
+"""Time, memory and disk: what breaks a limit is ended from outside."""
+
+import os
+import time
+
+import pytest
+
+from autograder.course import Limits
+from autograder.grading.context import Student
+from autograder.sandbox.failures import (
+    StudentError,
+    StudentOutOfMemory,
+    StudentTimedOut,
+)
+from autograder.sandbox.launch import Sandbox
+from tests.sandbox.conftest import LIMITS, fenced, page, rungs, start
+
+
+@rungs
+def test_an_endless_loop_is_ended_and_a_fresh_worker_goes_on(rung: Sandbox) -> None:
+    """A call that does not return is killed from outside; the next call works, the third time-out is not waited for."""
+    limits = Limits(call_wall_s=0.3, memory_mb=600)
+    student = Student(page(rung, "def f():\n    while True:\n        pass\ndef g():\n    return 5", limits))
+    for _ in range(3):
+        with pytest.raises(StudentTimedOut, match="call_wall_s"):
+            student.f()
+        assert student.g() == 5
+    with pytest.raises(StudentTimedOut, match="not tried again"):
+        student.f()
+
+
+@rungs
+def test_a_blocked_alarm_does_not_help(rung: Sandbox) -> None:
+    """Blocking every signal that can be blocked changes nothing about the limit."""
+    code = (
+        "import signal\ndef f():\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n    while True: pass\n"
+        "def g():\n    return 5"
+    )
+    student = Student(page(rung, code, Limits(call_wall_s=0.3, memory_mb=600)))
+    with pytest.raises(StudentTimedOut):
+        student.f()
+    assert student.g() == 5
+
+
+@rungs
+@pytest.mark.parametrize("call", ["one_block", "bit_by_bit"])
+def test_memory_is_limited(rung: Sandbox, call: str) -> None:
+    """Twenty gigabytes, at once or in steps, is out of memory, and the next call works."""
+    code = (
+        "import torch\ndef one_block():\n    return torch.ones(20 * 2**30, dtype=torch.uint8)\n"
+        "def bit_by_bit():\n    kept = []\n    while True:\n        kept.append(bytearray(50 * 2**20))\n"
+        "def fine():\n    return 1"
+    )
+    student = Student(page(rung, code))
+    with pytest.raises(StudentOutOfMemory, match="memory_mb"):
+        getattr(student, call)()
+    assert student.fine() == 1
+
+
+_FAMILY = """
+import os
+import signal
+
+def child(megabytes):
+    receive, send = os.pipe()
+    if os.fork() == 0:
+        kept = b"x" * (megabytes << 20)
+        os.write(send, b"x")
+        signal.pause()
+    os.read(receive, 1)
+
+def nothing():
+    pass
+"""
+
+
+@fenced
+def test_memory_that_grows_between_quick_calls_is_seen(rung: Sandbox) -> None:
+    """No call lasts long enough to be looked at; what its children hold together is above the limit all the same."""
+    student = Student(page(rung, _FAMILY))
+    with pytest.raises(StudentOutOfMemory, match="memory_mb"):
+        for _ in range(40):
+            student.child(20)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            student.nothing()
+    assert rung.memory_bytes() < 100 << 20, "it is taken back at once, not with the next call"
+    assert student.nothing() is None
+
+
+@fenced
+def test_shared_memory_counts_once(rung: Sandbox) -> None:
+    """A forked child shares torch with its parent: twelve of them use next to nothing."""
+    if rung.rung == "landlock" and os.geteuid() != 0:
+        pytest.skip("without root the kernel shows no more than resident sizes: docs/security.md, limits")
+    student = Student(page(rung, _FAMILY))
+    for _ in range(12):
+        student.child(1)
+    student._page.look()
+    assert rung.memory_bytes() < 200 << 20
+
+
+@rungs
+def test_the_kernel_keeps_the_limits_too(rung: Sandbox) -> None:
+    """Processes, open files, file size, processor time and address space are limited where the code runs."""
+    names = ["NPROC", "NOFILE", "FSIZE", "CPU", "CORE", "AS"]
+    code = (
+        f"import resource\ndef f():\n    return [resource.getrlimit(getattr(resource, 'RLIMIT_' + n)) for n in {names}]"
+    )
+    soft = dict(zip(names, (pair[0] for pair in Student(page(rung, code)).f()), strict=True))
+    assert LIMITS.memory_mb << 20 < soft.pop("AS") < 64 << 30  # torch's own mappings come on top
+    assert soft == {
+        "NPROC": LIMITS.processes,
+        "NOFILE": LIMITS.open_files,
+        "FSIZE": LIMITS.disk_mb << 20,
+        "CPU": int(LIMITS.submission_wall_s) + 1,
+        "CORE": 0,
+    }
+
+
+@fenced
+def test_disk_is_limited(rung: Sandbox, request: pytest.FixtureRequest) -> None:
+    """Files that are each within the limit are together above it: no space left, or the limit is named."""
+    limits = Limits(memory_mb=600, disk_mb=8)
+    code = (
+        "def fill():\n    for number in range(5):\n        with open(f'file{number}', 'wb') as file:\n"
+        "            file.write(bytes(4 << 20))"
+    )
+    with (
+        start(request.node.callspec.params["rung"], (), limits) as sandbox,
+        pytest.raises(StudentError, match=r"No space left|disk_mb"),
+    ):
+        Student(page(sandbox, code, limits)).fill()
