@@ -242,3 +242,29 @@ def test_ctrl_c(
     orphans()
     assert after <= len(batch.results()) < len(STUDENTS)
     assert list(scratch.iterdir()) == []
+
+
+MASK_AT_START = """\
+import multiprocessing.process, signal, sys
+from pathlib import Path
+from autograder.rooms.pool import grade_all
+
+start = multiprocessing.process.BaseProcess.start
+
+def started(self):
+    start(self)
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    self.kill()
+    sys.exit()
+
+multiprocessing.process.BaseProcess.start = started
+if __name__ == "__main__":
+    list(grade_all([None], 1, Path(), [], "rlimit", b"", [], lambda: None))
+"""
+
+
+def test_a_room_starts_with_ctrl_c_held_back(tmp_path: Path) -> None:
+    """Also the first one of a process: multiprocessing's own helper, if it starts then, lifts the block for a moment."""
+    (script := tmp_path / "mask.py").write_text(MASK_AT_START)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

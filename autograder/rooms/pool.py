@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def grade_all(
     where rooms cannot be opened.
     """
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # its start unblocks SIGINT in us: not between a room's fork and its exec
     waiting = deque(range(len(submissions)))
     attempts = [0] * len(submissions)
     rooms: dict[Connection, _Process] = {}
