@@ -8,7 +8,7 @@ __all__ = ["check"]
 def __getattr__(name: str) -> Any:
     """`from autograder import check` in a notebook, without making every import of the package pay for it."""
     if name == "check":
-        from autograder.commands.check import check
+        from autograder.commands.notebook import check
 
         return check
     raise AttributeError(f"module 'autograder' has no attribute {name!r}")

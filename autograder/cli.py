@@ -1,6 +1,8 @@
 """The command line: parse, call, render. What a command does lives in the module that it calls."""
 
 import errno
+import importlib.metadata
+import io
 import json
 import os
 import sys
@@ -40,6 +42,9 @@ IsolationOption = Annotated[
 
 def main() -> None:
     """Entry point: a UsageError becomes one sentence and exit code 4."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 shows \u738b, never a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -71,6 +76,27 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"autograder {importlib.metadata.version('autograder')}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A graded course on attention and transformers, and its autograder."""
+
+
+def _print_json(text: str) -> None:
+    """The machine's output, not the console's: UTF-8 whatever the terminal's encoding is, as JSON has to be."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{text}\n".encode())
+
+
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="A page, a unit's folder, or the folder above.")] = Path("."),
@@ -79,20 +105,23 @@ def check(
     course: CourseOption = None,
 ) -> int:
     """Student: run the public checks on your pages."""
-    from autograder.commands.check import check_path, render_checks, watch_path
+    from autograder.commands.check import check_path, watch_path
+    from autograder.commands.checked import render_checks
 
     if watch:
         out.print("watching; Ctrl-C ends it")
-        watch_path(_course(course, path), path, exercise, lambda pages: render_checks(pages, out))
+        watch_path(_course(course, path), path, exercise, lambda checked: render_checks(checked, out))
         return DONE
-    pages = check_path(_course(course, path), path, exercise)
-    render_checks(pages, out)
-    return DONE if all(page.all_passed for page in pages) else FAILED
+    checked = check_path(_course(course, path), path, exercise)
+    render_checks(checked, out)
+    return DONE if checked.all_passed else FAILED
 
 
 @app.command()
 def grade(
-    submitted: Annotated[Path, typer.Argument(help="<student>/<unit>/<page>.py|.ipynb, or a zip or tar of it.")],
+    submitted: Annotated[
+        Path, typer.Argument(help="<student>/<unit>/<page>.py|.ipynb, a platform's download, or an archive of either.")
+    ],
     unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
     student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")] = Path("graded"),
@@ -104,18 +133,29 @@ def grade(
     min_score: Annotated[
         float | None, typer.Option(metavar="F", help="Exit 1 if a submission scores below this share (0 to 1).")
     ] = None,
+    layout: Annotated[
+        str, typer.Option(metavar="L", help="auto, nbgrader, moodle, canvas, gradescope or repos: how SUBMITTED lies.")
+    ] = "auto",
+    roster: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Student ids (first column) with the names and ids they stand for."),
+    ] = None,
+    submitted_at: Annotated[
+        Path | None,
+        typer.Option("--submitted-at", metavar="CSV", help="When each student handed in; counts before all."),
+    ] = None,
     no_gradebook: Annotated[bool, typer.Option("--no-gradebook", help="Write result files only.")] = False,
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
     from autograder.commands.grade import Options, run_grade
+    from autograder.intake.finding import Asked
 
     if min_score is not None and not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: give a share between 0 and 1")
     options = Options(
         submitted=submitted,
-        unit=unit,
-        student=student,
+        asked=Asked(unit=unit, student=student, layout=layout, roster=roster, submitted_at=submitted_at),
         out=output,
         jobs=jobs,
         isolation=isolation,
@@ -125,7 +165,7 @@ def grade(
     )
     report = run_grade(_course(course, Path.cwd()), options, quiet=json_, console=out)
     if json_:
-        print(report.to_json())  # noqa: T201 - the machine's output, not the console's
+        _print_json(report.to_json())
     if report.our_fault:
         return OUR_FAULT
     missed = min_score is not None and any(r.score < min_score * r.max_score for r in report.results)
@@ -178,7 +218,7 @@ def validate(
     units = [found.unit(unit)] if unit else list(found.units)
     validation = run(found, units, choose_rung(isolation), repeat, jobs)
     if json_:
-        print(to_json(validation))  # noqa: T201
+        _print_json(to_json(validation))
     else:
         render_validation(validation, out)
     return DONE if validation.passed else FAILED
@@ -203,7 +243,7 @@ def doctor(json_: JsonOption = False) -> int:
 
     findings = examine()
     if json_:
-        print(json.dumps(findings, indent=2))  # noqa: T201
+        _print_json(json.dumps(findings, indent=2))
     else:
         render_doctor(findings, out)
     return DONE if findings["isolation"]["chosen"] else FAILED
@@ -221,7 +261,7 @@ def bench(
 
     figures = run_bench(_course(course, Path.cwd()), submissions, isolation, err)
     if json_:
-        print(json.dumps(figures, indent=2))  # noqa: T201
+        _print_json(json.dumps(figures, indent=2))
     else:
         render_bench(figures, out)
     return DONE

@@ -54,7 +54,7 @@ class Batch:
         return subprocess.CompletedProcess(run.args, run.returncode, said, errors)
 
     def written(self) -> list[Path]:
-        return list(self.out.glob("*/*/result.json"))
+        return list(self.out.glob("students/*/*/result.json"))
 
     def results(self) -> dict[str, UnitResult]:
         """Every result file there is; one that does not decode fails the test."""
@@ -67,7 +67,7 @@ class Batch:
         assert done.returncode == 0, done.stderr
         results = self.results()
         assert sorted(results) == sorted(self.students)
-        assert sorted(path.name for path in self.out.glob("*/*/*")) == ["result.json"] * len(self.students)
+        assert sorted(path.name for path in self.out.glob("students/*/*/*")) == ["result.json"] * len(self.students)
         assert not list(self.out.glob("*/*/.*"))
         scores = {(student, UNIT): result.score for student, result in results.items()}
         assert {(r["student"], r["unit"]): r["score"] for r in json.loads(done.stdout)["results"]} == scores
@@ -264,7 +264,7 @@ if __name__ == "__main__":
 
 
 def test_a_room_starts_with_ctrl_c_held_back(tmp_path: Path) -> None:
-    """Also the first one of a process: multiprocessing's own helper, if it starts then, lifts the block for a moment."""
+    """Also the first one of a process: multiprocessing's own helper, if it starts then, lifts the block a moment."""
     (script := tmp_path / "mask.py").write_text(MASK_AT_START)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -41,7 +41,7 @@ class Batch:
         return self._cli(*arguments, cwd=self.course.root)
 
     def results(self) -> dict[str, UnitResult]:
-        found = {path.parts[-3]: read_result(path) for path in self.out.glob("*/*/result.json")}
+        found = {path.parts[-3]: read_result(path) for path in self.out.glob("students/*/*/result.json")}
         assert None not in found.values(), found
         return found  # type: ignore[return-value]
 
@@ -51,7 +51,7 @@ class Batch:
         assert done.returncode == 0, done.stderr
         results = self.results()
         assert sorted(results) == sorted(self.students) and len(json.loads(done.stdout)["results"]) == len(results)
-        assert {file.name for file in self.out.glob("*/*/*")} == {"result.json"}
+        assert {file.name for file in self.out.glob("students/*/*/*")} == {"result.json"}
         scores = {(student, UNIT): result.score for student, result in results.items()}
         assert gradebook.scores(self.course, self.out) == pytest.approx(scores)
         return results
@@ -80,8 +80,8 @@ def test_the_output_is_a_file(make_batch: MakeBatch) -> None:
         with pytest.raises(UsageError, match="it is not a folder"):
             run_grade(batch.course, Options(submitted=batch.submitted, out=out), quiet=True, console=Console())
     batch.out.unlink()
-    batch.out.mkdir()
-    (batch.out / STUDENTS[0]).write_text("")
+    (batch.out / "students").mkdir(parents=True)
+    (batch.out / "students" / STUDENTS[0]).write_text("")
     refused(batch, "cannot be written: ")
 
 

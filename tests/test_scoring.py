@@ -112,7 +112,7 @@ def test_result_comes_back(tmp_path: Path) -> None:
     """What was written is read as it was, from <out>/<student>/<unit>/result.json, readable by all."""
     result = unit_result((P, 1), (F, 2, "gate"))
     path = write_result(tmp_path, result)
-    assert path == result_path(tmp_path, "ada", "unit0") == tmp_path / "ada" / "unit0" / "result.json"
+    assert path == result_path(tmp_path, "ada", "unit0") == tmp_path / "students" / "ada" / "unit0" / "result.json"
     assert read_result(path) == result
     assert path.stat().st_mode & 0o777 == 0o644
 

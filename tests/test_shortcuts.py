@@ -6,6 +6,7 @@ import torch
 from autograder.course import Limits
 from autograder.grading.context import Student
 from autograder.grading.shortcuts import find_shortcut
+from autograder.intake.submission import PageSource
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentForbidden
@@ -29,7 +30,42 @@ BANNED = ["torch.nn.functional.softmax", "torch.softmax", "scipy.special"]
 )
 def test_a_use_is_found(code: str) -> None:
     """Aliases, local imports, helpers, assignments, submodules and methods do not hide it."""
-    assert find_shortcut([code], ["f"], BANNED) is not None
+    assert find_shortcut(PageSource("page", [code]), ["f"], BANNED) is not None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from helpers import soft\ndef f(x):\n    return soft(x)",
+        "from helpers import *\ndef f(x):\n    return soft(x)",
+        "import helpers as h\ndef f(x):\n    return h.soft(x)",
+        "def f(x):\n    from helpers import soft as s\n    return s(x)",
+        "from helpers import outer\ndef f(x):\n    return outer(x)",
+        "from helpers import again\ndef f(x):\n    return again(x, -1)",
+    ],
+)
+def test_a_use_is_found_in_a_module_beside_the_page(code: str) -> None:
+    """Whatever way the helper is imported, and also through the helper's own helper; its own line is told."""
+    inner = PageSource(
+        "inner", ["from torch import softmax\n\n\ndef deep(x):\n    return softmax(x, -1)\n"], helper=True
+    )
+    soft = "import torch\nimport inner\n\n\ndef soft(x):\n    return torch.softmax(x, -1)\n"
+    more = "def outer(x):\n    return inner.deep(x)\n\n\nfrom torch import softmax as again\n"
+    helpers = PageSource("helpers", [soft + more], helper=True)
+    use = find_shortcut(PageSource("page", [code]), ["f"], BANNED, [inner, helpers])
+    assert use is not None and use.where in ("helpers.py, line 6", "inner.py, line 5", "helpers.py, line 11")
+    assert (
+        find_shortcut(PageSource("page", ["import helpers\ndef f(x):\n    return x"]), ["f"], BANNED, [helpers]) is None
+    )
+
+
+def test_the_place_is_the_students_own() -> None:
+    """A module's lines count from its top, a notebook's from its cell, and magics hide nothing."""
+    cells = ["import torch\n\n", "%%time\ndef f(x):\n    return torch.softmax(x, -1)\n"]
+    notebook = find_shortcut(PageSource("page", cells, notebook=True), ["f"], BANNED)
+    module = find_shortcut(PageSource("page", cells), ["f"], BANNED)
+    assert notebook is not None and notebook.where == "page.ipynb, cell 2, line 3"
+    assert module is not None and module.where == "page.py, line 5"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +80,7 @@ def test_a_use_is_found(code: str) -> None:
 )
 def test_an_innocent_page_is_left_alone(code: str) -> None:
     """Comments, strings, a use elsewhere, a function of one's own of that name, and another function are no uses."""
-    assert find_shortcut([code], ["f"], BANNED) is None
+    assert find_shortcut(PageSource("page", [code]), ["f"], BANNED) is None
 
 
 def test_a_hidden_call_is_refused_and_an_innocent_one_goes_through() -> None:

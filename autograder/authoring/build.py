@@ -17,6 +17,8 @@ from typing import Any
 
 from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
 from autograder.errors import UsageError
+from autograder.intake.cells import parse_cells
+from autograder.intake.released import RELEASED_FILE, digest_of, released_file
 from autograder.results.gradebook import grade_cell
 
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -48,6 +50,7 @@ def stale(course: Course) -> list[Path]:
 def render(course: Course) -> dict[Path, bytes]:
     """Every file below assignments/ with its contents. Raises UsageError where a page cannot be built."""
     files: dict[Path, bytes] = {}
+    released: dict[str, dict[str, str]] = {}
     for unit in course.units:
         source, target = course.solutions / unit.id, course.assignments / unit.id
         readme = source / "README.md"
@@ -55,12 +58,14 @@ def render(course: Course) -> dict[Path, bytes]:
             files[target / "README.md"] = readme.read_bytes()
         for page in unit.pages:
             notebook = student_notebook(course, unit, page)
-            files[target / f"{page.name}.ipynb"] = _write_notebook(notebook)
-            files[target / f"{page.name}.py"] = _write_module(notebook)
+            forms = {"ipynb": _write_notebook(notebook), "py": _write_module(notebook)}
+            files |= {target / f"{page.name}.{form}": data for form, data in forms.items()}
+            released[page.name] = {form: digest_of(parse_cells(data, f".{form}")) for form, data in forms.items()}
             checks = source / f"test_{page.name}.py"
             if not checks.is_file():
                 raise UsageError(f"{checks} does not exist: page {page.name!r} has no public checks")
             files[target / checks.name] = checks.read_bytes()
+    files[course.assignments / RELEASED_FILE] = released_file(released)
     return files
 
 
@@ -86,7 +91,8 @@ def source_notebook(course: Course, unit: Unit, page: Page) -> Any:
         seen.add(exercise_id)
         cell.metadata["nbgrader"] = _metadata(exercise.id, solution=True)
         check = new_code_cell(
-            f'# Save the notebook, then run this cell.\nfrom autograder import check\n\ncheck("{exercise.id}")'
+            "# Checks what this notebook holds now, saved or not.\n"
+            f'from autograder import check\n\ncheck("{exercise.id}")'
         )
         check.metadata["nbgrader"] = _metadata(grade_cell(exercise.id), points=exercise.points)
         check["id"] = f"{page.name[:50]}-{number}-check"

@@ -22,7 +22,8 @@ from autograder.errors import UsageError
 from autograder.grading.misconceptions import load, mutant_page
 from autograder.grading.references import load_reference
 from autograder.grading.solution import solution_pages
-from autograder.intake.pages import PageSource, Submission, parse_cells
+from autograder.intake.cells import parse_cells
+from autograder.intake.submission import PageSource, Submission
 from autograder.results.record import Outcome, TestResult
 from autograder.results.scoring import score_exercise
 from autograder.rooms.batch import new_seed

@@ -179,9 +179,10 @@ def _save_to_verdict_s(course: Course, unit: Unit) -> list[float]:
     import queue
     import threading
 
-    from autograder.commands.check import CheckedPage, watch_path
+    from autograder.commands.check import watch_path
+    from autograder.commands.checked import CheckedFolder
 
-    verdicts: queue.Queue[list[CheckedPage]] = queue.Queue()
+    verdicts: queue.Queue[CheckedFolder] = queue.Queue()
     stop = threading.Event()
     times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
@@ -201,8 +202,7 @@ def _save_and_time(page: Path, text: str, verdicts: Any, stop: Any, times: list[
         for number in range(_SAVES):
             started = time.perf_counter()
             page.write_text(f"{text}\n# {number}\n")
-            (checked,) = verdicts.get(timeout=60)
-            assert checked.all_passed
+            assert verdicts.get(timeout=60).all_passed
             times.append(time.perf_counter() - started)
     finally:
         stop.set()

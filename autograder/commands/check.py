@@ -1,59 +1,69 @@
-"""`autograder check`: the public checks on a student's own pages, in the same words as the grader's."""
+"""`autograder check`: the public checks on a student's own pages, and what `grade` would say about the folder.
 
-import os
+Which file is read for a page is settled by the same code as in `grade`, so both read the same one.
+"""
+
 import secrets
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from rich.console import Console
+from msgspec import Struct, field
 
-from autograder.course import Course, Exercise, Page
+from autograder.commands.checked import CheckedExercise, CheckedFolder, CheckedPage
+from autograder.course import Course, Page
 from autograder.errors import UsageError
-from autograder.intake.pages import PageSource, Stubs, Unreadable, parse_cells
-from autograder.results.record import Outcome, TestResult
+from autograder.intake import archives
+from autograder.intake.files import Entry, Listing, read_limit, read_regular
+from autograder.intake.helpers import Helpers
+from autograder.intake.listing import list_archive, list_folder
+from autograder.intake.names import PageNames
+from autograder.intake.pages import Candidate, Choice
+from autograder.intake.placing import Placed, Rules, place
+from autograder.intake.released import Released
+from autograder.intake.submission import PageSource
+from autograder.results.record import TestResult
+from autograder.text import printable
 
 if TYPE_CHECKING:
+    from autograder.grading.context import Context
     from autograder.sandbox.launch import Sandbox
 
 
-class CheckedExercise(Struct, frozen=True):
-    exercise: Exercise
-    tests: list[TestResult]
-
-    @property
-    def passed(self) -> int:
-        return sum(test.outcome is Outcome.PASSED for test in self.tests)
-
-    @property
-    def first_failure(self) -> TestResult | None:
-        return next((test for test in self.tests if test.outcome is not Outcome.PASSED), None)
-
-
-class CheckedPage(Struct, frozen=True):
-    """One page's checks. `source` is the file that was checked."""
+class FoundPage(Struct, frozen=True):
+    """A page and the file that counts for it; no sources where no file can be read."""
 
     page: Page
-    source: Path
-    exercises: list[CheckedExercise]
-    problems: list[str]
+    file: Path
+    sources: list[PageSource]  # the page and its helpers
+    problems: list[str] = []
 
-    @property
-    def all_passed(self) -> bool:
-        return all(exercise.first_failure is None for exercise in self.exercises)
+
+class Found(Struct):
+    """The pages at a path in course order, and what `grade` would say about them as they are."""
+
+    pages: list[FoundPage] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def check_path(course: Course, path: Path, exercise: str | None = None) -> CheckedFolder:
+    """Run the public checks on every page at `path`. Raises UsageError."""
+    from autograder.sandbox.launch import Sandbox
+
+    found = _find(course, path, exercise)
+    with Sandbox("none", course.limits) as sandbox:
+        return CheckedFolder([_check_page(course, page, sandbox, exercise) for page in found.pages], found.said)
 
 
 def watch_path(
     course: Course,
     path: Path,
     exercise: str | None,
-    on_checked: Callable[[list[CheckedPage]], None],
+    on_checked: Callable[[CheckedFolder], None],
     stop: threading.Event | None = None,
 ) -> None:
-    """Check everything once, then each page as it is saved, in a warm process, until `stop` is set or Ctrl-C.
+    """Check everything once, then what a save has changed, in a warm process, until `stop` is set or Ctrl-C.
 
     Raises UsageError where the first check does.
     """
@@ -63,157 +73,131 @@ def watch_path(
     from autograder.sandbox.launch import Sandbox
 
     warm.warm_up()
-    folders = {source.parent for _, source in find_pages(course, path)}
+    known: dict[str, FoundPage] = {}
+    folders = {page.file.parent for page in find_pages(course, path).pages}
     with Sandbox("none", course.limits) as sandbox:
-        on_checked(_check_found(course, _find(course, path, exercise), sandbox, exercise))
-        for changes in watch(*folders, debounce=200, step=20, rust_timeout=200, stop_event=stop, raise_interrupt=False):
-            saved = {Path(name).stem for _, name in changes}
-            found = [(page, source) for page, source in _find(course, path, exercise) if page.name in saved]
-            if found:
-                on_checked(_check_found(course, found, sandbox, exercise))
+
+        def check_changed(found: Found) -> None:
+            changed = [page for page in found.pages if known.get(page.page.name) != page]
+            known.update((page.page.name, page) for page in changed)
+            if changed:
+                on_checked(CheckedFolder([_check_page(course, p, sandbox, exercise) for p in changed], found.said))
+
+        check_changed(_find(course, path, exercise))
+        for _ in watch(*folders, debounce=200, step=20, rust_timeout=200, stop_event=stop, raise_interrupt=False):
+            try:
+                check_changed(_find(course, path, exercise))
+            except UsageError as error:  # the page is gone or renamed: say so, and wait for the next save
+                on_checked(CheckedFolder([], [str(error)]))
 
 
-def check_path(course: Course, path: Path, exercise: str | None = None) -> list[CheckedPage]:
-    """Run the public checks on every page at `path`. Raises UsageError."""
-    from autograder.sandbox.launch import Sandbox
-
-    with Sandbox("none", course.limits) as sandbox:
-        return _check_found(course, _find(course, path, exercise), sandbox, exercise)
+# ---------------------------------------------------------------- which files
 
 
-def _find(course: Course, path: Path, exercise: str | None) -> list[tuple[Page, Path]]:
+def _find(course: Course, path: Path, exercise: str | None) -> Found:
     """The pages at `path`, or the one that has `exercise`."""
     found = find_pages(course, path)
     if exercise is not None:
-        known = [e.id for page, _ in found for e in page.exercises]
+        known = [e.id for page in found.pages for e in page.page.exercises]
         if exercise not in known:
             raise UsageError(f"--exercise {exercise}: not on the pages at {path}; they have {', '.join(known)}")
-        found = [(page, source) for page, source in found if any(e.id == exercise for e in page.exercises)]
+        found.pages = [page for page in found.pages if any(e.id == exercise for e in page.page.exercises)]
     return found
 
 
-def _check_found(
-    course: Course, found: Sequence[tuple[Page, Path]], sandbox: "Sandbox", exercise: str | None
-) -> list[CheckedPage]:
-    return [_check_page(course, page, source, sandbox, exercise) for page, source in found]
-
-
-def find_pages(course: Course, path: Path) -> list[tuple[Page, Path]]:
-    """The pages at `path` in course order, each with the file that counts: the notebook where it was edited."""
+def find_pages(course: Course, path: Path) -> Found:
+    """The pages at `path`: a page, a folder, or an archive as it would be handed in. Raises UsageError."""
     if not path.exists():
         raise UsageError(f"{path} does not exist: give a page, a unit's folder, or the folder above")
-    files = [path] if path.is_file() else [*path.glob("*.py"), *path.glob("*.ipynb")]
-    if path.is_dir():
-        files += [file for unit in course.unit_ids for file in (path / unit).glob("*.*")]
-        files += [file for unit in course.unit_ids for file in (path / "assignments" / unit).glob("*.*")]
-    stubs = Stubs(course)
-    found: list[tuple[Page, Path]] = []
+    if path.is_file() and not archives.is_archive(path.name):
+        return _find_file(course, path)
+    placed = _place(course, list_archive(path) if path.is_file() else list_folder(path))
+    found = Found()
     for unit in course.units:
+        submission = next((s for s in placed.submissions if s.unit == unit.id), None)
+        helpers = [s for s in submission.pages if s.helper] if submission is not None else []
+        found.said += submission.problems if submission is not None else []
         for page in unit.pages:
-            forms = [file for file in files if file.name in (f"{page.name}.ipynb", f"{page.name}.py")]
-            forms.sort(key=lambda file: (_untouched(stubs, page, file), file.suffix != ".ipynb"))
-            found += [(page, file) for file in forms[:1]]
-    if not found:
-        raise UsageError(f"no page of the course at {path}: pages are called like {course.units[0].pages[0].name}.py")
+            choice = placed.choices.get(page.name)
+            if choice is not None and choice.source is not None and choice.entry is not None:
+                found.pages.append(FoundPage(page, path.joinpath(*choice.entry.parts), [choice.source, *helpers]))
+            elif choice is not None and choice.worked_on:
+                found.pages.append(FoundPage(page, path / page.unit / page.name, [], choice.problems))
+            elif choice is not None and choice.release is not None and choice.release.source is not None:
+                file = path.joinpath(*choice.release.entry.parts)
+                found.pages.append(FoundPage(page, file, [choice.release.source]))
+    found.said += placed.lost
+    if not found.pages:
+        more = f"; {found.said[0]}" if found.said else ""
+        raise UsageError(
+            f"no page of the course at {path}: pages are called like {course.units[0].pages[0].name}.py{more}"
+        )
     return found
 
 
-def _untouched(stubs: Stubs, page: Page, file: Path) -> bool:
-    try:
-        return stubs.untouched(page.unit, _read(file))
-    except UsageError:
-        return False
+def _find_file(course: Course, path: Path) -> Found:
+    """The one page that was named, with the modules beside it."""
+    meant = PageNames([page.name for unit in course.units for page in unit.pages]).meant(path.name)
+    page = course.find_page(meant.page) if meant is not None and not meant.checks else None
+    if meant is None or page is None:
+        raise UsageError(f"no page of the course at {path}: pages are called like {course.units[0].pages[0].name}.py")
+    beside = [
+        Entry((file.name,), _reader(file))
+        for file in sorted(path.parent.glob("*.*"))
+        if file.suffix in (".py", ".ipynb") and file.is_file()
+    ]
+    candidate = Candidate(Entry((path.name,), _reader(path)), meant, page, Released(course))
+    if candidate.source is None:
+        return Found([FoundPage(page, path, [], [candidate.problem or ""])])
+    helpers = Helpers(beside, [page.name for page in course.unit(page.unit).pages])
+    helpers.collect(candidate.source, ())
+    choice = _place(course, Listing(beside)).choices.get(page.name) or Choice()
+    said = [*choice.problems, *choice.remarks, *helpers.problems]
+    if choice.entry is not None and choice.entry.name != path.name and choice.source != candidate.source:
+        said.append(f"{printable(path.name)} is checked here, but {printable(choice.entry.name)} would be graded")
+    return Found([FoundPage(page, path, [candidate.source, *helpers.sources])], said)
 
 
-def _read(file: Path) -> PageSource:
-    try:
-        return PageSource(file.stem, parse_cells(file.read_bytes(), file.suffix), file.suffix == ".ipynb")
-    except Unreadable as error:
-        raise UsageError(f"{file}: {error}") from None
+def _place(course: Course, listing: Listing) -> Placed:
+    return place("you", listing, Rules(course, Released(course), course.unit_ids))
 
 
-def _check_page(course: Course, page: Page, source: Path, sandbox: "Sandbox", exercise: str | None) -> CheckedPage:
+def _reader(file: Path) -> Callable[[], bytes]:
+    return lambda: read_regular(file, read_limit(file.name))
+
+
+# ---------------------------------------------------------------- the checks
+
+
+def _check_page(course: Course, found: FoundPage, sandbox: "Sandbox", exercise: str | None) -> CheckedPage:
     from autograder.grading.context import Context
+
+    page = found.page
+    if not found.sources:
+        return CheckedPage(page, found.file, [CheckedExercise(e, []) for e in page.exercises], found.problems)
+    context = Context(course, course.unit(page.unit), found.sources, sandbox, secrets.token_bytes(16))
+    checked = run_checks(course, page, found.file.parent, context, exercise)
+    context.close()
+    return CheckedPage(page, found.file, checked, context.problems())
+
+
+def run_checks(
+    course: Course, page: Page, beside: Path, context: "Context", exercise: str | None
+) -> list[CheckedExercise]:
+    """The public checks of a page on what `context` holds."""
     from autograder.grading.session import CollectedTests
 
-    checks = _checks_file(course, page, source)
     results: dict[str, list[TestResult]] = {e.id: [] for e in page.exercises}
-    unit = course.unit(page.unit)
-    context = Context(course, unit, [_read(source)], sandbox, secrets.token_bytes(16))
     context.on_result = lambda exercise_id, result: results[exercise_id].append(result)
-    tests = CollectedTests([checks])
+    tests = CollectedTests([_checks_file(course, page, beside)])
     tests.run(context, exercise)
     tests.close()
-    context.close()
-    exercises = [CheckedExercise(e, results[e.id]) for e in page.exercises if exercise in (None, e.id)]
-    return CheckedPage(page, source, exercises, context.problems())
+    return [CheckedExercise(e, results[e.id]) for e in page.exercises if exercise in (None, e.id)]
 
 
-def _checks_file(course: Course, page: Page, source: Path) -> Path:
+def _checks_file(course: Course, page: Page, beside: Path) -> Path:
     name = f"test_{page.name}.py"
-    for folder in (course.assignments / page.unit, source.parent):
+    for folder in (course.assignments / page.unit, beside):
         if (folder / name).is_file():
             return folder / name
-    raise UsageError(f"no public checks {name} in {course.assignments / page.unit} or beside {source}")
-
-
-def render_checks(pages: Sequence[CheckedPage], console: Console) -> None:
-    """Per exercise how far it is, the first failing check explained, and what is next."""
-    passed = total = 0
-    following: str | None = None
-    for page in pages:
-        console.print(f"{page.source}", style="bold", markup=False)
-        for problem in page.problems:
-            console.print(f"  {problem}", style="red", markup=False)
-        for checked in page.exercises:
-            done = checked.first_failure is None
-            passed += done
-            total += 1
-            following = following or (None if done else checked.exercise.id)
-            points = f"{checked.exercise.points:g} points"
-            state = f"{checked.passed} of {len(checked.tests)} checks"
-            console.print(
-                f"  {'✓' if done else '✗'} {checked.exercise.id}: {state} ({points})",
-                style="green" if done else "yellow",
-                markup=False,
-            )
-            if checked.first_failure is not None:
-                _render_failure(checked.first_failure, console)
-    console.print(f"{passed} of {total} exercises pass their public checks.", markup=False)
-    if following is not None:
-        console.print(f"Next: {following}", markup=False)
-    else:
-        console.print("The hidden checks of the grader look at more cases than these.", markup=False)
-
-
-def _render_failure(test: TestResult, console: Console) -> None:
-    for line in test.message.splitlines():
-        console.print(f"      {line}", markup=False)
-    if test.hint:
-        console.print(f"      hint: {test.hint}", markup=False)
-
-
-def check(exercise: str) -> None:
-    """In a notebook: check one exercise of the page in this folder, and print how far it is."""
-    course = _course_here()
-    page = next((p for unit in course.units for p in unit.pages if any(e.id == exercise for e in p.exercises)), None)
-    if page is None:
-        raise UsageError(f"no exercise {exercise!r} in this course")
-    source = Path.cwd() / f"{page.name}.ipynb"
-    pages = check_path(course, source if source.exists() else Path.cwd(), exercise)
-    notebook = "ipykernel" in sys.modules
-    console = Console(record=notebook, quiet=False, soft_wrap=True, highlight=False, force_jupyter=False)
-    if not notebook:
-        render_checks(pages, console)
-        return
-    from IPython.display import HTML, display
-
-    with open(os.devnull, "w") as console.file:
-        render_checks(pages, console)
-    display(HTML(console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")))
-
-
-def _course_here() -> Course:
-    from autograder.course import find_root, load_course
-
-    return load_course(find_root(Path.cwd()))
+    raise UsageError(f"no public checks {name} in {course.assignments / page.unit} or in {beside}")

@@ -1,5 +1,6 @@
 """`autograder demo`: a class of sample submissions, one for each thing that happens in a real class."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def make_class(course: Course, submitted: Path, unit_id: str = "unit2_self_atten
         "solved-as-notebooks": lambda f: _as_notebooks(course, unit, f),
         "untouched": lambda f: _release(course, unit, f),
         "half-finished": lambda f: _append(f, first, _UNWRITTEN.format(symbol=function)),
-        "syntax-error": lambda f: _append(f, last, "def unfinished(:\n"),
+        "syntax-error": lambda f: _break(f, last, last.exercises[-1].symbols[0]),
         "endless-loop": lambda f: _append(f, first, _ENDLESS.format(symbol=function)),
         "greedy-for-memory": lambda f: _append(f, first, _GREEDY.format(symbol=function)),
         "exits-at-import": lambda f: _append(f, last, "import os\nos._exit(0)\n"),
@@ -78,6 +79,13 @@ def make_class(course: Course, submitted: Path, unit_id: str = "unit2_self_atten
 def _append(folder: Path, page: Page, code: str) -> None:
     with (folder / f"{page.name}.py").open("a", encoding="utf-8") as file:
         file.write("\n\n" + code)
+
+
+def _break(folder: Path, page: Page, symbol: str) -> None:
+    """A colon too much in the first line of a definition."""
+    path = folder / f"{page.name}.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(rf"(?m)^(def|class) {symbol}\b", rf"\1 {symbol}:", text), encoding="utf-8")
 
 
 def _as_notebooks(course: Course, unit: Unit, folder: Path) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from autograder.course import Course
 from autograder.errors import UsageError
+from autograder.intake.finding import Asked
 from autograder.results import gradebook
+from autograder.results.folders import STUDENTS
 from autograder.results.record import Outcome, UnitResult
 from autograder.rooms.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
 from autograder.text import printable
@@ -25,8 +28,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     submitted: Path
     out: Path
-    unit: str | None = None
-    student: str | None = None
+    asked: Asked = Asked()
     jobs: int = 1
     isolation: str = "auto"
     regrade: bool = False
@@ -40,6 +42,7 @@ class Report(Struct, frozen=True, kw_only=True):
     results: list[UnitResult]
     fresh: int
     passed_over: list[str]
+    notes: list[str]
     isolation: str
     seed_id: str
     gradebook: str | None
@@ -68,7 +71,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             jobs=options.jobs,
             regrade=options.regrade,
         )
-        plan = make_plan(run, options.unit, options.student)
+        plan = make_plan(run, options.asked)
 
         def meanwhile() -> None:
             if options.gradebook:
@@ -81,6 +84,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         results=results,
         fresh=sum(f.fresh for f in finished),
         passed_over=plan.passed_over,
+        notes=plan.notes,
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
@@ -93,7 +97,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
 def show(report: Report, out: Path, console: Console) -> None:
     """The table of a class, and where everything lies."""
     table = Table(title=None, box=None, pad_edge=False)
-    student_width = max((len(result.student) for result in report.results), default=0)
+    student_width = max((cell_len(printable(result.student, 128)) for result in report.results), default=0)
     unit_width = max((len(result.unit) for result in report.results), default=0)
     table.add_column("student", min_width=student_width, no_wrap=True)
     table.add_column("unit", min_width=unit_width, no_wrap=True)
@@ -105,27 +109,31 @@ def show(report: Report, out: Path, console: Console) -> None:
         late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
         remark = "; ".join(filter(None, [pending, late, _remark(result)]))
         table.add_row(
-            escape(result.student),
+            Text(printable(result.student, 128)),  # SECURITY: a Text has no markup, and nothing unseen is in it
             result.unit,
             f"{result.score:g}",
             f"{result.max_score:g}",
-            escape(printable(remark, 110)),
+            Text(printable(remark, 110)),
         )
     console.print(table)
     for line in report.passed_over:
         console.print(f"passed over: {line}", markup=False)
+    for line in report.notes:
+        console.print(f"note: {line}", markup=False)
     for result in report.results:
         for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
             last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
             console.print(
-                f"grader error: {result.student}/{result.unit}: {test.name}: {last}", style="red", markup=False
+                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
+                style="red",
+                markup=False,
             )
     standing = len(report.results) - report.fresh
     console.print(
         f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",
         markup=False,
     )
-    console.print(f"results: {out}/<student>/<unit>/result.json", markup=False)
+    console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
 
@@ -148,7 +156,7 @@ def _exclusive(out: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks
             pass
-        for left in out.glob("*/*/.result.json.*"):  # of a run that was killed while it wrote
+        for left in (out / STUDENTS).glob("*/*/.result.json.*"):  # of a run that was killed while it wrote
             left.unlink(missing_ok=True)
         yield
 
@@ -166,9 +174,12 @@ def _grade(run: Run, plan: Plan, meanwhile: Callable[[], None], quiet: bool, con
 
 
 def _remark(result: UnitResult) -> str:
-    """The first thing that explains a lost point."""
-    if result.problems:
-        return result.problems[0]
+    """The first thing that explains a lost point, then what else is to be said."""
+    return "; ".join(filter(None, [result.problems[0] if result.problems else "", _lost(result)]))
+
+
+def _lost(result: UnitResult) -> str:
+    """The first exercise that lost points, and how."""
     short = [e for e in result.exercises if e.score < e.max_score - e.pending]
     first = next((t for e in short for t in e.tests if t.outcome not in _FINE), None)
     if first is None:

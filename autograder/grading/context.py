@@ -43,7 +43,7 @@ class Context:
 
         if name not in self._pages:
             page = self.unit.page(name)
-            sources = [wire.Source(s.name, s.cells, s.notebook) for s in self._sources]
+            sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
             made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
             self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
             made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
@@ -73,9 +73,10 @@ class Context:
         exercise = self.unit.exercise(exercise_id)
         source = next((s for s in self._sources if s.name == page), None)
         if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
-            use = find_shortcut(source.cells, exercise.symbols, exercise.forbidden)
+            others = [other for other in self._sources if other is not source]
+            use = find_shortcut(source, exercise.symbols, exercise.forbidden, others)
             if use is not None:
-                raise StudentForbidden(shortcut_words(use.name, f"  {page}, line {use.line}"))
+                raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
             self._free_of_shortcuts.add(exercise_id)
 
     def problems(self) -> list[str]:

@@ -27,7 +27,8 @@ from msgspec import Struct
 
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.intake.pages import PageSource, parse_cells
+from autograder.intake.cells import parse_cells
+from autograder.intake.submission import PageSource
 
 _HERE = "autograder.grading.misconceptions"
 

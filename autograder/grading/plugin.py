@@ -80,7 +80,11 @@ def _context(request: pytest.FixtureRequest) -> Context:
 def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     import torch
 
-    from autograder.intake.pages import PageSource, Stubs, parse_cells, read_submission
+    from autograder.intake.cells import parse_cells
+    from autograder.intake.listing import list_folder
+    from autograder.intake.placing import Rules, place
+    from autograder.intake.released import Released
+    from autograder.intake.submission import PageSource
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.rungs import choose_rung
 
@@ -90,7 +94,8 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     hidden = test_file.is_relative_to(course.graders)
     given: Path | None = config.getoption("--submission")
     if given is not None and given.is_dir():
-        pages = read_submission(given, "student", unit, Stubs(course)).pages
+        placed = place("student", list_folder(given), Rules(course, Released(course), [unit.id]))
+        pages = placed.submissions[0].pages if placed.submissions else []
     elif given is None and hidden:
         from autograder.grading.solution import solution_pages
 

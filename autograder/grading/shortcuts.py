@@ -6,54 +6,79 @@ method of a tensor) is refused by the worker when it is called.
 """
 
 import ast
+import copy
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from autograder.intake.submission import PageSource
+from autograder.sandbox.magics import plain_python
+
 
 class Use(Struct, frozen=True):
-    """A forbidden name, and the line of its cell that uses it."""
+    """A forbidden name, and the place that uses it: `page.ipynb, cell 2, line 5`."""
 
     name: str
-    line: int
+    where: str
 
 
-def find_shortcut(cells: Sequence[str], symbols: Sequence[str], forbidden: Sequence[str]) -> Use | None:
-    """The first forbidden use that `symbols` can reach, or None. Cells that are not Python are passed over."""
-    page = _Page(cells)
-    seen: set[str] = set()
-    waiting = list(symbols)
+def find_shortcut(
+    page: PageSource, symbols: Sequence[str], forbidden: Sequence[str], others: Sequence[PageSource] = ()
+) -> Use | None:
+    """The first forbidden use that `symbols` can reach, also through the `others`, which the page may import, or None.
+
+    Cells that are not Python are passed over.
+    """
+    modules = {source.name: _Module(source) for source in (*others, page)}
+    seen: set[tuple[str, str]] = set()
+    waiting = [(page.name, symbol) for symbol in symbols]
     while waiting:
-        name = waiting.pop(0)
-        if name in seen:
+        module, name = waiting.pop(0)
+        if (module, name) in seen:
             continue
-        seen.add(name)
-        for definition in page.definitions.get(name, []):
-            for line, dotted in page.uses(definition):
+        seen.add((module, name))
+        for definition, where in modules[module].definitions.get(name, []):
+            for line, dotted in modules[module].uses(definition):
                 for banned in forbidden:
                     if dotted == banned or dotted.startswith(banned + "."):
-                        return Use(banned, line)
-                waiting.append(dotted.split(".")[0])
+                        return Use(banned, f"{where}line {line}")
+                waiting += _meant(module, dotted, modules)
     return None
 
 
-class _Page:
+def _meant(module: str, dotted: str, modules: "dict[str, _Module]") -> Iterator[tuple[str, str]]:
+    """Whose definition a dotted name in `module` may mean."""
+    head, _, rest = dotted.partition(".")
+    if head in modules and rest:
+        yield head, rest.partition(".")[0]
+    else:
+        yield module, head
+        yield from ((star, head) for star in modules[module].stars if star in modules)
+
+
+class _Module:
     """Module-level definitions by name, and what imported and assigned names stand for."""
 
-    def __init__(self, cells: Sequence[str]) -> None:
-        self.definitions: dict[str, list[ast.stmt]] = {}
-        self._aliases: dict[str, str] = {}
-        for cell in cells:
+    def __init__(self, source: PageSource) -> None:
+        self.definitions: dict[str, list[tuple[ast.stmt, str]]] = {}  # with the beginning of their place
+        self.aliases: dict[str, str] = {}
+        self.stars: list[str] = []  # modules of which everything is imported
+        above = 0
+        for number, cell in enumerate(source.cells, start=1):
+            where = f"{source.name}.ipynb, cell {number}, " if source.notebook else f"{source.name}.py, "
             try:
-                body = ast.parse(cell).body
+                tree = ast.parse(plain_python(cell)[0])
             except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-            for statement in body:
-                self._read(statement)
+                tree = ast.Module([], [])
+            if not source.notebook:
+                ast.increment_lineno(tree, above)
+                above += cell.count("\n")
+            for statement in tree.body:
+                self._read(statement, where)
 
     def uses(self, definition: ast.stmt) -> Iterator[tuple[int, str]]:
         """(line, dotted name) of everything the definition mentions, imported names spelt out."""
-        local = dict(self._aliases)
+        local = dict(self.aliases)
         for node in ast.walk(definition):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 local.update(_imported(node))
@@ -65,19 +90,31 @@ class _Page:
                     head, _, rest = dotted.partition(".")
                     yield node.lineno, ".".join(filter(None, (local.get(head, head), rest)))
 
-    def _read(self, statement: ast.stmt) -> None:
+    def _read(self, statement: ast.stmt, where: str) -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            self.definitions.setdefault(statement.name, []).append(statement)
+            self.definitions.setdefault(statement.name, []).append((statement, where))
         elif isinstance(statement, ast.Import | ast.ImportFrom):
-            self._aliases.update(_imported(statement))
+            self.aliases.update(_imported(statement))
+            for alias in statement.names:  # another module may import it from this one
+                bound = (alias.asname or alias.name).split(".")[0]
+                self.definitions.setdefault(bound, []).append((_only(statement, alias), where))
+            if isinstance(statement, ast.ImportFrom) and statement.module:
+                self.stars += [statement.module for alias in statement.names if alias.name == "*"]
         elif isinstance(statement, ast.Assign):
             for target in statement.targets:
                 if isinstance(target, ast.Name):
-                    self.definitions.setdefault(target.id, []).append(statement)
+                    self.definitions.setdefault(target.id, []).append((statement, where))
         elif isinstance(statement, ast.If | ast.Try | ast.With):
             for inner in ast.iter_child_nodes(statement):
                 if isinstance(inner, ast.stmt):
-                    self._read(inner)
+                    self._read(inner, where)
+
+
+def _only(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
+    """The import without its other names."""
+    alone = copy.copy(statement)
+    alone.names = [alias]
+    return alone
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The course's own solution, as a submission would carry it."""
 
 from autograder.course import Course, Unit
-from autograder.intake.pages import PageSource, parse_cells
+from autograder.intake.cells import parse_cells
+from autograder.intake.submission import PageSource
 
 
 def solution_pages(course: Course, unit: Unit) -> list[PageSource]:

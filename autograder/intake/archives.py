@@ -1,39 +1,40 @@
-"""Zip and tar -> the files inside that count, in memory. Nothing is extracted to disk, everything is capped."""
+"""Zip and tar -> the files inside that may count, in memory. Nothing is extracted to disk, everything is capped."""
 
+import io
 import os
 import re
-import unicodedata
-from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from msgspec import Struct, field
-
-from autograder.intake.pages import MAX_FILE_BYTES, Unreadable, open_regular
+from autograder.intake.cells import only_code
+from autograder.intake.files import (
+    CHECKPOINTS,
+    ENVIRONMENT,
+    ENVIRONMENT_MARK,
+    Entry,
+    Listing,
+    Parts,
+    Unreadable,
+    is_left_behind,
+    is_litter,
+    open_regular,
+    read_limit,
+    too_large,
+)
 from autograder.intake.unpacking import BROKEN, Caps, Member, members
 from autograder.text import printable
 
 MAX_PATH_CHARS = 400
 MAX_DEPTH = 24
 MAX_REMARKS = 1000
+MAX_OTHERS = 2000  # files that nobody reads are only named
 _SUFFIXES = (".tar.gz", ".tar.xz", ".tgz", ".txz", ".tar", ".zip")
+NOT_OPENED = "this kind of archive is not read; repack it as .zip or .tar.gz"
 _OTHERS = (".7z", ".rar", ".tar.bz2", ".tbz", ".tbz2", ".tar.zst", ".tar.lz")
+_MAY_COUNT = re.compile(r"(?is).*\.(py|ipynb)(\.[a-z]+)?|timestamp\.txt|submission_metadata\.yml")
 
-Parts = tuple[str, ...]
-
-
-STUDENT = Caps(256 << 20, 10_000, 512 << 20, 64 << 20, 64 << 20)
-CLASS = Caps(8 << 30, 200_000, 8 << 30, 1 << 30, 1 << 30)
-
-
-class Contents(Struct):
-    """What counts in an archive, by path below the common top folder; a text in place of bytes is a problem.
-
-    `remarks` are the members that were refused, with the reason; their path is empty where it cannot be trusted.
-    """
-
-    files: dict[Parts, bytes | str] = field(default_factory=dict)
-    folders: set[Parts] = field(default_factory=set)
-    remarks: list[tuple[Parts, str]] = field(default_factory=list)
+STUDENT = Caps(256 << 20, 100_000, 512 << 20, 64 << 20, 64 << 20)
+CLASS = Caps(8 << 30, 1_000_000, 32 << 30, 1 << 30, 1 << 30)
 
 
 def is_archive(name: str) -> bool:
@@ -51,104 +52,144 @@ def stem(name: str) -> str:
     return next((name[: -len(suffix)] for suffix in _SUFFIXES if name.lower().endswith(suffix)), name)
 
 
-def unpack(path: Path, names: Collection[str], depth: int, units: Collection[str], caps: Caps) -> Contents:
-    """Read the files called one of `names` that lie `depth` deep, or one deeper below one common top folder.
+def unpack(path: Path, caps: Caps, inner: Caps | None = STUDENT) -> Listing:
+    """What lies in the archive. One archive inside it is opened as a folder of its name would be, within `inner`.
 
-    Args:
-        depth: 3 for <student>/<unit>/<file>, 2 for <unit>/<file>, 1 for <file>.
-        units: tell where a unit's folder lies, and so whether there is a top folder.
     Raises: Unreadable, where nothing in the archive can be used.
     """
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > caps.archive_bytes:
-                raise Unreadable(f"{size >> 20} MiB; archives of at most {caps.archive_bytes >> 20} MiB are read")
-            return _Sorter(names, depth, units, caps).sort(members(file, path.name, caps))
+            return _unpack(file, path.name, os.fstat(file.fileno()).st_size, caps, inner)
     except FileNotFoundError:
         raise Unreadable("is gone") from None
+
+
+def unpack_bytes(data: bytes, name: str, caps: Caps) -> Listing:
+    """The same for an archive that was read already. What is inside it is not opened."""
+    return _unpack(io.BytesIO(data), name, len(data), caps, None)
+
+
+def _unpack(file: BinaryIO, name: str, size: int, caps: Caps, inner: Caps | None) -> Listing:
+    if size > caps.archive_bytes:
+        raise Unreadable(f"{size >> 20} MiB; archives of at most {caps.archive_bytes >> 20} MiB are read")
+    sorter = _Sorter(caps, inner)
+    try:
+        for member in members(file, name, caps):
+            sorter.take(member)
     except BROKEN as error:
         raise Unreadable(f"damaged, or not the archive that its name says: {printable(str(error), 120)}") from None
+    return sorter.listing()
 
 
 class _Sorter:
-    """Takes the members one by one and keeps what counts."""
+    """Takes the members one by one and keeps what may count."""
 
-    def __init__(self, names: Collection[str], depth: int, units: Collection[str], caps: Caps) -> None:
-        self._names = frozenset(names)
-        self._folded = {_fold(name) for name in names}
-        self._depth = depth
-        self._units = units
+    def __init__(self, caps: Caps, inner: Caps | None) -> None:
         self._caps = caps
-        self._firsts: set[str] = set()  # two are enough to know that there is no common top folder
-        self._spelled: dict[Parts, Parts] = {}
-        self._kept = 0
-        self._all = Contents()
+        self._inner = inner
+        self._found = Listing()
+        self._files: dict[Parts, bytes | str] = {}
+        self._environments: set[Parts] = set()
+        self._count = self._kept = self._others = 0
 
-    def sort(self, members: Iterator[Member]) -> Contents:
-        for count, member in enumerate(members, 1):
-            if count > self._caps.members:
-                raise Unreadable(f"more than {self._caps.members} members")
-            try:
-                parts = _parts(member.path)
-            except Unreadable as error:
-                self._remark((), f"{printable(member.path)}: {error}")
-                continue
-            if parts and parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts):
-                self._take(parts, member)
-        return self._below_top()
-
-    def _take(self, parts: Parts, member: Member) -> None:
-        if len(self._firsts) < 2:
-            self._firsts.add(parts[0])
+    def take(self, member: Member) -> None:
+        self._count += 1
+        if self._count > self._caps.members:
+            raise Unreadable(f"more than {self._caps.members} members")
+        try:
+            parts = _parts(member.path)
+        except Unreadable as error:
+            self._remark(f"{printable(member.path)}: {error}")
+            return
         length = len(parts) - (member.kind != "folder")
-        self._all.folders.update(parts[:end] for end in range(1, min(length, self._depth) + 1))
-        if member.kind == "folder" or len(parts) > self._depth + 1:
+        if CHECKPOINTS in parts[:length] and member.kind == "file":
+            self._found.autosaves.append(parts)
+        if not parts or any(map(is_left_behind, parts[:length])):
+            return
+        if len(self._found.folders) < MAX_OTHERS:
+            self._found.folders.update(parts[:end] for end in range(1, length + 1))
+        if parts[-1] == ENVIRONMENT_MARK:
+            self._environments.add(parts[:-1])
+        if member.kind == "folder" or is_litter(parts[-1]):
             return
         if is_archive(parts[-1]) or is_other_archive(parts[-1]):
-            self._remark(parts, f"{printable(parts[-1])}: an archive inside an archive is not opened; unpack it")
-        elif len(parts) >= self._depth and _fold(parts[-1]) in self._folded:
+            self._nested(parts, member)
+        elif _MAY_COUNT.fullmatch(parts[-1]):
             self._keep(parts, member)
+        elif self._others < MAX_OTHERS:
+            self._others += 1
+            self._files.setdefault(parts, "")
+
+    def listing(self) -> Listing:
+        """What was kept, as entries."""
+        for parts, data in self._files.items():
+            if not any(
+                parts[: len(folder)] == folder and parts[len(folder)] in ENVIRONMENT for folder in self._environments
+            ):
+                self._found.entries.append(Entry(parts, _Given(data), packed=True))
+        self._found.entries.sort(key=lambda entry: entry.parts)
+        return self._found
 
     def _keep(self, parts: Parts, member: Member) -> None:
-        files = self._all.files
-        before = self._spelled.setdefault(tuple(map(_fold, parts)), parts)
-        if before in files:
-            files[before] = files[parts] = "given more than once in the archive (upper and lower case are the same)"
-            return
-        files[parts] = ""
+        data: bytes | str
         try:
-            if member.kind != "file":
-                raise Unreadable(member.kind)
-            if member.size > MAX_FILE_BYTES:
-                raise Unreadable(f"{member.size / 2**20:.0f} MiB; at most {MAX_FILE_BYTES >> 20} MiB are read")
-            if parts[-1] in self._names:
-                files[parts] = data = member.read()
-                self._kept += len(data)
+            data = self._data(parts[-1], member)
         except Unreadable as error:
-            files[parts] = str(error)
+            data = str(error)
+        if parts in self._files and self._files[parts] != data:
+            data = "given more than once in the archive, and not the same"
+        self._files[parts] = data
+        self._kept += len(data)
         if self._kept > self._caps.kept_bytes:
             raise Unreadable(f"more than {self._caps.kept_bytes >> 20} MiB of pages")
 
-    def _remark(self, parts: Parts, text: str) -> None:
-        if len(self._all.remarks) < MAX_REMARKS:
-            self._all.remarks.append((parts, text))
+    def _data(self, name: str, member: Member) -> bytes:
+        if member.kind != "file":
+            raise Unreadable(member.kind)
+        if member.size > read_limit(name):
+            raise too_large(member.size, read_limit(name))
+        return only_code(member.read(), name)  # a class of notebooks without their pictures fits into memory
 
-    def _below_top(self) -> Contents:
-        """Take the common top folder off, if there is one, and leave out what lies too deep."""
-        found, depth = self._all, self._depth
-        skip = int(len(self._firsts) == 1 and not self._at_hand(depth) and self._at_hand(depth + 1))
-        return Contents(
-            files={parts[skip:]: data for parts, data in found.files.items() if len(parts) == depth + skip},
-            folders={parts[skip:] for parts in found.folders if skip < len(parts) < depth + skip},
-            remarks=[(parts[skip:], text) for parts, text in found.remarks],
-        )
+    def _nested(self, parts: Parts, member: Member) -> None:
+        try:
+            if is_other_archive(parts[-1]):
+                raise Unreadable(NOT_OPENED)
+            if self._inner is None:
+                raise Unreadable("an archive inside an archive is not opened; unpack it")
+            if member.kind != "file":
+                raise Unreadable(member.kind)
+            if member.size > self._inner.archive_bytes:
+                raise too_large(member.size, self._inner.archive_bytes)
+            inside = unpack_bytes(member.read(), parts[-1], self._inner)
+        except Unreadable as error:
+            self._remark(f"{'/'.join(map(printable, parts))}: {error}")
+            return
+        below = (*parts[:-1], stem(parts[-1]))
+        self._found.folders.add(below)
+        self._found.remarks += [f"{printable(parts[-1])}: {remark}" for remark in inside.remarks]
+        for entry in inside.entries:
+            try:
+                data: bytes | str = entry.read()
+            except Unreadable as error:
+                data = str(error)
+            self._files[(*below, *entry.parts)] = data
+            self._kept += len(data)
 
-    def _at_hand(self, depth: int) -> bool:
-        """Whether units lie where they do if files are `depth` deep."""
-        if self._depth == 1:
-            return any(len(parts) == depth for parts in self._all.files)
-        return any(len(parts) == depth - 1 and parts[-1] in self._units for parts in self._all.folders)
+    def _remark(self, text: str) -> None:
+        if len(self._found.remarks) < MAX_REMARKS:
+            self._found.remarks.append(text)
+
+
+class _Given:
+    """Gives bytes that are at hand, or raises what is wrong with them."""
+
+    def __init__(self, data: bytes | str) -> None:
+        self._data = data
+
+    def __call__(self) -> bytes:
+        if isinstance(self._data, str):
+            raise Unreadable(self._data or "not read")
+        return self._data
 
 
 def _parts(path: str) -> Parts:
@@ -164,7 +205,3 @@ def _parts(path: str) -> Parts:
     if len(parts) > MAX_DEPTH:
         raise Unreadable(f"{len(parts)} folders deep; at most {MAX_DEPTH} are read")
     return parts
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

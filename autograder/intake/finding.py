@@ -1,235 +1,223 @@
-"""SUBMITTED -> who handed in which unit, and where its files are.
+"""SUBMITTED -> submissions: a folder or an archive of a class, in any of the layouts, student by student."""
 
-SUBMITTED is nbgrader's layout `<student>/<unit>/<page>.py|.ipynb` as a folder, or an archive of it. In a folder,
-`<student>.zip` and `<student>/<unit>.zip` stand for folders (.tar, .tar.gz and .tar.xz too).
-"""
-
-import os
-import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.intake import archives
-from autograder.intake.archives import CLASS, STUDENT, Contents, Parts
-from autograder.intake.pages import TIMESTAMP, Files, Folder, Unreadable
-from autograder.text import printable
+from autograder.intake import layouts
+from autograder.intake.files import Listing
+from autograder.intake.gradescope import read_metadata
+from autograder.intake.items import Items, read_items
+from autograder.intake.layouts import LAYOUTS, METADATA, Item, Owner
+from autograder.intake.names import PageNames
+from autograder.intake.people import People
+from autograder.intake.placing import Placed, Rules, place
+from autograder.intake.released import Released
+from autograder.intake.roster import Roster
+from autograder.intake.submission import Submission, digest_of_submission, with_problem
+from autograder.intake.tables import same_name
+from autograder.intake.times import OPTION, TIMESTAMP, Stamp, SubmittedAt, judged
+from autograder.text import listed, printable
 
-_STUDENT = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
-_LAYOUT = "<student>/<unit>/<page>.py or .ipynb"
-_MAX_PROBLEMS = 5
-
-Found = tuple[str, str, Files]
-
-
-class Archived:
-    """The files of one unit in an archive."""
-
-    def __init__(self, load: Callable[[], Contents], below: Parts, problems: Sequence[str] = ()) -> None:
-        self._load = load
-        self._below = below
-        self.problems = problems
-
-    def read(self, name: str) -> bytes | None:
-        data = self._load().files.get((*self._below, name))
-        if isinstance(data, str):
-            raise Unreadable(data)
-        return data
+Owned = tuple[Owner, Item]
 
 
-class Refused:
-    """A unit of which nothing can be read."""
+class Asked(Struct, frozen=True, kw_only=True):
+    """What the command line says about the submissions."""
 
-    def __init__(self, problem: str) -> None:
-        self.problems = [problem]
-
-    def read(self, name: str) -> bytes | None:
-        return None
-
-
-def find_submissions(
-    submitted: Path, course: Course, unit: str | None = None, student: str | None = None
-) -> tuple[list[Found], list[str]]:
-    """(student, unit, files) for everything handed in, and what was passed over, in words. Raises UsageError."""
-    search = _Search(course, [course.unit(unit).id] if unit else course.unit_ids, student)
-    if submitted.is_dir():
-        search.folder(submitted)
-    elif submitted.is_file() and archives.is_archive(submitted.name):
-        search.archive(submitted.resolve())
-    else:
-        raise UsageError(
-            f"{submitted} is not a folder, zip or tar: give the folder that holds {_LAYOUT}, or an archive of it"
-        )
-    if student is not None and not any(name == student for name, _, _ in search.found):
-        raise UsageError(f"--student {student}: no unit of that student under {submitted}{search.remark()}")
-    if not search.found:
-        raise UsageError(f"nothing to grade under {submitted}: expected {_LAYOUT}{search.remark()}")
-    return search.found, search.passed_over
+    unit: str | None = None
+    student: str | None = None
+    layout: str = "auto"
+    roster: Path | None = None
+    submitted_at: Path | None = None
 
 
-class _Search:
-    """Collects what was found and what was passed over."""
+class ClassRead(Struct):
+    """Everything handed in, and what was passed over, in words. `notes` concern the class as a whole."""
 
-    def __init__(self, course: Course, units: Sequence[str], student: str | None) -> None:
-        self.found: list[Found] = []
-        self.passed_over: list[str] = []
+    submissions: list[Submission] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_class(submitted: Path, course: Course, asked: Asked | None = None) -> ClassRead:
+    """Read every submission. Raises UsageError where there is nothing to grade, or an option is wrong."""
+    asked = asked or Asked()
+    if asked.layout not in LAYOUTS:
+        raise UsageError(f"--layout {asked.layout}: choose one of {', '.join(LAYOUTS)}")
+    reader = _Reader(course, asked)
+    names = PageNames([page.name for unit in course.units for page in unit.pages])
+    items = read_items(submitted, course, names)
+    found = reader.read(items, _owners(items, course, names, asked.layout, submitted))
+    if not found.submissions:
+        what = f"--student {asked.student}: no unit of that student" if asked.student else "nothing to grade"
+        more = f" and {len(found.passed_over) - 1} more" if len(found.passed_over) > 1 else ""
+        remark = f"; passed over: {found.passed_over[0]}{more}" if found.passed_over else ""
+        raise UsageError(f"{what} under {submitted}: expected {layouts.EXPECTED}{remark}")
+    return found
+
+
+# ---------------------------------------------------------------- whose the entries are
+
+
+def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitted: Path) -> list[Owned]:
+    """Each entry with its owner; what has none is passed over by name."""
+    if wanted == "gradescope" and items.metadata is None:
+        raise UsageError(f"--layout gradescope: no {METADATA} in {submitted}; give the folder of the export")
+    records: dict[str, list[Owner]] = {}
+    if items.metadata is not None and wanted in ("auto", "gradescope"):
+        records = read_metadata(items.metadata, str(submitted / METADATA))
+    known: dict[str, Callable[[Item], Owner | None]] = {
+        "moodle": layouts.moodle,
+        "canvas": layouts.canvas,
+        "repos": layouts.repos(items.items, course),
+        "nbgrader": layouts.nbgrader,
+    }
+    kinds = [known[name] for name in known if wanted == name or (wanted == "auto" and items.metadata is None)]
+    owners: list[Owned] = []
+    for item in items.items:
+        if item.name in records:
+            owners += [(owner, item) for owner in records.pop(item.name)]
+            continue
+        owner = next(filter(None, (kind(item) for kind in kinds)), None)
+        if owner is not None and owner.exchange and item.name in course.unit_ids:
+            reason = "a unit's folder, where a student's is expected; give the folder above"
+            items.passed_over.append(f"{printable(item.shown)}: {reason}")
+        elif owner is not None:
+            owners.append((owner, item))
+        elif item.kind != "file":
+            said = f"not in {METADATA}" if items.metadata is not None else f"not called as the layout {wanted} does"
+            items.passed_over.append(f"{printable(item.shown, 128)}: {said}")
+        elif names.meant(item.name) is not None or item.name.lower().endswith((".py", ".ipynb")):
+            items.passed_over.append(f"{printable(item.shown, 128)}: a file, where students' folders are expected")
+    items.passed_over += [f"{printable(name)}: in {METADATA}, but there is no such folder" for name in records]
+    return owners
+
+
+# ---------------------------------------------------------------- student by student
+
+
+class _Reader:
+    def __init__(self, course: Course, asked: Asked) -> None:
         self._course = course
-        self._units = units
-        self._student = student
-        self._names = {
-            page.name + suffix for unit in course.units for page in unit.pages for suffix in (".py", ".ipynb")
-        }
-        self._names.add(TIMESTAMP)
-        self._latest: tuple[Path, Contents] | None = None
+        self._asked = asked
+        self._units = [course.unit(asked.unit).id] if asked.unit else course.unit_ids
+        self._released = Released(course)
+        self._times = SubmittedAt(asked.submitted_at, course) if asked.submitted_at is not None else None
+        self._people = People(Roster(asked.roster))
+        self._found = ClassRead()
 
-    def remark(self) -> str:
-        more = len(self.passed_over) - 1
-        return (
-            f"; passed over: {self.passed_over[0]}" + (f" and {more} more" if more else "") if self.passed_over else ""
-        )
+    def read(self, items: Items, owners: Sequence[Owned]) -> ClassRead:
+        """Everything of every student."""
+        for owner, item in owners:
+            self._people.add(owner, item)
+        for student, mine in self._people.students().items():
+            if self._asked.student is None or same_name(self._asked.student) == same_name(student):
+                self._read_student(student, mine)
+        self._note_times()
+        self._found.passed_over = [*items.passed_over, *self._people.passed_over, *self._found.passed_over]
+        self._found.notes += self._people.notes
+        return self._found
 
-    # -- folders
-
-    def folder(self, submitted: Path) -> None:
-        folders, packed = self._entries(submitted, "")
-        for name in sorted({*folders, *packed}):
-            if not self._wanted(name):
-                continue
-            inside: Mapping[str, Files] = {}
-            beside = [file.name for file in packed.get(name, [])]
-            if name in folders:
-                inside = self._student_folder(folders[name])
-                if beside:
-                    inside = self._note(name, inside, f"{', '.join(beside)}: not read, the folder {name}/ counts")
-            elif len(beside) > 1:
-                self._refuse(name, f"{' and '.join(beside)}: more than one archive of this student, none was read")
-                continue
-            else:
-                inside = self._student_archive(name, packed[name][0])
-            self._add(name, inside)
-
-    def _student_folder(self, folder: Path) -> dict[str, Files]:
-        folders, packed = self._entries(folder, folder.name + "/")
-        inside: dict[str, Files] = {name: Folder(path) for name, path in folders.items()}
-        for name, files in packed.items():
-            said = ", ".join(file.name for file in files)
-            if name in folders:
-                inside[name] = Folder(folders[name], [f"{said}: not read, the folder {name}/ counts"])
-            elif len(files) > 1:
-                inside[name] = Refused(f"{said}: more than one archive of this unit, none was read")
-            elif name in self._units:
-                inside[name] = self._unit_archive(files[0])
-            elif name not in self._course.unit_ids:
-                inside[name] = Folder(files[0])  # only to be named as no unit
-        return inside
-
-    def _entries(self, folder: Path, where: str) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-        """The folders, and the archives by the name of the folder that they stand for."""
-        folders: dict[str, Path] = {}
-        packed: dict[str, list[Path]] = defaultdict(list)
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir(follow_symlinks=False):
-                    folders[entry.name] = Path(entry.path)
-                elif archives.is_archive(entry.name) and not entry.name.startswith("."):
-                    packed[archives.stem(entry.name)].append(Path(entry.path))
-                elif archives.is_other_archive(entry.name):
-                    kind = "this kind of archive is not read; repack it as .zip or .tar.gz"
-                    self.passed_over.append(f"{where}{printable(entry.name)}: {kind}")
-        return folders, packed
-
-    # -- archives
-
-    def _unit_archive(self, path: Path) -> Files:
-        try:
-            contents = self._load(path, 1)
-        except Unreadable as error:
-            return Refused(f"{path.name}: {error}")
-        return Archived(lambda: self._load(path, 1), (), _problems([text for _, text in contents.remarks]))
-
-    def _student_archive(self, name: str, path: Path) -> dict[str, Files]:
-        try:
-            contents = self._load(path, 2)
-        except Unreadable as error:
-            self._refuse(name, f"{path.name}: {error}")
-            return {}
-        said = [text for _, text in contents.remarks]
-        units = sorted(parts[0] for parts in contents.folders if len(parts) == 1)
-        if not any(unit in self._course.unit_ids for unit in units):
-            self._refuse(name, "; ".join(_problems([f"{path.name}: no <unit>/<page>.py or .ipynb inside", *said])))
-            return {}
-        return {unit: Archived(lambda: self._load(path, 2), (unit,), _problems(said)) for unit in units}
-
-    def _load(self, path: Path, depth: int) -> Contents:
-        """The archive's contents; only the latest is kept, so that a class of archives is never in memory at once."""
-        if self._latest is None or self._latest[0] != path:
-            self._latest = None
-            self._latest = path, archives.unpack(path, self._names, depth, self._course.unit_ids, STUDENT)
-        return self._latest[1]
-
-    def archive(self, submitted: Path) -> None:
-        """A whole class in one archive."""
-        try:
-            contents = archives.unpack(submitted, self._names, 3, self._course.unit_ids, CLASS)
-        except Unreadable as error:
-            raise UsageError(f"{submitted}: {error}; unpack it yourself and give the folder") from None
-        said: dict[Parts, list[str]] = defaultdict(list)
-        for parts, text in contents.remarks:
-            student = parts[0] if len(parts) > 1 else archives.stem(parts[0]) if parts else ""
-            unit = archives.stem(parts[1]) if len(parts) > 1 else ""
-            said[(student, unit) if unit in self._course.unit_ids else (student,)].append(text)
-        for name in sorted({parts[0] for parts in (*contents.folders, *said)}):
-            if name and self._wanted(name):
-                units = {parts[1] for parts in (*contents.folders, *said) if parts[0] == name and len(parts) == 2}
-                if problem := "; ".join(_problems(said[(name,)])):
-                    if units.isdisjoint(self._units):
-                        self._refuse(name, problem)
-                    else:
-                        self.passed_over.append(f"{name}: {problem}")
-                self._add(name, {u: self._from_class(contents, name, u, said[(name, u)]) for u in sorted(units)})
-        self.passed_over += _problems(said[("",)])
-
-    def _from_class(self, contents: Contents, name: str, unit: str, said: Sequence[str]) -> Files:
-        return Archived(lambda: contents, (name, unit), _problems(said))
-
-    # -- one student
-
-    def _wanted(self, name: str) -> bool:
-        if name.startswith("."):
-            return False
-        if not _STUDENT.fullmatch(name) or name.startswith("-"):
-            self.passed_over.append(
-                f"{printable(name)}: not a student's name (letters, digits and . _ @ + - only); renamed?"
+    def _read_student(self, student: str, mine: Sequence[Owned]) -> None:
+        placed = Placed()
+        for units, listing, owner, remarks in self._bundles(student, mine):
+            rules = Rules(
+                self._course, self._released, units, owner.exchange, self._stamps(student, owner), tuple(remarks)
             )
-            return False
-        return self._student in (None, name)
+            one = place(student, listing, rules)
+            again = {submission.unit for submission in placed.submissions}
+            placed.submissions += [submission for submission in one.submissions if submission.unit not in again]
+            placed.lost += [
+                f"{submission.unit} is there more than once; the first was read"
+                for submission in one.submissions
+                if submission.unit in again
+            ]
+            placed.lost += one.lost
+        if not placed.submissions and len(self._units) == 1 and placed.lost:
+            placed = Placed([_unread(student, self._units[0], placed.lost)])
+        if not placed.submissions and not placed.lost:
+            placed.lost.append("no page of the course that was worked on")
+        self._found.submissions += placed.submissions
+        self._found.passed_over += [f"{printable(student, 128)}: {text}" for text in placed.lost]
 
-    def _add(self, name: str, inside: Mapping[str, Files]) -> None:
-        self.found += [(name, unit, inside[unit]) for unit in self._units if unit in inside]
-        self.passed_over += [
-            f"{name}/{printable(other)}: no such unit in course.toml"
-            for other in sorted(set(inside) - set(self._course.unit_ids))
-            if other[0] != "."
+    def _bundles(self, student: str, mine: Sequence[Owned]) -> list[tuple[Sequence[str], Listing, Owner, list[str]]]:
+        """What is placed together: all of a student's items, but each repository of a unit by itself."""
+        remarks = [owner.remark for owner, _ in mine if owner.remark]
+        if any(owner.unit for owner, _ in mine):
+            return [
+                ([u for u in self._units if owner.unit in (None, u)], item.listing(()), owner, remarks)
+                for owner, item in mine
+            ]
+        folders = [item for owner, item in mine if owner.exchange and item.kind == "folder"]
+        packed = [item for owner, item in mine if owner.exchange and item.kind == "archive"]
+        together = Listing()
+        if packed and (folders or len(packed) > 1):
+            names = " and ".join(printable(item.shown) for item in packed)
+            why = (
+                "not read, the folder {}/ counts" if folders else "more than one archive of this student, none was read"
+            )
+            together.remarks.append(f"{names}: {why.format(printable(student))}")
+            mine = [(owner, item) for owner, item in mine if item not in packed]
+        own = [owner.file for owner, _ in mine if owner.file]
+        for owner, item in mine:
+            if not owner.names:
+                continue  # text typed into the platform: nothing to read
+            file = owner.file if item.kind != "folder" else None
+            listing = item.listing((layouts.own_name(file, own),) if file else ())
+            together.entries += listing.entries
+            together.folders |= listing.folders
+            together.remarks += listing.remarks
+            together.autosaves += listing.autosaves
+        owner = mine[0][0] if mine else Owner(student, (student,))
+        return [(self._units, together, owner, remarks)]
+
+    # -- times
+
+    def _stamps(self, student: str, owner: Owner) -> Callable[[str], Stamp | None]:
+        """The instructor's word, then the platform's; None leaves it to nbgrader's exchange."""
+        table = self._times
+
+        def stamp(unit: str) -> Stamp | None:
+            given = table.stamp([student, *owner.names, owner.student], unit) if table is not None else None
+            if given is not None:
+                return given
+            if owner.when is not None:
+                return judged(owner.when, METADATA)
+            if owner.no_time is not None:
+                return Stamp(problem=f"{owner.no_time}; it counts as handed in on time, or give it with {OPTION}")
+            if table is not None:
+                return Stamp(problem=f"{table.path.name}: no time for this student; it counts as handed in on time")
+            return None
+
+        return stamp
+
+    def _note_times(self) -> None:
+        """Say where times are missing: to each student where others have one, once where nobody has."""
+        found = self._found
+        unused = self._times.unused() if self._times is not None and self._asked.student is None else []
+        if self._times is not None and unused:
+            found.notes.append(f"{self._times.path.name}: nothing was handed in by {listed(unused)}")
+        if not self._course.late.penalty_per_day:
+            return
+        dated = {s.unit for s in found.submissions if s.submitted_at is not None}
+        due = {unit.id for unit in self._course.units if unit.due is not None}
+        missing = f"no time of submission ({TIMESTAMP} of nbgrader's exchange, or {OPTION}); it counts as on time"
+        found.submissions = [
+            with_problem(s, missing) if s.submitted_at is None and not s.time_said and s.unit in dated & due else s
+            for s in found.submissions
         ]
-
-    def _refuse(self, name: str, problem: str) -> None:
-        """Nothing of this student can be read: a problem of the one unit that is graded, if it is one."""
-        if len(self._units) == 1:
-            self.found.append((name, self._units[0], Refused(problem)))
-        else:
-            self.passed_over.append(f"{name}: {problem}")
-
-    def _note(self, name: str, inside: Mapping[str, Files], problem: str) -> Mapping[str, Files]:
-        noted: dict[str, Files] = {}
-        for unit, files in inside.items():
-            noted[unit] = Folder(files.path, [*files.problems, problem]) if isinstance(files, Folder) else files
-        if not any(unit in self._units for unit in noted):
-            self.passed_over.append(f"{name}: {problem}")
-        return noted
+        if undated := {s.unit for s in found.submissions if not s.time_said} & due - dated:
+            found.notes.append(
+                f"no submission of {listed(sorted(undated))} has a time, so none is late; times come from nbgrader's "
+                f"exchange, a platform's metadata or {OPTION}"
+            )
 
 
-def _problems(said: Sequence[str]) -> list[str]:
-    more = len(said) - _MAX_PROBLEMS
-    return [*said[:_MAX_PROBLEMS], *([f"and {more} more of this kind"] if more > 0 else [])]
+def _unread(student: str, unit: str, problems: list[str]) -> Submission:
+    """Nothing of this student can be read: a problem of the one unit that is graded."""
+    digest = digest_of_submission([], problems, None)
+    return Submission(student=student, unit=unit, pages=[], problems=problems, digest=digest)

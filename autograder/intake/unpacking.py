@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
-from autograder.intake.pages import MAX_FILE_BYTES, Unreadable
+from autograder.intake.files import Unreadable
 from autograder.text import printable
 
 MAX_RATIO = 200
@@ -75,6 +75,8 @@ class _Bounded(io.RawIOBase):
     def __init__(self, file: BinaryIO, members: int) -> None:
         self._file = file
         self._members = members
+        self._size = file.seek(0, io.SEEK_END)
+        self.in_directory = True
 
     def seekable(self) -> bool:
         return True
@@ -86,18 +88,23 @@ class _Bounded(io.RawIOBase):
         return self._file.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())  # Python takes as much memory as it is asked to read
+        if not self.in_directory:
+            return self._file.read(min(size, left) if size >= 0 else left)
         # SECURITY: the library makes an object of 500 bytes of each entry before anybody can count them
         limit = max(1 << 20, 256 * self._members)
         if size > limit:
             raise Unreadable("its directory announces an absurd number of members")
-        data = self._file.read(limit if size < 0 else size)
+        data = self._file.read(min(limit if size < 0 else size, left))
         if data.count(b"PK\1\2") > self._members:
             raise Unreadable(f"more than {self._members} members")
         return data
 
 
 def _zip_members(file: BinaryIO, caps: Caps) -> Iterator[Member]:
-    with zipfile.ZipFile(_Bounded(file, caps.members)) as archive:
+    bounded = _Bounded(file, caps.members)
+    with zipfile.ZipFile(bounded) as archive:
+        bounded.in_directory = False
         for info in archive.infolist():
             mode = info.external_attr >> 16
             kind = "folder" if info.is_dir() else "file"
@@ -115,7 +122,7 @@ def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise Unreadable(f"a decompression bomb: {info.compress_size} bytes that become {info.file_size}")
     try:
         with archive.open(info) as member:
-            return member.read(MAX_FILE_BYTES)
+            return member.read(info.file_size)  # never more, whatever it holds; the caller has looked at the number
     except BROKEN as error:
         raise Unreadable(f"damaged in the archive: {printable(str(error), 120)}") from None
 

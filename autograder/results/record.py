@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from autograder.results.folders import result_path
+
 SCHEMA = "autograder/result/v1"
 
 
@@ -80,11 +82,6 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     def has_grader_error(self) -> bool:
         """Whether anything in it is our fault."""
         return any(test.outcome is Outcome.GRADER_ERROR for e in self.exercises for test in e.tests)
-
-
-def result_path(out: Path, student: str, unit: str) -> Path:
-    """Where a result lies: `<out>/<student>/<unit>/result.json`."""
-    return out / student / unit / "result.json"
 
 
 def read_result(path: Path) -> UnitResult | None:

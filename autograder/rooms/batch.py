@@ -14,21 +14,22 @@ from msgspec import Struct
 
 from autograder.course import COURSE_FILE, Course, Unit
 from autograder.errors import UsageError
-from autograder.intake.finding import find_submissions
-from autograder.intake.pages import Stubs, Submission, read_submission
+from autograder.intake.finding import Asked, read_class
+from autograder.intake.submission import Submission
+from autograder.results.folders import colliding, result_path
 from autograder.results.record import (
     Late,
     Outcome,
     TestResult,
     UnitResult,
     read_result,
-    result_path,
     write_atomically,
     write_result,
 )
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
+from autograder.text import listed
 
 RUNS_FILE = "runs.json"
 
@@ -70,6 +71,7 @@ class Plan(Struct, frozen=True):
     jobs: list[Job]
     standing: list[UnitResult]
     passed_over: list[str]
+    notes: list[str]
 
     @property
     def total(self) -> int:
@@ -81,22 +83,26 @@ def new_seed() -> bytes:
     return secrets.token_bytes(16)
 
 
-def make_plan(run: Run, unit: str | None = None, student: str | None = None) -> Plan:
+def make_plan(run: Run, asked: Asked) -> Plan:
     """Read every submission, and leave out those whose result stands. Raises UsageError."""
-    stubs = Stubs(run.course)
-    found, passed_over = find_submissions(run.submitted, run.course, unit, student)
-    versions = {unit_id: _unit_digest(run.course, run.course.unit(unit_id), run.rung) for _, unit_id, _ in found}
+    found = read_class(run.submitted, run.course, asked)
+    for students in colliding(run.out, (submission.student for submission in found.submissions)):
+        found.submissions = [s for s in found.submissions if s.student not in students]
+        found.passed_over.append(
+            f"{listed(students)}: one folder on this file system, which ignores capitals; rename one"
+        )
+    units = {submission.unit for submission in found.submissions}
+    versions = {unit: _unit_digest(run.course, run.course.unit(unit), run.rung) for unit in units}
     jobs: list[Job] = []
     standing: list[UnitResult] = []
-    for name, unit_id, files in found:
-        submission = read_submission(files, name, run.course.unit(unit_id), stubs)
-        fingerprint = f"sha256:{hashlib.sha256((versions[unit_id] + submission.digest).encode()).hexdigest()}"
-        result = None if run.regrade else read_result(result_path(run.out, name, unit_id))
+    for submission in found.submissions:
+        fingerprint = f"sha256:{hashlib.sha256((versions[submission.unit] + submission.digest).encode()).hexdigest()}"
+        result = None if run.regrade else read_result(result_path(run.out, submission.student, submission.unit))
         if result is not None and result.fingerprint == fingerprint and not result.has_grader_error():
             standing.append(result)
         else:
             jobs.append(Job(submission, fingerprint))
-    return Plan(jobs, standing, passed_over)
+    return Plan(jobs, standing, found.passed_over, found.notes)
 
 
 def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[Finished, None, None]:

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from autograder.errors import UsageError
-from autograder.intake.pages import Submission
+from autograder.intake.submission import Submission
 from autograder.rooms.process import die_with
 
 _ATTEMPTS = 2

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from autograder.course import Course, Unit, load_course
 from autograder.errors import UsageError
-from autograder.intake.pages import Submission
+from autograder.intake.submission import Submission
 from autograder.results.record import Outcome, TestResult
 from autograder.rooms.process import die_with
 from autograder.rooms.sitting import Results, Sitting, collect, sit

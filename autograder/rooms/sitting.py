@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from autograder.course import Course, Unit
 from autograder.grading.solution import solution_pages
-from autograder.intake.pages import PageSource
+from autograder.intake.submission import PageSource
 from autograder.results.record import Outcome, TestResult
 from autograder.sandbox.launch import Sandbox
 

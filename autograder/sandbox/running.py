@@ -1,17 +1,16 @@
 """Runs the pages of a submission, cell by cell, and tells what went wrong in the student's own lines."""
 
-import ast
 import importlib.machinery
 import io
 import itertools
 import linecache
-import re
 import sys
 import traceback
 import types
 from typing import Any
 
 from autograder.sandbox import wire
+from autograder.sandbox.cells import Cells
 
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
@@ -27,33 +26,55 @@ class Pages:
     def __init__(self) -> None:
         self.modules: dict[str, types.ModuleType] = {}
         self._sources: dict[str, wire.Source] = {}
-        self._files: dict[str, str] = {}
+        self._files: set[str] = set()
 
     def add(self, sources: list[wire.Source]) -> None:
-        """Know these pages from now on."""
+        """Know these pages and helper modules from now on."""
         self._sources.update((source.name, source) for source in sources)
 
-    def run(self, name: str, problems: list[wire.Problem]) -> types.ModuleType:
-        """Run the cells in order in a fresh module; a cell that raises is recorded and the next one runs."""
+    def run(
+        self, name: str, problems: list[wire.Problem], skipped: list[wire.Problem] | None = None
+    ) -> types.ModuleType:
+        """Run the cells in order in a fresh module; a cell that raises is recorded and the next one runs.
+
+        `skipped` receives the cells that are no Python at all, such as `%%bash`.
+        """
         source = self._sources[name]
         module = types.ModuleType(name)
         self.modules[name] = sys.modules[name] = module
+        cells = Cells(module)
         for number, code in enumerate(source.cells, start=1):
             file = f"{name}.ipynb, cell {number}" if source.notebook else f"{name}.py"
-            code = without_magics(code) if source.notebook else code
-            self._files[file] = code
-            linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+            line = 0 if source.notebook else sum(cell.count("\n") for cell in source.cells[: number - 1])
+            self._remember(file, code if source.notebook else "".join(source.cells))
             try:
-                exec(compile(code, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what a worker is for
+                magic = cells.run(code, file, line)
             except BaseException as error:
                 problems.append(self._problem(file, error))
+            else:
+                if magic is not None and skipped is not None:
+                    skipped.append(wire.Problem(file, line + 1, "not run", f"the cell begins with {magic}"))
         return module
+
+    def _remember(self, file: str, code: str) -> None:
+        if file not in self._files:
+            self._files.add(file)
+            linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
 
     def _problem(self, file: str, error: BaseException) -> wire.Problem:
         frames = self._own_frames(error)
-        line = error.lineno or 0 if isinstance(error, SyntaxError) else (frames[-1].line if frames else 0)
-        message = error.msg if isinstance(error, SyntaxError) else _text(error)
-        return wire.Problem(file, line, type(error).__name__, message)
+        here = [frame.line for frame in frames if frame.file == file]
+        line, message = here[-1] if here else 0, _text(error)
+        within = ""
+        if isinstance(error, SyntaxError):
+            message = error.msg
+            if error.filename == file or not frames:
+                line = error.lineno or 0
+            else:  # of a module that the cell imports
+                within = f" ({error.filename}, line {error.lineno})"
+        elif frames and frames[-1].file != file:
+            within = f" ({frames[-1].file}, line {frames[-1].line})"
+        return wire.Problem(file, line, type(error).__name__, message + within)
 
     def raised(self, request_id: int, error: BaseException, printed: str) -> wire.Raised:
         """An exception as data."""
@@ -82,10 +103,17 @@ class Pages:
         return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: Any) -> types.ModuleType:
+        if self._sources[spec.name].helper:
+            return types.ModuleType(spec.name)
         return self.run(spec.name, [])
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Nothing: `create_module` has run the cells."""
+        """Run a helper, which raises as any module does. Of a page, `create_module` has run the cells."""
+        source = self._sources[module.__name__]
+        if source.helper:
+            file, code = f"{source.name}.py", "".join(source.cells)
+            self._remember(file, code)
+            Cells(module).run(code, file)
 
 
 class Printed(io.TextIOBase):
@@ -116,21 +144,3 @@ def _text(error: BaseException) -> str:
         return str(error)[:_MESSAGE_CHARS]
     except BaseException:  # a student's __str__ may raise anything
         return f"(a {type(error).__name__} whose message cannot be read)"
-
-
-_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?+\s*)$")
-
-
-def without_magics(code: str) -> str:
-    """A cell without IPython's magics and shell lines. Line numbers stay.
-
-    Only where the cell is not Python as it stands, since `%` may also open a continued line.
-    """
-    try:
-        ast.parse(code)
-        return code
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
-    if code.lstrip().startswith("%%"):
-        return ""
-    return "\n".join(_MAGIC.sub(r"\1pass", line) for line in code.splitlines())

@@ -99,11 +99,12 @@ Value = Union[  # noqa: UP007 - a union with forward references cannot be writte
 
 
 class Source(Struct, frozen=True):
-    """A page as cells of code; a plain module is one cell."""
+    """A page as cells of code; joined, the cells of a plain module are its text. `helper` is a module beside it."""
 
     name: str
     cells: list[str]
     notebook: bool = False
+    helper: bool = False
 
 
 GIVEN = "autograder.given"  # as the first step of a path: that module instead of the page (no page has such a name)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.sandbox import wire
+from autograder.sandbox import stand_ins, wire
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import Refusals
@@ -43,6 +43,7 @@ class Session:
         sys.meta_path.insert(0, self._pages)
         sys.stdout = sys.stderr = self._printed
         self._refusals = Refusals()
+        stand_ins.install()
         # a notebook's own check cells have no say in grading, also where the whole kit is importable (rung `none`)
         importlib.import_module("autograder").check = lambda *args, **kwargs: None  # type: ignore[attr-defined]
 
@@ -75,8 +76,12 @@ class Session:
         if self._refusals is not None:
             self._refusals.install(request.forbidden)
         problems: list[wire.Problem] = []
-        module = self._pages.run(request.page, problems)
-        return wire.Loaded(request.id, problems, [name for name in request.symbols if hasattr(module, name)])
+        skipped: list[wire.Problem] = []
+        module = self._pages.run(request.page, problems, skipped)
+        defined = [name for name in request.symbols if hasattr(module, name)]
+        if len(defined) < len(request.symbols):
+            problems += skipped  # what is missing may be in there
+        return wire.Loaded(request.id, problems, defined)
 
     def _call(self, request: wire.Call, payload: memoryview, packer: Packer) -> wire.Done:
         unpacker = Unpacker(payload, self._resolve, allow_strides=True)
@@ -253,6 +258,18 @@ def seed_globals(seed: int) -> None:
     torch.default_generator.manual_seed(seed)  # torch.manual_seed formats the stack for devices that are not there
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+@contextlib.contextmanager
+def keeping_globals() -> Iterator[None]:
+    """Leave the process's own generators as they were: a check in a student's kernel must not change her next draw."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
 
 
 def draw_globals() -> list[float]:

@@ -16,7 +16,8 @@ from autograder.authoring.mutation import equivalent
 from autograder.authoring.mutation.mutants import Mutant, diff, page_mutants
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
-from autograder.intake.pages import PageSource, Submission, parse_cells
+from autograder.intake.cells import parse_cells
+from autograder.intake.submission import PageSource, Submission
 from autograder.results.record import Outcome, TestResult
 from autograder.rooms.process import die_with
 

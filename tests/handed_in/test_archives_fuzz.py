@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from autograder.course import Course
 from autograder.intake.archives import STUDENT, unpack
-from autograder.intake.finding import find_submissions
-from autograder.intake.pages import Stubs, Unreadable, read_submission
+from autograder.intake.files import Unreadable
+from autograder.intake.finding import Asked, read_class
 from autograder.intake.unpacking import Caps
 
 UNIT, PAGE = "unit0_tiny", "tiny_page.py"
@@ -89,7 +89,7 @@ def test_bombs(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(make())
     with bounded(14 if "xz" in name else 4), pytest.raises(Unreadable, match=words):
-        unpack(path, [PAGE], 2, [UNIT], SMALL)
+        unpack(path, SMALL)
 
 
 @pytest.mark.parametrize(("mebibytes", "words"), [(7, "a decompression bomb: "), (9, "9 MiB; at most 8 MiB are read")])
@@ -97,8 +97,9 @@ def test_a_page_that_unpacks_without_end(tmp_path: Path, mebibytes: int, words: 
     """A page of a zip is refused for its ratio or for its size, without being unpacked."""
     (tmp_path / "ada.zip").write_bytes(make_zip(ZEROS * mebibytes))
     with bounded(4):
-        said = unpack(tmp_path / "ada.zip", [PAGE], 2, [UNIT], STUDENT).files[UNIT, PAGE]
-    assert isinstance(said, str) and words in said
+        (page,) = unpack(tmp_path / "ada.zip", STUDENT).entries
+    with pytest.raises(Unreadable, match=words):
+        page.read()
 
 
 def make_tar() -> bytes:
@@ -154,11 +155,11 @@ def test_any_bytes(
     for data in (noise, bytes(damaged), bytes(damaged[: cut % len(damaged)]), SOUND[name] + noise):
         path.write_bytes(data)
         with bounded(24):
-            ((_, _, files),), _ = find_submissions(tmp_path / "submitted", tiny)
-            read = read_submission(files, "ada", tiny.units[0], Stubs(tiny))
-            assert all(problem.isprintable() for problem in read.problems)
+            read = read_class(tmp_path / "submitted", tiny, Asked(unit=UNIT))
+            assert [s.student for s in read.submissions] == ["ada"]
+            assert all(problem.isprintable() for problem in read.submissions[0].problems)
             if "." in Path(name).parts[0]:
                 try:
-                    unpack(path, [PAGE], 2, [UNIT], Caps(1 << 20, 10, 1 << 20, 1000, 1000))
+                    unpack(path, Caps(1 << 20, 10, 1 << 20, 1000, 1000))
                 except Unreadable:
                     pass

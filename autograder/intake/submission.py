@@ -1,0 +1,50 @@
+"""What a student handed in for one unit, as text."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+
+class PageSource(Struct, frozen=True):
+    """A page as cells of code. `helper` is a module of the student's own that a page imports, beside the pages."""
+
+    name: str
+    cells: list[str]
+    notebook: bool = False
+    helper: bool = False
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """`pages` holds the pages that differ from the release, and their helpers; `digest` covers all that counts."""
+
+    student: str
+    unit: str
+    pages: list[PageSource]
+    problems: list[str]
+    digest: str
+    submitted_at: datetime | None = None
+    time_said: bool = False  # whether the problems say what is wrong with the time
+
+
+def with_problem(submission: Submission, problem: str) -> Submission:
+    """The submission with one more thing to be said first."""
+    problems = [problem, *submission.problems]
+    digest = digest_of_submission(submission.pages, problems, submission.submitted_at)
+    return msgspec.structs.replace(submission, problems=problems, digest=digest)
+
+
+def digest_of_submission(pages: Sequence[PageSource], problems: Sequence[str], when: datetime | None) -> str:
+    """Equal digest, nothing to grade again. What does not count (a notebook's outputs) does not change it."""
+    digest = hashlib.sha256()
+    for page in pages:
+        digest.update(f"{page.name}\0{page.notebook}\0{page.helper}\0{len(page.cells)}\0".encode())
+        for cell in page.cells:
+            code = cell.encode("utf-8", "replace")
+            digest.update(f"{len(code)}\0".encode() + code)
+    for problem in problems:
+        digest.update(problem.encode("utf-8", "replace") + b"\0")
+    digest.update(str(when).encode())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Executes cells in a module, as a notebook's kernel does: one after another, with magics and top-level `await`."""
+
+import __future__
+
+import asyncio
+import builtins
+import inspect
+import types
+from typing import Any
+
+from autograder.sandbox.magics import AWAITING, BODY_RUNS, plain_python
+
+_FUTURE = 0
+for _name in __future__.all_feature_names:
+    _FUTURE |= getattr(__future__, _name).compiler_flag
+
+
+class Cells:
+    """The cells of one module. It starts with what a notebook has without an import: `display`, `get_ipython`."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self._namespace = module.__dict__
+        self._namespace["__builtins__"] = builtins
+        self._namespace["display"] = _nothing
+        self._namespace["get_ipython"] = lambda: _Shell(self)
+        self._flags = AWAITING  # and what the cells before imported from __future__
+
+    def run(self, code: str, file: str, line: int = 0) -> str | None:
+        """Run a cell that begins below `line` of `file`. The name of the cell magic for which it is not run, if any."""
+        magic = None
+        try:
+            compiled = self._compile(code, file, line)
+        except SyntaxError:
+            code, magic = plain_python(code)
+            compiled = self._compile(code, file, line)
+        self._flags |= compiled.co_flags & _FUTURE
+        if compiled.co_flags & inspect.CO_COROUTINE:
+            asyncio.run(types.FunctionType(compiled, self._namespace)())
+        else:
+            exec(compiled, self._namespace)  # noqa: S102 - what a worker is for
+        return magic
+
+    def _compile(self, code: str, file: str, line: int) -> types.CodeType:
+        compiled: types.CodeType = compile("\n" * line + code, file, "exec", self._flags, dont_inherit=True)
+        return compiled
+
+
+class _Shell:
+    """What `get_ipython()` gives: nbconvert writes a notebook's magics as calls of it."""
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+
+    def run_cell_magic(self, magic: str, line: str, cell: str) -> None:
+        if magic in BODY_RUNS:
+            self._cells.run(cell, f"<%%{magic}>")
+
+    def __getattr__(self, name: str) -> Any:
+        return _nothing
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """What only a screen could show."""

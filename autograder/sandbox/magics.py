@@ -1,0 +1,79 @@
+"""Cells as Jupyter, Colab and their exports leave them -> Python. Inside the wall; nothing is executed here.
+
+A cell that is Python as it stands is left alone, `%` may also open a continued line. Otherwise the line at which Python
+gives up is looked at: if it is a magic or a shell line it is replaced, and the cell is tried again. Line numbers stay.
+"""
+
+import ast
+import re
+
+AWAITING = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+BODY_RUNS = {"time", "timeit", "capture", "prun"}
+_MAX_LINES = 1000
+_CELL_MAGIC = re.compile(r"\s*%%(?P<name>!|[\w.]+)")
+_TIMED = re.compile(r"^(?P<indent>\s*)%(?:time|prun)\s+(?!-)(?P<statement>\S.*)$")
+_ASSIGNED = re.compile(r"^(?P<target>\s*[\w.\[\], ]+=\s*)(?P<kind>[!%])[^=].*$")
+_LINE = re.compile(r"^(?P<indent>\s*)(?:[%!?].*|[\w.]+\?+\s*)$")
+
+
+def plain_python(code: str) -> tuple[str, str | None]:
+    """The cell as Python, and the cell magic for which it is not run (then there is no code left), if there is one."""
+    code, magic = _without_cell_magics(code)
+    if magic is not None:
+        return "", magic
+    lines = code.split("\n")
+    for _ in range(_MAX_LINES):
+        at = _line_of_error("\n".join(lines))
+        if at is None or not _replace(lines, at):
+            break
+    return "\n".join(lines), None
+
+
+def _without_cell_magics(code: str) -> tuple[str, str | None]:
+    """Cell magics that run their body are taken off, also one below another; the name of any other one is told."""
+    lines = code.split("\n")
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        match = _CELL_MAGIC.match(line)
+        if match is None:
+            break
+        if match["name"] not in BODY_RUNS:
+            return "", f"%%{match['name']}"
+        lines[number] = ""
+    return "\n".join(lines), None
+
+
+def _line_of_error(code: str) -> int | None:
+    """Index of the line at which Python gives up, None where it does not or cannot say."""
+    try:
+        compile(code, "cell", "exec", ast.PyCF_ONLY_AST | AWAITING, dont_inherit=True)
+    except SyntaxError as error:
+        return error.lineno - 1 if error.lineno else None
+    except (ValueError, RecursionError, MemoryError):
+        pass
+    return None
+
+
+def _replace(lines: list[str], at: int) -> bool:
+    """Replace what only IPython understands at this line. False where there is nothing of that kind."""
+    if not 0 <= at < len(lines):
+        return False
+    line = lines[at]
+    if timed := _TIMED.match(line):
+        lines[at] = timed["indent"] + timed["statement"]
+        return True
+    if assigned := _ASSIGNED.match(line):
+        new = assigned["target"] + ("[]" if assigned["kind"] == "!" else "None")
+    elif other := _LINE.match(line):
+        new = other["indent"] + "pass"
+    else:
+        return False
+    end = at
+    while lines[end].endswith("\\") and end + 1 < len(lines):  # a shell line goes on behind a backslash
+        end += 1
+        lines[end - 1] = ""
+    last = lines[end]
+    lines[end] = last if end == at else ""
+    lines[at] = new
+    return True
