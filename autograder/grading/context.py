@@ -86,9 +86,13 @@ class Context:
         return [
             readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
             for page in self._pages.values()
-            for p in page.problems
+            for p in [*page.problems, *(page.skipped if self._lacks_a_symbol(page) else [])]
             if p.error != "NotImplementedError"
         ]
+
+    def _lacks_a_symbol(self, page: "Page") -> bool:
+        symbols = {s for exercise in self.unit.page(page.name).exercises for s in exercise.symbols}
+        return not symbols <= page.left_behind
 
     def close(self) -> None:
         """End the workers, and the sandbox's other processes with them."""

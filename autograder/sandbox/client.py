@@ -91,6 +91,7 @@ class Page:
         self.name = name
         self.limits = limits
         self.problems: list[wire.Problem] = []
+        self.skipped: list[wire.Problem] = []
         self.forbidden: list[str] = []  # by the exercise under test; `forbidden_anywhere` by any of the page
         self.forbidden_anywhere: list[str] = []
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
@@ -156,7 +157,13 @@ class Page:
             self._broken = error
             raise
         self.problems = reply.problems
+        self.skipped = reply.skipped
         self._defined = set(reply.defined)
+
+    @property
+    def left_behind(self) -> set[str]:
+        """The symbols that the page had defined when it was run last."""
+        return self._defined
 
     def defines(self, symbol: str) -> bool:
         """Whether running the page left `symbol` behind. Raises StudentError."""

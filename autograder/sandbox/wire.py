@@ -194,9 +194,12 @@ class Problem(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True, tag="loaded"):
+    """`skipped` are cells that are no Python: a problem only where something is missing that they may hold."""
+
     id: int
     problems: list[Problem]
     defined: list[str]
+    skipped: list[Problem] = []
 
 
 class Done(Struct, frozen=True, tag="done"):

@@ -79,9 +79,7 @@ class Session:
         skipped: list[wire.Problem] = []
         module = self._pages.run(request.page, problems, skipped)
         defined = [name for name in request.symbols if hasattr(module, name)]
-        if len(defined) < len(request.symbols):
-            problems += skipped  # what is missing may be in there
-        return wire.Loaded(request.id, problems, defined)
+        return wire.Loaded(request.id, problems, defined, skipped)
 
     def _call(self, request: wire.Call, payload: memoryview, packer: Packer) -> wire.Done:
         unpacker = Unpacker(payload, self._resolve, allow_strides=True)
