@@ -122,7 +122,7 @@ def test_kit_holds_what_students_need(course: Course, tmp_path: Path, monkeypatc
     built = {str(path.relative_to(course.root)): data for path, data in building.render(course).items()}
     assert {name: data for name, data in files.items() if name.startswith("assignments/")} == built
     assert set(files) - set(built) == {"course.toml", "README.md", "autograder-0-py3-none-any.whl"}
-    assert b"pip install autograder-0-py3-none-any.whl" in files["README.md"]
+    assert b'pip install "./autograder-0-py3-none-any.whl[student]"' in files["README.md"]
     assert leaked(course, files.items()) == []
 
 

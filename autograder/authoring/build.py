@@ -152,12 +152,27 @@ def public_course_file(course: Course) -> str:
 
 _KIT_README = """# {title}
 
-    pip install torch            # or the CPU build your course recommends
-    pip install {wheel}
-    autograder check assignments/unit2_self_attention
+You need Python 3.11 or newer. In this folder, once:
 
-Work on a page as a notebook (`.ipynb`) or as a plain module (`.py`), whichever you prefer, and run `autograder check`
-as often as you like.
+    python3 -m venv .venv                 # Windows: py -m venv .venv
+    source .venv/bin/activate             # Windows: .venv\\Scripts\\activate
+    pip install torch --index-url https://download.pytorch.org/whl/cpu
+    pip install "./{wheel}[student]"
+
+The third line installs PyTorch's CPU build, which is all that the pages need (on Linux, `pip install torch` alone
+downloads several gigabytes for NVIDIA cards; on Windows and macOS it gives the CPU build as well). If that address
+cannot be reached, https://pytorch.org/get-started/locally/ names the command for your machine.
+
+Then work on a page as a notebook (`jupyter lab`) or as a plain module in any editor, whichever you prefer, and check it
+as often as you like:
+
+    autograder check                                       # everything
+    autograder check assignments/unit2_self_attention      # one unit, or one page
+    autograder check --watch assignments/unit2_self_attention
+
+In a notebook, the check cell below each exercise looks at what the notebook holds at that moment. What you hand in is
+the file: save it, and run `autograder check` on your folder (or on the zip that you are about to upload) before the
+deadline. It reads the same files as the grader and says what the grader would say about them.
 """
 
 

@@ -27,8 +27,7 @@ def kernel_here(page: str) -> Kernel | None:
     if shell is None:
         return None
     namespace: dict[str, Any] = shell.user_ns
-    # In[0] is empty, and the last one is the cell that asks
-    cells = [str(cell) for cell in namespace.get("In", [])[1:]]
+    cells = list(shell.history_manager.input_hist_raw[1:])  # `In` holds what IPython made of them
     names = [namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME"), namespace.get("__session__")]
     files = [Path(name) for name in names if isinstance(name, str) and Path(name).name == f"{page}.ipynb"]
     file = next((file for file in files if file.is_file()), Path.cwd() / f"{page}.ipynb")

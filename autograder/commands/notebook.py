@@ -27,6 +27,13 @@ def check(exercise: str) -> None:
 
     In a notebook the functions count that are defined in it now; elsewhere the file does.
     """
+    from autograder.sandbox.worker import keeping_globals
+
+    with keeping_globals():
+        _check(exercise)
+
+
+def _check(exercise: str) -> None:
     course = load_course(find_root(Path.cwd()))
     page = next((p for unit in course.units for p in unit.pages if any(e.id == exercise for e in p.exercises)), None)
     if page is None:
@@ -53,12 +60,9 @@ def _console(record: bool = False) -> Console:
 
 
 def _check_kernel(course: Course, page: Page, kernel: Kernel, exercise: str) -> CheckedPage:
-    from autograder.sandbox.worker import keeping_globals
-
     source = PageSource(page.name, kernel.cells, notebook=True)
     context = _context(course, page, source, kernel.namespace)
-    with keeping_globals():
-        checked = run_checks(course, page, kernel.file.parent, context, exercise)
+    checked = run_checks(course, page, kernel.file.parent, context, exercise)
     context.close()
     return CheckedPage(page, kernel.file, checked, [])
 

@@ -1,0 +1,136 @@
+"""`autograder check` on a student's folder: the file that counts, and what `grade` would say about the rest."""
+
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from autograder.commands.check import check_path, find_pages
+from autograder.commands.checked import CheckedFolder, render_checks
+from autograder.course import COURSE_FILE, Course, load_course
+from autograder.errors import UsageError
+from autograder.intake.finding import read_class
+from tests.handed_in.conftest import UNIT, notebook
+
+SOLVED = "from torch import nn\n\n\ndef double(x):\n    return x + x\n"
+HELPED = "from helpers import twice\n\n\ndef double(x):\n    return twice(x)\n"
+
+
+@pytest.fixture
+def kit(tiny_course: Callable[[Path], Course], tmp_path: Path) -> Course:
+    """What a student has: the release and course.toml, nothing else."""
+    course = tiny_course(tmp_path)
+    root = tmp_path / "kit"
+    shutil.copytree(course.assignments, root / "assignments")
+    shutil.copy(course.root / COURSE_FILE, root)
+    return load_course(root)
+
+
+def folder(kit: Course) -> Path:
+    return kit.assignments / UNIT
+
+
+def shown(checked: CheckedFolder) -> str:
+    console = Console(file=StringIO(), width=200)
+    render_checks(checked, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("where", ["", "assignments", f"assignments/{UNIT}"])
+def test_the_module_of_a_student_who_works_in_modules(kit: Course, where: str) -> None:
+    """The notebook beside it is as it was released, whatever is edited, and does not hide the work."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED)
+    (page,) = check_path(kit, kit.root / where).pages
+    assert page.source.name == "tiny_page.py"
+    assert [(e.exercise.id, e.done) for e in page.exercises] == [("twice", True), ("scale_layer", False)]
+
+
+def test_an_untouched_kit(kit: Course) -> None:
+    """Nothing is written yet, and that is what is said; the notebook is named."""
+    checked = check_path(kit, kit.root)
+    assert checked.pages[0].source.name == "tiny_page.ipynb" and "not written yet" in shown(checked)
+    assert "0 of 2 exercises" in shown(checked) and not checked.all_passed and checked.said == []
+
+
+HANDED_IN: dict[str, dict[str, str]] = {
+    "module": {"tiny_page.py": SOLVED},
+    "notebook": {"tiny_page.ipynb": notebook(SOLVED)},
+    "both": {"tiny_page.py": SOLVED, "tiny_page.ipynb": notebook(SOLVED)},
+    "copy": {"tiny_page (1).py": SOLVED},
+    "copies": {"tiny_page (1).py": SOLVED, "tiny_page (2).py": HELPED},
+    "beside": {"tiny_page.py": SOLVED, "tiny_page-old.py": HELPED},
+    "helper": {"tiny_page.py": HELPED, "helpers.py": "def twice(x):\n    return x + x\n"},
+    "shadow": {"tiny_page.py": "import random\n" + SOLVED, "random.py": "x = 1\n"},
+    "deeper": {"a/tiny_page.py": SOLVED, "notes.txt": ""},
+    "typing error": {"tiny_pgae.py": SOLVED},
+    "unreadable": {"tiny_page.py": "x = 1\0"},
+}
+
+
+@pytest.mark.parametrize("case", HANDED_IN)
+@pytest.mark.parametrize("packed", [False, True])
+def test_check_and_grade_read_the_same(kit: Course, tmp_path: Path, case: str, packed: bool) -> None:
+    """The same file for each page, the same modules with it, and the same words, in a folder and in an archive."""
+    work = tmp_path / "submitted" / "ada" / UNIT
+    for name, text in HANDED_IN[case].items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+    checked_at = work.parent
+    if packed:
+        checked_at = tmp_path / "submitted" / "ada.zip"
+        with zipfile.ZipFile(checked_at, "w") as archive:
+            for path in work.rglob("*.*"):
+                archive.write(path, path.relative_to(work.parent))
+        shutil.rmtree(work.parent)
+    found = read_class(tmp_path / "submitted", kit)
+    (graded,) = found.submissions
+    try:
+        checked = find_pages(kit, checked_at)
+    except UsageError as error:
+        assert graded.pages == [] and graded.problems[0] in str(error)
+    else:
+        assert [source for page in checked.pages for source in page.sources] == graded.pages
+        assert checked.said == graded.problems
+
+
+def test_two_candidates_are_not_checked(kit: Course) -> None:
+    """Where `grade` would read neither, no check passes, and both are named."""
+    for name in ("tiny_page (1).py", "tiny_page (2).py"):
+        (folder(kit) / name).write_text(SOLVED + f"# {name}\nx = {name[11]}\n")
+    checked = check_path(kit, kit.root)
+    assert not checked.all_passed and "none was read" in checked.pages[0].problems[0]
+    assert "twice: not checked" in shown(checked) and "0 of 2" in shown(checked)
+
+
+def test_a_page_that_is_named(kit: Course) -> None:
+    """It is checked whatever it is called; that another file would be graded is said."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED)
+    copy = folder(kit) / "tiny_page (1).py"
+    copy.write_text(SOLVED.replace("x + x", "2 + x"))
+    checked = check_path(kit, copy, "twice")
+    assert checked.pages[0].source == copy and not checked.all_passed
+    assert "tiny_page (1).py is checked here, but tiny_page.py would be graded" in checked.said
+    with pytest.raises(UsageError, match=r"no page of the course at .*other\.py"):
+        check_path(kit, Path(shutil.copy(copy, kit.root / "other.py")))
+
+
+def test_a_terminal_without_unicode(kit: Course) -> None:
+    """The ticks become signs that the terminal has."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED)
+    checked = check_path(kit, folder(kit) / "tiny_page.py")
+    narrow = Console(file=open("/dev/null", "w", encoding="ascii"), width=200)  # noqa: SIM115
+    with narrow.capture() as captured:
+        render_checks(checked, narrow)
+    assert "+ twice: 1 of 1" in captured.get() and "- scale_layer" in captured.get() and captured.get().isascii()
+
+
+def test_version(cli: Any) -> None:
+    """`autograder --version` answers, without a command."""
+    done = cli("--version")
+    assert done.returncode == 0 and done.stdout.startswith("autograder 0."), (sys.version, done.stderr)
