@@ -50,7 +50,7 @@ def stale(course: Course) -> list[Path]:
 def render(course: Course) -> dict[Path, bytes]:
     """Every file below assignments/ with its contents. Raises UsageError where a page cannot be built."""
     files: dict[Path, bytes] = {}
-    released: dict[str, dict[str, str]] = {}
+    released: dict[str, dict[str, list[str]]] = {}
     for unit in course.units:
         source, target = course.solutions / unit.id, course.assignments / unit.id
         readme = source / "README.md"
@@ -60,7 +60,9 @@ def render(course: Course) -> dict[Path, bytes]:
             notebook = student_notebook(course, unit, page)
             forms = {"ipynb": _write_notebook(notebook), "py": _write_module(notebook)}
             files |= {target / f"{page.name}.{form}": data for form, data in forms.items()}
-            released[page.name] = {form: digest_of(parse_cells(data, f".{form}")) for form, data in forms.items()}
+            released[page.name] = {
+                form: [digest_of(cell) for cell in parse_cells(data, f".{form}")] for form, data in forms.items()
+            }
             checks = source / f"test_{page.name}.py"
             if not checks.is_file():
                 raise UsageError(f"{checks} does not exist: page {page.name!r} has no public checks")

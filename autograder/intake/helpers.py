@@ -40,6 +40,8 @@ class Helpers:
     def collect(self, page: PageSource, folder: Parts) -> None:
         """Take along what `page`, which lies in `folder`, imports from beside it, and what that imports."""
         waiting = [page]
+        if not self._may_help(folder):
+            return
         while waiting:
             for name in imported(waiting.pop().cells):
                 entry = self._files.get((*folder, f"{name}.py"))
@@ -49,6 +51,12 @@ class Helpers:
                     waiting += self._take(name, entry)
                 elif (*folder, name) in self._folders:
                     self._say(f"{name}/: not read; only modules beside the page come along, not folders of them")
+
+    def _may_help(self, folder: Parts) -> bool:
+        """Whether anything but pages lies beside it: parsing every page to find out what it imports takes time."""
+        return any(parts[:-1] == folder and parts[-1][:-3] not in self._pages for parts in self._files) or any(
+            parts[:-1] == folder for parts in self._folders if parts
+        )
 
     def _take(self, name: str, entry: Entry) -> list[PageSource]:
         self.used.add(entry.parts)

@@ -116,7 +116,7 @@ def _choose_exact(page: Page, exact: list[Candidate], alike: list[Candidate], ch
         _take(taken, choice)
         if notebooks and modules:
             choice.problems.append(f"{page.name}: both .ipynb and .py were edited; the notebook counts")
-    along = set(imported(taken.source.cells)) if taken is not None and taken.source is not None else set()
+    along = set(imported(taken.source.cells)) if alike and taken is not None and taken.source is not None else set()
     for other in [c for c in readable if c not in best] + [c for c in alike if c.stem not in along]:
         if taken is None or other.source != taken.source or not other.meant.exact:
             counts = taken.label if taken is not None else exact[0].label

@@ -183,14 +183,14 @@ def test_source_that_cannot_be_parsed(handed: Handed, code: str) -> None:
 
 def test_the_digest_of_a_release_names_its_code() -> None:
     """Comments and layout do not count; every name, constant and string does, and so does what is no Python."""
-    assert digest_of(["x = 1  # one\n"]) == digest_of(["x   =   1\n\n"])
+    assert digest_of("x = 1  # one\n") == digest_of("x   =   1\n\n")
     for other in ("x = 2", "y = 1", "x = '1'", "x = 1.0", "x == 1", "x = 1; x", "x = (1,)", "x = ["):
-        assert digest_of(["x = 1"]) != digest_of([other]), other
+        assert digest_of("x = 1") != digest_of(other), other
     # written down once: a release built under one Python is recognised under every other
-    assert digest_of(["def f(x, *, y=None):\n    return x[1:] @ f'{y!r}'\n"]) == FIXED_DIGEST
+    assert digest_of("def f(x, *, y=None):\n    return x[1:] @ f'{y!r}'\n") == FIXED_DIGEST
 
 
-FIXED_DIGEST = "9991536ff409cd9551b5993077d172398ce487ef5707583d29c0f5b091bc55e1"
+FIXED_DIGEST = "9991536ff409cd9551b5993077d17239"
 
 
 def test_printable() -> None:
