@@ -101,36 +101,16 @@ def test_a_hidden_call_is_refused_and_an_innocent_one_goes_through() -> None:
 
 
 def test_no_reference_leads_to_a_refused_function() -> None:
-    """A function kept under another name raises as well, and gives its old code back to nobody."""
-    code = (
-        "import torch\nkept = torch.nn.functional.normalize\n"
-        "def f(x):\n    return kept(x, dim=0)\n"
-        "def g():\n    return [c for c in kept.__code__.co_names if 'norm' in c]\n"
-    )
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", ["import torch.nn.functional as F\n", code])], [], limits)
-        student = Student(page)
-        page.begin("f", limits, [])
-        assert student.f(torch.ones(4, dtype=torch.float64)).tolist() == [0.5] * 4 and student.g()
-        page.begin("f", limits, ["torch.nn.functional.normalize"])
-        with pytest.raises(StudentForbidden, match=r"normalize is used here"):
-            student.f(torch.ones(4, dtype=torch.float64))
-        assert student.g() == []
-
-
-def test_a_name_keeps_its_function_where_the_torch_of_the_worker_holds_it() -> None:
-    """`torch.nn.init.F`, `torch.nn.modules.loss.F` and others hold functions of their own accord: they raise, too."""
-    code = (
-        "import torch\nfrom torch.nn.modules import activation\n"
-        "def f(x):\n    return activation.F.normalize(x, dim=0)\n"
-    )
+    """`torch.norm` and `torch.functional.norm` are one function: where one name is forbidden, no other one works."""
+    code = "import torch\ndef f(x):\n    return torch.norm(x)\n"
     limits = Limits()
     with Sandbox("none", limits) as sandbox:
         page = Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
-        page.begin("f", limits, ["torch.nn.functional.normalize"])
-        with pytest.raises(StudentForbidden):
-            Student(page).f(torch.ones(4))
+        page.begin("f", limits, [])
+        assert Student(page).f(torch.ones(4, dtype=torch.float64)).item() == 2.0
+        page.begin("f", limits, ["torch.functional.norm"])
+        with pytest.raises(StudentForbidden, match=r"torch\.functional\.norm is used here"):
+            Student(page).f(torch.ones(4, dtype=torch.float64))
 
 
 def test_what_the_worker_needs_is_refused_during_a_call_only() -> None:

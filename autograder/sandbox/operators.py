@@ -17,7 +17,7 @@ _CPU_KEYS = ("CPU", "AutogradCPU", "AutocastCPU", "NestedTensorCPU")
 _KEYS = (
     "CompositeImplicitAutograd", "CompositeExplicitAutograd", "Autograd", "Meta",
     "FuncTorchBatched", "FuncTorchBatchedDecomposition",
-    "FuncTorchVmapMode",  # without it, torch.func.vmap of the operator itself still computes
+    "FuncTorchVmapMode",
     *_CPU_KEYS,
     *([key.replace("CPU", "CUDA") for key in _CPU_KEYS] if torch.version.cuda else []),
 )  # fmt: skip
