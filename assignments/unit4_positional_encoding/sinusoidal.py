@@ -13,8 +13,8 @@
 #
 # What should that vector look like? The number $p$ itself grows without end and drowns the token. $p / T$ means
 # something else in every sentence. Binary digits are better: bounded, and different for every $p$. The lowest digit
-# flips at every step, the next one at every second step, and so on. Replace each digit, which jumps, by something
-# that turns smoothly, the hand of a clock, and you have the encoding of the original transformer.
+# flips at every step, the next one at every second step, and so on. Replace each digit, which jumps, by something that
+# turns smoothly, the hand of a clock, and you have the encoding of the original transformer.
 
 # %% [markdown]
 # ![Three clocks at six positions: the hand of the first turns fast, that of the second slowly, that of the third hardly
@@ -135,8 +135,8 @@ def sinusoidal_encoding(max_len: int, d_model: int, base: float = 1e4) -> np.nda
 #
 # $$\mathrm{PE}[p] \cdot \mathrm{PE}[p + k] = \sum_i \cos(k\, \omega_i)$$
 #
-# It is largest at $k = 0$, where it is $D/2$, and the same for $k$ and $-k$. Keep these blocks in mind: the
-# [last page](relative.ipynb) of this unit rotates queries and keys by them and does without any addition.
+# It is largest at $k = 0$, where it is $D/2$, and the same for $k$ and $-k$. Keep these blocks in mind: the [last
+# page](relative.ipynb) of this unit rotates queries and keys by them and does without any addition.
 
 # %% [markdown]
 # ## Exercise `sinusoidal_shift`: the matrix that moves by k (8 points)
