@@ -9,8 +9,8 @@ def draw():
         330,
         title="The embedding of a token",
         description="Two ways lead into one sum. Above, the number of the token, 2, picks row 2 of the learned table "
-        "E, and the row is multiplied by the root of D. Below, the position, 1, picks row 1 of the fixed sines, which is "
-        "added as it is. Dropout follows the sum.",
+        "E, and the row is multiplied by the root of D. Below, the position, 1, picks row 1 of the fixed sines, which "
+        "is added as it is. Dropout follows the sum.",
     )
     token = d.box(20, 62, 86, 40, "token 2", tone="blue")
     d.grid(150, 26, [["0", "0"], ["1", "0"], ["0", "2"]], cell=(46, 28), tones=[["grey"] * 2] * 2 + [["blue"] * 2])
