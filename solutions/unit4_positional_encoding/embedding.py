@@ -126,7 +126,7 @@ class TransformerEmbedding(nn.Module):
             is not changed.
 
         The row of pad_id is 0 in a new module, and its gradient is always 0; the position is added there as well. Every
-        other row that was used gets a gradient, pad_id=None means all rows.
+        other row that was used gets a gradient; with pad_id=None no row is special.
 
         Raises:
             ValueError: if T is more than max_len.

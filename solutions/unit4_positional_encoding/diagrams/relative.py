@@ -8,11 +8,12 @@ def draw():
         800,
         380,
         title="Three places for positions",
-        description="Attention from left to right: tokens x are projected to queries, keys and values; queries and keys "
-        "are compared to scores; a softmax makes weights of them, which mix the values to the output. Positions can "
-        "enter at three places. Sines and learned tables are added to the tokens, before everything. RoPE rotates "
-        "queries and keys, by m and n. ALiBi and T5 add a bias to the scores that depends on the distance. On the way "
-        "of the values there is none of it, except for what was added to the tokens.",
+        description="Attention from left to right: tokens x are projected to queries, keys and values; queries and "
+        "keys are compared to scores; a softmax makes weights of them, which mix the values to the "
+        "output. Positions can enter at three places. Sines and learned tables are added to the tokens, "
+        "before everything. RoPE rotates queries and keys, by m and n. ALiBi and T5 add a bias to the "
+        "scores that depends on the distance. On the way of the values there is none of it, except for "
+        "what was added to the tokens.",
     )
     x = d.box(84, 170, 70, 44, "tokens\nx", size=14)
     q = d.box(216, 80, 56, 40, "q", tone="blue")
