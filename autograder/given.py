@@ -49,6 +49,18 @@ def masked_softmax(scores: NDArray[Any], mask: NDArray[Any] | None = None) -> ND
     return weights.masked_fill(~allowed, 0.0).numpy()  # 0 also in place of the NaN of an empty row
 
 
+def sinusoidal_encoding(max_len: int, d_model: int, base: float = 1e4) -> Tensor:
+    """The encoding of unit 4, (max_len, d_model) in float64: sines in the even columns, cosines in the odd ones.
+
+    Args:
+        max_len: number of positions, from 0. d_model: an even width. base: the root of the slowest frequency.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+    """
+    pairs = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angles = torch.outer(torch.arange(max_len, dtype=torch.float64), base ** (-pairs / d_model))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (max_len, d_model / 2, 2), then side by side
+
+
 class MultiHeadAttention(nn.Module):
     """The layer of unit 3, without dropout: `n_heads`, `q_proj`, `k_proj`, `v_proj` and `out_proj` are its attributes.
 
