@@ -7,6 +7,7 @@ from autograder.course import Course, Limits, Unit
 from autograder.results.record import TestResult
 
 if TYPE_CHECKING:
+    from autograder.grading.shortcuts import Use
     from autograder.sandbox.client import Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
@@ -33,7 +34,7 @@ class Context:
         self._page: Page | None = None
         self._pages: dict[str, Page] = {}
         self._ends_at = 0.0  # set with the first page
-        self._free_of_shortcuts: set[str] = set()
+        self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
     def page(self, name: str) -> "Page":
@@ -72,12 +73,13 @@ class Context:
 
         exercise = self.unit.exercise(exercise_id)
         source = next((s for s in self._sources if s.name == page), None)
-        if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
+        if not exercise.forbidden or source is None:
+            return
+        if exercise_id not in self._shortcuts:
             others = [other for other in self._sources if other is not source]
-            use = find_shortcut(source, exercise.symbols, exercise.forbidden, others)
-            if use is not None:
-                raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
-            self._free_of_shortcuts.add(exercise_id)
+            self._shortcuts[exercise_id] = find_shortcut(source, exercise.symbols, exercise.forbidden, others)
+        if (use := self._shortcuts[exercise_id]) is not None:
+            raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""
