@@ -1,8 +1,8 @@
 """The class that `bench` grades: all right, or mixed as a class before a deadline is.
 
-Of twenty students of the mixed class eight are right (the solution, accepted variants), six hold misconceptions, several
-of one page at once, three have not finished or not begun, two wrote a cell that raises, and one hangs or eats memory.
-Every other one hands in notebooks, the others modules. The same number makes the same class.
+Of twenty students of the mixed class eight are right (the solution, accepted variants), six hold misconceptions,
+several of one page at once, three have not finished or not begun, two wrote a cell that raises, and one hangs or eats
+memory. Every other one hands in notebooks, the others modules. The same number makes the same class.
 """
 
 from functools import cache
@@ -61,7 +61,7 @@ def mixed_class(course: Course, unit: Unit, count: int) -> list[Member]:
                 name=f"student{number:04d}",
                 kind=kind,
                 pages={**pages, **changed},
-                notebook=number % 2 == 1,
+                notebook=(number + number // len(_TURN)) % 2 == 1,
                 untouched=not changed and kind == UNFINISHED,
             )
         )
@@ -98,7 +98,7 @@ def _module(cells: list[str]) -> str:
 
 
 def _right(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
-    """The solution and accepted variants in turn, with a variant on every page that has one."""
+    """The solution in turn with accepted variants, one on every page that has some, in the place of the solution's."""
     if number % 2 == 0:
         return {}
     pages = {}
@@ -106,7 +106,8 @@ def _right(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
         folders = [course.root / "tests" / "accepted" / unit.id / exercise.id for exercise in page.exercises]
         files = sorted(file for folder in folders for file in folder.glob("*.py"))
         if files:
-            pages[page.name] = parse_cells(files[number // 2 % len(files)].read_bytes(), ".py")
+            variant = parse_cells(files[number // 2 % len(files)].read_bytes(), ".py")
+            pages[page.name] = [*_sources(_solved(course, unit, page)), *variant]
     return pages
 
 

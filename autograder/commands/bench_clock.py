@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -31,8 +31,8 @@ class Clock:
     """Seconds by label, on the wall and of this process's CPU; an inner label takes its time from the outer one."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self.cpu_seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.cpu_seconds: dict[str, float] = defaultdict(float)
         self._labels: list[str] = []
         self._since = (0.0, 0.0)
 
@@ -92,9 +92,9 @@ def session_seconds(course: Course, unit: Unit, members: Sequence[Member], rung:
             for member in members:
                 room.grade(submission(unit, member))
             total = time.perf_counter() - started
-        seconds = sum((Counter(json.loads(line)) for line in Path(file.name).read_text().splitlines()), Counter())
-    seconds[START] = total - sum(seconds.values())
-    return {part: seconds[part] for part in PARTS}
+        sessions = [json.loads(line) for line in Path(file.name).read_text().splitlines()]
+    seconds = {part: sum(session.get(part, 0.0) for session in sessions) for part in PARTS}
+    return {**seconds, START: total - sum(seconds.values())}
 
 
 def submission(unit: Unit, member: Member) -> Submission:
@@ -106,15 +106,14 @@ def submission(unit: Unit, member: Member) -> Submission:
 
 def _watch(clock: Clock, file: Path, patch: pytest.MonkeyPatch) -> None:
     """Charge the parts of a session; each session appends its seconds to `file` as its process ends."""
-    from autograder.grading import diagnose
+    from autograder.grading import diagnose, session
     from autograder.grading.context import Context
-    from autograder.grading.session import CollectedTests
     from autograder.sandbox import client
     from autograder.sandbox.channel import Channel
 
-    run = CollectedTests.run
+    run = session.CollectedTests.run
 
-    def timed_run(self: CollectedTests, *args: Any) -> None:
+    def timed_run(self: session.CollectedTests, *args: Any) -> None:
         clock.seconds.clear()
         try:
             with clock.on(PYTEST):
@@ -123,7 +122,7 @@ def _watch(clock: Clock, file: Path, patch: pytest.MonkeyPatch) -> None:
             with file.open("a") as lines:
                 lines.write(json.dumps(clock.seconds) + "\n")
 
-    patch.setattr(CollectedTests, "run", timed_run)
+    patch.setattr(session.CollectedTests, "run", timed_run)
     for owner, name, label in (
         (client.Page, "load", PAGES),
         (client.Page, "_answered", WIRE),
@@ -133,5 +132,6 @@ def _watch(clock: Clock, file: Path, patch: pytest.MonkeyPatch) -> None:
         (Context, "refuse_shortcut", SHORTCUTS),
         (diagnose, "diagnose", DIAGNOSIS),
         (pytest.Function, "runtest", TESTS),
+        (session, "run_plain", TESTS),
     ):
         patch.setattr(owner, name, clock.timed(label, getattr(owner, name)))

@@ -1,9 +1,9 @@
 """What grading costs beside the bare computation: the same calls, made directly in one warm process without a wall.
 
 Bare is the time inside the functions and methods of the solved pages, of `given` and of the reference, and inside
-`torch.autograd.grad`, while the hidden tests of a unit run: no process of its own, no wire, no pytest, no comparison, no
-test body. Grading is the whole of what a warm room spends on the solution. The two take turns, and the ratio is the
-median of the ratios of neighbours, so that a busy machine slows down both.
+`torch.autograd.grad`, while the hidden tests of a unit run: no process of its own, no wire, no pytest, no comparison,
+no test body. Grading is the whole of what a warm room spends on the solution, loading the pages included. The two take
+turns, and the ratio is the median of the ratios of neighbours, so that a busy machine slows down both.
 """
 
 import concurrent.futures
@@ -90,7 +90,7 @@ def _row(unit: str, pairs: list[tuple[_Spent, _Spent]]) -> dict[str, Any]:
 
 
 def bare_seconds(root: Path, unit_id: str) -> _Spent:
-    """Seconds, on the wall and of the CPU, of bare computation in the hidden tests of a unit, run on its solution in this process."""
+    """Seconds, on the wall and of the CPU, of bare computation while a unit's hidden tests run on its solution here."""
     import torch
 
     from autograder import given
@@ -120,6 +120,7 @@ def bare_seconds(root: Path, unit_id: str) -> _Spent:
         clock.cpu_seconds.clear()
         with clock.on(REST):
             for item in tests.items:
+                assert isinstance(item, pytest.Function)
                 run_locally(item, pages[item.path.stem.removeprefix("test_")], course, _SEED)
     tests.close()
     return clock.seconds[BARE], clock.cpu_seconds[BARE]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, Limits, Unit
+from autograder.course import Course, Exercise, Limits, Unit
 from autograder.results.record import TestResult
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ class Context:
 
     def refuse_shortcut(self, page: str, exercise_id: str) -> None:
         """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
-        from autograder.grading.shortcuts import find_shortcut
         from autograder.sandbox.failures import StudentForbidden, shortcut_words
 
         exercise = self.unit.exercise(exercise_id)
@@ -76,10 +75,22 @@ class Context:
         if not exercise.forbidden or source is None:
             return
         if exercise_id not in self._shortcuts:
-            others = [other for other in self._sources if other is not source]
-            self._shortcuts[exercise_id] = find_shortcut(source, exercise.symbols, exercise.forbidden, others)
+            # all of the page at once: where nothing is found, as is usual, the source was parsed once
+            exercises = self.unit.page(page).exercises
+            if self._shortcut(source, exercises) is None:
+                self._shortcuts.update(dict.fromkeys((e.id for e in exercises), None))
+            else:
+                self._shortcuts[exercise_id] = self._shortcut(source, [exercise])
         if (use := self._shortcuts[exercise_id]) is not None:
             raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
+
+    def _shortcut(self, source: Any, exercises: Sequence[Exercise]) -> "Use | None":
+        """Something that one of the exercises forbids and the code of one of them uses."""
+        from autograder.grading.shortcuts import find_shortcut
+
+        symbols = [symbol for exercise in exercises for symbol in exercise.symbols]
+        forbidden = [name for exercise in exercises for name in exercise.forbidden]
+        return find_shortcut(source, symbols, forbidden, [other for other in self._sources if other is not source])
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""

@@ -99,10 +99,10 @@ class _CollectErrors:
 class _Short:
     """What pytest does for a human reader or for fixtures that nobody here asks for, left out.
 
-    Its phases and fixtures take a millisecond a test, as much as the test itself often does. Its reports quote the source
-    of every frame, for which whole files are parsed: 27 ms for each failed test, and nobody reads them, since a result's
-    message is made from the exception. Fixtures of a grader's own, classes and skip marks work as ever: one of them, and
-    all tests of the session go pytest's way.
+    Its phases and fixtures take as long as a small test itself (measured: 0.8 ms a test, 0.15 without). Its reports
+    quote the source of every frame, for which whole files are parsed: 27 ms for each failed test, and nobody reads
+    them, since a result's message is made from the exception. Fixtures of a grader's own, classes and skip marks work
+    as ever: with one of them among the tests, all go pytest's way.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class _Short:
             keywords={},
             outcome="passed" if call.excinfo is None else "failed",
             longrepr=None,
-            when=call.when,
+            when=call.when,  # type: ignore[arg-type]  # no test is run to be collected
             duration=call.duration,
             start=call.start,
             stop=call.stop,
