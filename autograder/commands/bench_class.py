@@ -113,13 +113,14 @@ def _right(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
 
 def _wrong(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
     """One, two or three misconceptions on one page, each of another exercise."""
-    page = unit.pages[number % len(unit.pages)]
+    turn, place = divmod(number, len(unit.pages))
+    page = unit.pages[place]
     of_exercise: dict[str, list[Any]] = {}
     for wrong in load(course.root, unit.id, page.name):
         of_exercise.setdefault(wrong.exercise, []).append(wrong)
-    held = [wrongs[(number // len(unit.pages)) % len(wrongs)] for wrongs in of_exercise.values()]
+    held = [wrongs[turn % len(wrongs)] for wrongs in of_exercise.values()]
     held = held[number % len(held) :] + held[: number % len(held)]
-    first, *others = held[: 1 + number % 3]
+    first, *others = held[: 1 + turn % 3]
     cells = mutant_page(course, unit.id, page.name, first).cells
     return {page.name: [*cells, *(f"{wrong.symbol} = {wrong.definition}" for wrong in others)]}
 

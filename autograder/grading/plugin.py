@@ -196,6 +196,7 @@ def run_plain(item: pytest.Function) -> None:
     except BaseException as raised:
         error = raised
     _tell(item, error, time.perf_counter() - started)
+    error = None  # its traceback knows this frame: without a circle, what the test held is free now
 
 
 # ---------------------------------------------------------------- outcomes

@@ -52,12 +52,12 @@ class CollectedTests:
         self._session = pytest.Session.from_config(config)
         config.hook.pytest_sessionstart(session=self._session)
         config.hook.pytest_collection(session=self._session)
+        for file in files:  # or another file of the same name (a page's public checks) would be taken for it
+            sys.modules.pop(file.stem, None)
         if errors.texts:
             raise RuntimeError("\n".join(errors.texts))
         self.items = list(self._session.items)
         short.all_plain = all(map(is_plain, self.items))
-        for item in self.items:  # or another file of the same name (a page's public checks) would be taken for it
-            sys.modules.pop(item.getparent(pytest.Module).obj.__name__, None)  # type: ignore[union-attr]
 
     def run(self, context: Context, exercise: str | None = None) -> None:
         """Run the tests, if asked of one exercise only, on the submission of `context`."""
