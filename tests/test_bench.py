@@ -10,8 +10,19 @@ from types import ModuleType
 
 import pytest
 
+from autograder.authoring.build import student_notebook
 from autograder.commands.bench import _nbgrader_class
-from autograder.commands.bench_class import RIGHT, SHARES, WRONG, Member, mixed_class, right_class, write_class
+from autograder.commands.bench_class import (
+    RIGHT,
+    SHARES,
+    UNFINISHED,
+    WRONG,
+    Member,
+    _cells,
+    mixed_class,
+    right_class,
+    write_class,
+)
 from autograder.commands.bench_clock import DIAGNOSIS, PYTEST, STUDENT, TESTS, WIRE, Clock
 from autograder.course import Course
 from autograder.intake.finding import Asked, read_class
@@ -30,6 +41,9 @@ def test_the_mixed_class_has_its_shares_and_is_always_the_same(course: Course) -
     held = {sum(cell.count("\n") == 0 and " = " in cell for cell in c) for m in wrong for c in m.pages.values()}
     assert {1, 2, 3} <= held  # the last cells of a page: one line for each misconception
     assert any(m.kind == RIGHT and m.pages != solved for m in members)
+    assert all(m.pages != solved for m in members if m.kind != RIGHT)
+    stubs = {page.name: [c.source for c in _cells(student_notebook(course, unit, page))] for page in unit.pages}
+    assert [m.pages == stubs for m in members if m.kind == UNFINISHED] == [True, False, False] * 3
 
 
 def test_intake_reads_the_class_as_it_was_made(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:

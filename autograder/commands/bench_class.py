@@ -62,7 +62,7 @@ def mixed_class(course: Course, unit: Unit, count: int) -> list[Member]:
                 kind=kind,
                 pages={**pages, **changed},
                 notebook=(number + number // len(_TURN)) % 2 == 1,
-                untouched=not changed and kind == UNFINISHED,
+                untouched=kind == UNFINISHED and made[kind] % 3 == 0,
             )
         )
         made[kind] += 1
@@ -126,10 +126,10 @@ def _wrong(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
 
 
 def _unfinished(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
-    """Nothing written (no change at all is the sign for it), or the exercises up to some point."""
-    if number % 3 == 0:
-        return {}
-    done = {exercise.id for exercise in unit.exercises[: len(unit.exercises) * (number % 3) // 3]}
+    """Nothing written, or a third or two thirds of the exercises."""
+    share = number % 3
+    count = max(1, len(unit.exercises) * share // 3) if share else 0
+    done = {exercise.id for exercise in unit.exercises[:count]}
     pages = {}
     for page in unit.pages:
         stubs = _cells(student_notebook(course, unit, page))
