@@ -1,0 +1,97 @@
+"""The reference of unit 5's first five pages, and the layers of autograder.given that they use, agree with torch."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autograder import given
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(page: str):
+    path = ROOT / "reference" / "unit5_transformer" / f"{page}.py"
+    spec = importlib.util.spec_from_file_location(f"reference_{page}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+layer_norm = load("layer_norm")
+SEEDS = [0, 1, 2]
+EXACT = {"rtol": 1e-9, "atol": 1e-11}
+
+
+def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+# layer_norm
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 3, 7), (2, 3, 5, 7), (5, 1)], ids=str)
+@pytest.mark.parametrize(("scale", "eps"), [(1.0, 1e-5), (1e-4, 1e-5), (1.0, 0.1), (1.0, 1e-12)])
+def test_layer_norm_matches_torch(seed, shape, scale, eps):
+    """Forward and all three gradients equal those of F.layer_norm and autograd, also where eps decides."""
+    D = shape[-1]
+    leaves = [t.requires_grad_() for t in (scale * normal(seed, *shape), normal(seed + 10, D), normal(seed + 20, D))]
+    dy = normal(seed + 30, *shape)
+    theirs = F.layer_norm(leaves[0], (D,), *leaves[1:], eps=eps)
+    y, cache = layer_norm.layer_norm_forward(*(t.detach().numpy() for t in leaves), eps=eps)
+    torch.testing.assert_close(torch.from_numpy(y), theirs, **EXACT)
+    gradients = torch.autograd.grad(theirs, leaves, dy)
+    for a, b in zip(layer_norm.layer_norm_backward(dy.numpy(), cache), gradients, strict=True):
+        torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-7, atol=1e-9)
+
+
+def test_layer_norm_with_a_large_mean():
+    """float32 rows of mean 1e4 and standard deviation 1: the reference is exact, torch within 0.01 of it."""
+    x = (1e4 + normal(0, 64, 64)).float()
+    one, zero = np.ones(64, dtype=np.float32), np.zeros(64, dtype=np.float32)
+    y, _ = layer_norm.layer_norm_forward(x.numpy(), one, zero)
+    assert y.dtype == np.float32
+    torch.testing.assert_close(torch.from_numpy(y), F.layer_norm(x.double(), (64,)).float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.from_numpy(y), F.layer_norm(x, (64,)), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("eps", [1e-6, 1e-5, 0.1])
+def test_rms_norm_matches_torch(scale, eps):
+    """Values and gradients equal those of nn.RMSNorm with the same eps."""
+    ours, theirs = layer_norm.RMSNorm(7, eps=eps).double(), nn.RMSNorm(7, eps=eps, dtype=torch.float64)
+    for norm in (ours, theirs):
+        norm.load_state_dict({"weight": normal(1, 7)})
+    x = (scale * (1 + normal(2, 2, 5, 7))).requires_grad_()
+    torch.testing.assert_close(ours(x), theirs(x), **EXACT)
+    pairs = [torch.autograd.grad(norm(x).square().sum(), [x, norm.weight]) for norm in (ours, theirs)]
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rms_norm_in_other_dtypes(dtype):
+    """The dtype comes back, right and finite where squares overflow float16."""
+    x = (300 * normal(0, 5, 31).clamp(-4, 4)).to(dtype)
+    out = layer_norm.RMSNorm(31).to(dtype)(x)
+    assert out.dtype == dtype
+    expected = F.rms_norm(x.double(), (31,), eps=1e-6)
+    torch.testing.assert_close(out.double(), expected, rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 7])
+def test_given_layer_norm_matches_torch(d):
+    """The LayerNorm of autograder.given is nn.LayerNorm, gradients included."""
+    ours, theirs = given.LayerNorm(d).double(), nn.LayerNorm(d, dtype=torch.float64)
+    for norm in (ours, theirs):
+        norm.load_state_dict({"weight": normal(1, d), "bias": normal(2, d)})
+    x = normal(3, 2, 5, d).requires_grad_()
+    torch.testing.assert_close(ours(x), theirs(x), **EXACT)
+    pairs = [torch.autograd.grad(norm(x).sin().sum(), [x, *norm.parameters()]) for norm in (ours, theirs)]
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
