@@ -229,10 +229,10 @@ class RMSNorm(nn.Module):
 
         `nn.RMSNorm` and `F.rms_norm` may not be used.
 
-        >>> RMSNorm(2, eps=1e-12)(torch.tensor([1.0, 7.0])).numpy().round(4).tolist()
+        >>> [round(value, 4) for value in RMSNorm(2, eps=1e-12)(torch.tensor([1.0, 7.0])).tolist()]
         [0.2, 1.4]
-        >>> RMSNorm(2, eps=8.75e-5)(torch.tensor([[0.003, 0.004]])).detach().numpy().round(4).tolist()
-        [[0.3, 0.4]]
+        >>> [round(value, 4) for value in RMSNorm(2, eps=8.75e-5)(torch.tensor([0.003, 0.004])).tolist()]
+        [0.3, 0.4]
         >>> RMSNorm(2).half()(torch.tensor([300.0, 300.0], dtype=torch.float16)).tolist()
         [1.0, 1.0]
         """

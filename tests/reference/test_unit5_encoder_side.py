@@ -95,3 +95,67 @@ def test_given_layer_norm_matches_torch(d):
     pairs = [torch.autograd.grad(norm(x).sin().sum(), [x, *norm.parameters()]) for norm in (ours, theirs)]
     for a, b in zip(*pairs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+# feed_forward
+
+
+feed_forward = load("feed_forward")
+
+
+def torch_layer(seed: int, D: int, H: int, d_ff: int, **options) -> nn.TransformerEncoderLayer:
+    """nn.TransformerEncoderLayer in float64 and eval mode, with random weights and biases."""
+    layer = nn.TransformerEncoderLayer(D, H, d_ff, batch_first=True, dtype=torch.float64, **options)
+    for n, parameter in enumerate(layer.parameters()):
+        parameter.data = normal(1000 * seed + n, *parameter.shape) * 0.6
+    return layer.eval()
+
+
+def network_state(layer: nn.TransformerEncoderLayer) -> dict[str, Tensor]:
+    """The weights of its feed-forward path under our names."""
+    return {f"{ours}.{name}": p for ours, theirs in (("fc1", layer.linear1), ("fc2", layer.linear2))
+            for name, p in theirs.named_parameters()}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh"])
+@pytest.mark.parametrize("d_ff", [7, 3])
+def test_feed_forward_matches_torch(activation, d_ff):
+    """Values and gradients equal those of the linear1/linear2 path of nn.TransformerEncoderLayer."""
+    function = {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": lambda a: F.gelu(a, approximate="tanh")}[activation]
+    layer = torch_layer(0, 6, 2, d_ff, activation=function)
+    x = normal(1, 2, 5, 6).requires_grad_()
+    theirs = layer._ff_block(x)
+    for module in (feed_forward.FeedForward, given.FeedForward):
+        ours = module(6, d_ff, activation=activation).double()
+        ours.load_state_dict(network_state(layer))
+        torch.testing.assert_close(ours(x), theirs, **EXACT)
+        pairs = [
+            torch.autograd.grad(ours(x).sin().sum(), [x, ours.fc1.weight, ours.fc2.bias]),
+            torch.autograd.grad(layer._ff_block(x).sin().sum(), [x, layer.linear1.weight, layer.linear2.bias]),
+        ]
+        for a, b in zip(*pairs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+        with pytest.raises(ValueError):
+            module(6, d_ff, activation="swish")
+
+
+def test_swiglu_matches_torch():
+    """Values and gradients equal those of torch's silu and matrix products; float16 is near the exact result."""
+    ours = feed_forward.SwiGLU(5, 7).double()
+    for n, parameter in enumerate(ours.parameters()):
+        parameter.data = normal(n, *parameter.shape)
+    w1, w2, w3 = ours.w1.weight, ours.w2.weight, ours.w3.weight
+    x = normal(9, 2, 3, 5).requires_grad_()
+
+    def theirs(x: Tensor) -> Tensor:
+        return F.silu(x @ w1.T).mul(x @ w3.T) @ w2.T
+
+    for scale in (1.0, 30.0):
+        torch.testing.assert_close(ours(scale * x), theirs(scale * x), **EXACT)
+    pairs = [torch.autograd.grad(f(x).sin().sum(), [x, w1, w2, w3]) for f in (ours, theirs)]
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+    exact = ours(x.detach())
+    half = ours.half()(x.detach().half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.double(), exact, rtol=1e-2, atol=3e-2)
