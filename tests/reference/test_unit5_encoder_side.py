@@ -159,3 +159,35 @@ def test_swiglu_matches_torch():
     half = ours.half()(x.detach().half())
     assert half.dtype == torch.float16
     torch.testing.assert_close(half.double(), exact, rtol=1e-2, atol=3e-2)
+
+
+# residual
+
+
+residual = load("residual")
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_residual_matches_torch(norm_first):
+    """Two wrappers are nn.TransformerEncoderLayer; with sub-layers that write zeros they are its norms, or nothing."""
+    layer = torch_layer(0, 6, 2, 7, norm_first=norm_first)
+    network = given.FeedForward(6, 7).double()
+    network.load_state_dict(network_state(layer))
+    norms = [given.LayerNorm(6).double() for _ in range(2)]
+    for ours, theirs in zip(norms, (layer.norm1, layer.norm2), strict=True):
+        ours.load_state_dict(theirs.state_dict())
+
+    class Attention(nn.Module):
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            return layer.self_attn(x, x, x, attn_mask=None if mask is None else ~mask)[0]
+
+    first = residual.Residual(Attention(), norms[0], norm_first)
+    second = residual.Residual(network, norms[1], norm_first)
+    x, mask = normal(1, 2, 5, 6), torch.ones(5, 5, dtype=torch.bool).tril()
+    torch.testing.assert_close(second(first(x)), layer(x), **EXACT)
+    torch.testing.assert_close(second(first(x, mask=mask)), layer(x, src_mask=~mask), **EXACT)
+    for parameter in (*layer.self_attn.out_proj.parameters(), *layer.linear2.parameters(), *network.fc2.parameters()):
+        parameter.data.zero_()
+    torch.testing.assert_close(second(first(x)), layer(x), **EXACT)
+    if norm_first:
+        torch.testing.assert_close(second(first(x)), x, **EXACT)
