@@ -37,7 +37,12 @@
 # - **A memory.** Row $k$ of $W_1$ is a *pattern*: $h_k$ says how well it fits the token. Column $k$ of $W_2$ is what is
 #   written when it does. Geva and colleagues looked into a trained model and found patterns such as "the text ends in
 #   *substitutes*" or "this is about a TV series", with columns that raise the words likely to come next.
-#
+
+# %% [markdown]
+# ![Three tokens pass through the same two layers, each by itself: two numbers become eight, the activation sets some of
+# them to zero, and they become two again](diagrams/feed_forward.svg)
+
+# %% [markdown]
 # ## Which bend?
 #
 # | `activation` | $\phi(a)$ | used by |

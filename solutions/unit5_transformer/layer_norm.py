@@ -19,7 +19,12 @@
 # Somewhere on the way softmax saturates, gradients explode or vanish, and training stops before it began. The remedy is
 # simple: between the layers, bring every vector back to a standard size. That is a **normalisation layer**, and a
 # transformer has two or three in each block.
-#
+
+# %% [markdown]
+# ![Three tokens by four features; layer norm goes along a row, batch norm would go along a column; each row comes out
+# with mean 0 and variance 1, and gamma and beta have one number per feature](diagrams/layer_norm.svg)
+
+# %% [markdown]
 # ## Mean 0, variance 1, for each token by itself
 #
 # Take one token, a vector $x$ of $D$ numbers. Subtract their mean, divide by their standard deviation:

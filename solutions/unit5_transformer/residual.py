@@ -31,7 +31,12 @@
 #
 # The first term is the gradient itself, untouched, however bad $J_f$ is. A product of fifty Jacobians vanishes or
 # explodes; a product of fifty factors $I + J_f$ always contains the path on which nobody did anything.
-#
+
+# %% [markdown]
+# ![Two blocks side by side; the stream runs upwards, a branch passes through the sub-layer and is added; with post-LN
+# the norm sits on the stream, with pre-LN on the branch](diagrams/residual.svg)
+
+# %% [markdown]
 # ## Where does the norm go?
 #
 # The stream grows with everything that is added, so it has to be normalised somewhere. There are two places, and the

@@ -191,3 +191,139 @@ def test_residual_matches_torch(norm_first):
     torch.testing.assert_close(second(first(x)), layer(x), **EXACT)
     if norm_first:
         torch.testing.assert_close(second(first(x)), x, **EXACT)
+
+
+# encoder
+
+
+encoder = load("encoder")
+
+
+def layer_state(layer: nn.TransformerEncoderLayer) -> dict[str, Tensor]:
+    """The weights of torch's layer under our names."""
+    attention, state = layer.self_attn, {f"ffn.{name}": p for name, p in network_state(layer).items()}
+    for kind in ("weight", "bias"):
+        parts = zip("qkv", getattr(attention, f"in_proj_{kind}").chunk(3), strict=True)
+        state |= {f"self_attn.{name}_proj.{kind}": part for name, part in parts}
+        state[f"self_attn.out_proj.{kind}"] = getattr(attention.out_proj, kind)
+        state |= {f"{name}.{kind}": getattr(getattr(layer, name), kind) for name in ("norm1", "norm2")}
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": lambda a: F.gelu(a, approximate="tanh")}
+
+
+@pytest.mark.parametrize("module", [encoder.EncoderLayer, given.EncoderLayer], ids=["reference", "given"])
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("heads", [1, 3])
+def test_encoder_layer_matches_torch(module, norm_first, activation, heads):
+    """Values and gradients equal those of nn.TransformerEncoderLayer, with and without a mask."""
+    theirs = torch_layer(heads, 6, heads, 11, norm_first=norm_first, activation=ACTIVATIONS[activation])
+    theirs.train()  # off the fast path; there is no dropout
+    for part in theirs.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    theirs.self_attn.dropout = 0.0
+    ours = module(6, heads, 11, norm_first=norm_first, activation=activation).double()
+    ours.load_state_dict(layer_state(theirs))
+    x, mask = normal(1, 2, 5, 6).requires_grad_(), torch.ones(5, 5, dtype=torch.bool).tril()
+    for allowed in (None, mask):
+        pair = ours(x, mask=allowed), theirs(x, src_mask=None if allowed is None else ~allowed)
+        torch.testing.assert_close(*pair, **EXACT)
+        gradients = [torch.autograd.grad(out.sin().sum(), x)[0] for out in pair]
+        torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-9)
+    padding = torch.arange(5) < torch.tensor([[5], [3]])
+    mine, other = ours(x, mask=padding[:, None, None]), theirs(x, src_key_padding_mask=~padding)
+    torch.testing.assert_close(mine[padding], other[padding], **EXACT)
+
+
+@pytest.mark.parametrize("module", [encoder.EncoderLayer, given.EncoderLayer], ids=["reference", "given"])
+def test_tokens_with_nothing_to_see(module):
+    """Where a row of the mask is empty, attention writes the bias of out_proj, and gradients stay finite."""
+    layer = module(6, 2, 7, norm_first=True).double()
+    layer.ffn.fc2.weight.data.zero_()
+    layer.ffn.fc2.bias.data.zero_()
+    x, mask = normal(1, 2, 5, 6).requires_grad_(), torch.ones(5, 5, dtype=torch.bool)
+    mask[3] = False
+    out = layer(x, mask=mask)
+    torch.testing.assert_close(out[:, 3], x[:, 3] + layer.self_attn.out_proj.bias, **EXACT)
+    assert torch.autograd.grad(out.sum(), x)[0].isfinite().all()
+
+
+def test_given_encoder_layer_drops_what_is_written():
+    """In train mode the given layer drops numbers that its sub-layers write; in eval mode nothing."""
+    layer = given.EncoderLayer(6, 2, 7, dropout=0.5, norm_first=True)
+    x = normal(1, 2, 5, 6, dtype=torch.float32)
+    assert not torch.equal(layer(x), layer(x))
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
+    for p in (*layer.self_attn.out_proj.parameters(), *layer.ffn.fc2.parameters()):
+        p.data.zero_()
+    assert torch.equal(layer.train()(x), x)
+
+
+@pytest.mark.parametrize("final_norm", [False, True])
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("n_layers", [0, 1, 3])
+def test_encoder_matches_torch(n_layers, norm_first, final_norm):
+    """The stack equals nn.TransformerEncoder at the real tokens; a stack of none is the (normed) identity."""
+    norm = nn.LayerNorm(6, dtype=torch.float64) if final_norm else None
+    if norm is not None:
+        norm.load_state_dict({"weight": normal(8, 6), "bias": normal(9, 6)})
+    layers = [torch_layer(n, 6, 3, 7, norm_first=norm_first) for n in range(n_layers)]
+    theirs = nn.TransformerEncoder(torch_layer(9, 6, 3, 7), max(n_layers, 1), norm=norm, enable_nested_tensor=False)
+    theirs.layers = nn.ModuleList(layers)
+    theirs.eval()
+    ours = encoder.Encoder(n_layers, 6, 3, 7, norm_first=norm_first, final_norm=final_norm).double()
+    state = {f"layers.{n}.{name}": p for n, layer in enumerate(layers) for name, p in layer_state(layer).items()}
+    if norm is not None:
+        state |= {f"norm.{name}": p for name, p in norm.state_dict().items()}
+    ours.load_state_dict(state)
+    x, padding = normal(1, 2, 5, 6), torch.arange(5) < torch.tensor([[5], [3]])
+    found = ours(x, mask=padding[:, None, None])
+    if n_layers:
+        torch.testing.assert_close(found[padding], theirs(x, src_key_padding_mask=~padding)[padding], **EXACT)
+        torch.testing.assert_close(ours(x), theirs(x), **EXACT)
+    else:
+        torch.testing.assert_close(found, x if norm is None else norm(x), **EXACT)
+
+
+# cross_attention
+
+
+cross_attention = load("cross_attention")
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5])
+@pytest.mark.parametrize("lengths", [(5, 7), (7, 3), (4, 4), (1, 1)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_cross_attention_matches_torch(heads, lengths, masked):
+    """Output, weights and gradients equal those of nn.MultiheadAttention with query x, key and value memory."""
+    theirs = nn.MultiheadAttention(10, heads, kdim=6, vdim=6, batch_first=True, dtype=torch.float64)
+    for n, parameter in enumerate(theirs.parameters()):
+        parameter.data = 0.6 * normal(n, *parameter.shape)
+    mha = given.MultiHeadAttention(10, heads, d_kv=6).double()
+    state = {f"{name}_proj.weight": getattr(theirs, f"{name}_proj_weight") for name in "qkv"}
+    state |= {f"{name}_proj.bias": b for name, b in zip("qkv", theirs.in_proj_bias.chunk(3), strict=True)}
+    mha.load_state_dict(state | {f"out_proj.{name}": p for name, p in theirs.out_proj.named_parameters()})
+    x, memory = (normal(n, 2, *shape).requires_grad_() for n, shape in enumerate(((lengths[0], 10), (lengths[1], 6))))
+    mask = torch.ones(2, lengths[1], dtype=torch.bool)
+    mask[1, 2:] = False
+    found = cross_attention.cross_attention(mha, x, memory, mask if masked else None)
+    options = {"key_padding_mask": ~mask} if masked else {}
+    expected = theirs(x, memory, memory, average_attn_weights=False, **options)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
+    pairs = [torch.autograd.grad(out.sin().sum() + w.square().sum(), [x, memory]) for out, w in (found, expected)]
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+def test_cross_attention_with_nothing_to_read():
+    """An example whose memory is all padding gets weights 0 and the bias of out_proj."""
+    mha, mask = given.MultiHeadAttention(6, 3).double(), torch.ones(2, 7, dtype=torch.bool)
+    mask[1] = False
+    out, weights = cross_attention.cross_attention(mha, normal(0, 2, 5, 6), normal(1, 2, 7, 6), mask)
+    assert not weights[1].any()
+    torch.testing.assert_close(out[1], mha.out_proj.bias.expand(5, 6))
