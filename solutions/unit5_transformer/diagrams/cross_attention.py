@@ -9,9 +9,9 @@ def draw():
         400,
         title="The two sources of cross-attention",
         description="On the left the sequence x of T = 3 tokens, from which the queries are made. On the right the "
-        "memory of S = 5 tokens, the last of them padding, from which keys and values are made. Queries and keys meet "
-        "in a table of weights, 3 rows by 5 columns; the column of the padding is 0, and nothing else is. With the values "
-        "it gives the result, 3 tokens, as many as x.",
+        "memory of S = 5 tokens, the last of them padding, from which keys and values are made. Queries "
+        "and keys meet in a table of weights, 3 rows by 5 columns; the column of the padding is 0, and "
+        "nothing else is. With the values it gives the result, 3 tokens, as many as x.",
     )
     d.label(90, 28, "x: being written", tone="blue", bold=True)
     d.grid(45, 46, [["le", "chat", "noir"]], cell=(48, 34), tones="blue", size=14)

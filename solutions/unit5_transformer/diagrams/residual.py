@@ -36,9 +36,9 @@ def draw():
         430,
         title="Post-LN and pre-LN",
         description="Two blocks side by side. In each a thick line, the stream, runs from x at the bottom to the top; "
-        "a branch leaves it, passes through the sub-layer and dropout, and is added to it. With post-LN the norm sits "
-        "on the stream, above the addition. With pre-LN it sits on the branch, before the sub-layer, and the stream goes "
-        "straight through.",
+        "a branch leaves it, passes through the sub-layer and dropout, and is added to it. With post-LN "
+        "the norm sits on the stream, above the addition. With pre-LN it sits on the branch, before the "
+        "sub-layer, and the stream goes straight through.",
     )
     branch(d, 110, "post-LN", "N(x + f(x))", norm_on_stream=True)
     branch(d, 490, "pre-LN", "x + f(N(x))", norm_on_stream=False)
