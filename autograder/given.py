@@ -23,7 +23,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Ten
     Returns: (..., Tq, d_v) in the dtype of q.
     Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
     """
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+    return attention_weights(q, k, attn_mask) @ v  # not the fused function: pages that ban it may use this one
 
 
 def attention_weights(q: Tensor, k: Tensor, attn_mask: Tensor | None = None) -> Tensor:

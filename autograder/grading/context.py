@@ -46,7 +46,6 @@ class Context:
             sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
             made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
             self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
-            made.forbidden_anywhere = [f for exercise in page.exercises for f in exercise.forbidden]
             self._pages[name] = made
         if self._page is not None and self._page is not self._pages[name]:
             self._page.close()
