@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.course import Course
+from autograder.course import Course, Limits
 from autograder.results import gradebook
 from autograder.results.record import UnitResult, read_result
+from autograder.sandbox import launch
 from autograder.sandbox.rungs import probe
 
 UNIT = "unit0_tiny"
@@ -268,3 +269,17 @@ def test_a_room_starts_with_ctrl_c_held_back(tmp_path: Path) -> None:
     (script := tmp_path / "mask.py").write_text(MASK_AT_START)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+@pytest.mark.timeout(60)
+def test_a_sandbox_that_does_not_start_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error in the end, also where a process that outlives the killed one holds its stderr open."""
+    monkeypatch.setattr(launch, "_START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(launch, "_COMMAND_TIMEOUT_S", 0.5)
+    script = f"sleep 600 & echo $! > {tmp_path}/pid; echo first words >&2; wait"
+    monkeypatch.setattr(launch.Sandbox, "_argv", lambda self, control: (["/bin/sh", "-c", script], {}))
+    try:
+        with pytest.raises(launch.SandboxError, match="did not start: first words"):
+            launch.Sandbox("bubblewrap", Limits())
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

@@ -142,6 +142,10 @@ class Student:
         """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""
         return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters)
 
+    def seeded(self, function: "Remote", *args: Any, seed: int = 20, **kwargs: Any) -> Any:
+        """Like `function(*args)`, with the global generators at `seed`: what drops at random can be run again."""
+        return self._page.call(function, args, kwargs, seed_globals=seed).value
+
     def call(self, function: "Remote", *args: Any, **kwargs: Any) -> Any:
         """Like `function(*args)`, with the arguments as they are afterwards in `.echo` as (args, kwargs)."""
         return self._page.call(function, args, kwargs, echo=True)

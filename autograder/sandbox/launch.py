@@ -169,11 +169,19 @@ class Sandbox:
             self._answer(_START_TIMEOUT_S)
         except SandboxError:
             self._process.kill()
-            said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
-            self._control.close()
+            self._control.close()  # first: a forkserver that outlives bubblewrap holds stderr open until it hears of it
+            said = self._said().splitlines()
             self._remove_scratch()
             raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
         self._idle_bytes = self.memory_bytes()
+
+    def _said(self) -> str:
+        """What the killed process left on stderr; not waited for without end."""
+        try:
+            _, errors = self._process.communicate(timeout=_COMMAND_TIMEOUT_S)
+        except subprocess.TimeoutExpired as late:
+            errors = late.stderr
+        return (errors or b"").decode(errors="replace").strip()
 
     def _argv(self, control: int) -> tuple[list[str], dict[str, str]]:
         scratch = [self._scratch] if self._scratch else mounts.SCRATCH

@@ -1,0 +1,100 @@
+"""Known wrong answers to the page `feed_forward`."""
+
+import torch
+import torch.nn.functional as F
+
+from autograder.grading.misconceptions import correct, misconception
+
+# ---------------------------------------------------------------- feed_forward
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class gelu_variant_mixed(correct.FeedForward):
+    """ "gelu" and "gelu_tanh" gave the same function. They are two, up to 0.0005 apart.
+
+    "gelu" is the exact one, with erf; "gelu_tanh" is the approximation. F.gelu takes an option for it.
+    """
+
+    def forward(self, x):
+        a = self.fc1(x)
+        h = F.relu(a) if self.activation == "relu" else F.gelu(a)
+        return self.fc2(F.dropout(h, self.dropout, training=self.training))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class activation_after_fc2(correct.FeedForward):
+    """The activation stands behind the second layer.
+
+    Without a bend between them the two layers are one matrix, and a relu at the end leaves no negative result. It
+    belongs in between.
+    """
+
+    def forward(self, x):
+        out = self.fc2(F.dropout(self.fc1(x), self.dropout, training=self.training))
+        if self.activation == "relu":
+            return F.relu(out)
+        return F.gelu(out, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class mixes_tokens(correct.FeedForward):
+    """Tokens were mixed: a transpose and a reshape put numbers of several tokens into one vector.
+
+    The network works on the last axis, and nn.Linear does so by itself, whatever axes are in front. No reshape is
+    needed.
+    """
+
+    def forward(self, x):
+        mixed = x.mT.reshape(x.shape) if x.ndim > 1 else x
+        return super().forward(mixed)
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class no_bias(correct.FeedForward):
+    """The biases are not used. Both layers add one: a token of zeros does not become zeros."""
+
+    def forward(self, x):
+        a = x @ self.fc1.weight.mT
+        if self.activation == "relu":
+            h = F.relu(a)
+        else:
+            h = F.gelu(a, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+        return F.dropout(h, self.dropout, training=self.training) @ self.fc2.weight.mT
+
+
+# ---------------------------------------------------------------- swiglu
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class gate_up_swapped(correct.SwiGLU):
+    """Gate and content were exchanged: silu was applied to w3 x.
+
+    Both have the same shape, so that nothing complains. In this exercise w1 is the gate.
+    """
+
+    def forward(self, x):
+        return self.w2(self.w1(x) * F.silu(self.w3(x)))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class sigmoid_gate(correct.SwiGLU):
+    """The gate is a sigmoid, as in the original GLU. Here it is silu(a) = a · sigmoid(a)."""
+
+    def forward(self, x):
+        return self.w2(torch.sigmoid(self.w1(x)) * self.w3(x))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class gelu_gate(correct.SwiGLU):
+    """The gate is a GELU: that is GEGLU, its relative. In SwiGLU it is silu(a) = a · sigmoid(a)."""
+
+    def forward(self, x):
+        return self.w2(F.gelu(self.w1(x)) * self.w3(x))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class silu_on_product(correct.SwiGLU):
+    """silu was applied to the product of gate and content. It belongs to the gate alone, before the product."""
+
+    def forward(self, x):
+        return self.w2(F.silu(self.w1(x) * self.w3(x)))
