@@ -92,6 +92,90 @@ class MultiHeadAttention(nn.Module):
         return (out, weights) if need_weights else out
 
 
+class LayerNorm(nn.Module):
+    """The layer norm of unit 5, over the last axis; `weight` and `bias` (d,) are its parameters.
+
+    Written with mean and square root, so that a page may forbid torch's own.
+    Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+
+    def __init__(self, d: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d))
+        self.bias = nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d): mean 0 and variance 1 over the last axis, then times weight plus bias."""
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = centred.square().mean(dim=-1, keepdim=True)
+        return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias
+
+
+class FeedForward(nn.Module):
+    """The position-wise network of unit 5, without dropout: `fc1` (d_model to d_ff) and `fc2` (back) are its layers.
+
+    Args:
+        activation: "relu", "gelu" (with erf) or "gelu_tanh".
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.3.
+    """
+
+    def __init__(self, d_model: int, d_ff: int, activation: str = "relu") -> None:
+        super().__init__()
+        if activation not in ("relu", "gelu", "gelu_tanh"):
+            raise ValueError(f'activation {activation!r}: expected "relu", "gelu" or "gelu_tanh"')
+        self.activation = activation
+        self.fc1 = nn.Linear(d_model, d_ff)
+        self.fc2 = nn.Linear(d_ff, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d_model) -> (..., d_model), every token by itself."""
+        hidden = self.fc1(x)
+        if self.activation == "relu":
+            hidden = torch.relu(hidden)
+        else:
+            approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+            hidden = torch.nn.functional.gelu(hidden, approximate=approximate)
+        out: Tensor = self.fc2(hidden)
+        return out
+
+
+class EncoderLayer(nn.Module):
+    """The encoder layer of unit 5: `self_attn`, `ffn`, `norm1` and `norm2` are its parts.
+
+    Args:
+        dropout: probability with which each output of the two sub-layers is dropped in train mode.
+        norm_first: pre-LN, x + f(norm(x)), where True; post-LN, norm(x + f(x)), where False.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.1; Xiong et al. 2020, arXiv:2002.04745, for pre-LN.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.self_attn = MultiHeadAttention(d_model, n_heads)
+        self.ffn = FeedForward(d_model, d_ff, activation)
+        self.norm1 = LayerNorm(d_model)
+        self.norm2 = LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, S, d_model) -> (B, S, d_model). `mask`: bool, True = may attend, broadcastable to (B, H, S, S)."""
+        if self.norm_first:
+            x = x + self.dropout(self.self_attn(self.norm1(x), mask=mask))
+            return x + self.dropout(self.ffn(self.norm2(x)))
+        x = self.norm1(x + self.dropout(self.self_attn(x, mask=mask)))
+        out: Tensor = self.norm2(x + self.dropout(self.ffn(x)))
+        return out
+
+
 def squared_error(target: Tensor) -> Callable[[Tensor], Tensor]:
     """A loss function: the mean of (out - target)² over all entries, as a tensor without axes."""
     return lambda out: (out - target).square().mean()
