@@ -220,10 +220,7 @@ class DecoderLayer(nn.Module):
             (self.norm3, self.ffn),
         )
         for norm, sublayer in parts:
-            if self.norm_first:
-                x = x + self.dropout(sublayer(norm(x)))
-            else:
-                x = norm(x + self.dropout(sublayer(x)))
+            x = x + self.dropout(sublayer(norm(x))) if self.norm_first else norm(x + self.dropout(sublayer(x)))
         return x
 
 

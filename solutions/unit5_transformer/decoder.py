@@ -50,7 +50,7 @@
 #
 # | mask | shape | says | for |
 # |---|---|---|---|
-# | `tgt_mask` | broadcasts to (B, H, T, T) | which of the symbols written so far output $t$ may see: not the later ones | self-attention |
+# | `tgt_mask` | broadcasts to (B, H, T, T) | which symbols output $t$ may see: not the later ones | self-attention |
 # | `memory_mask` | broadcasts to (B, H, T, S) | which source positions are no padding | cross-attention |
 #
 # If $T = S$, as in every careless test, the wrong mask fits in the wrong place, and nothing complains. (Cross-attention
@@ -170,10 +170,7 @@ class DecoderLayer(nn.Module):
             (self.norm3, self.ffn),
         )
         for norm, sublayer in sublayers:
-            if self.norm_first:
-                x = x + self.dropout(sublayer(norm(x)))
-            else:
-                x = norm(x + self.dropout(sublayer(x)))
+            x = x + self.dropout(sublayer(norm(x))) if self.norm_first else norm(x + self.dropout(sublayer(x)))
         return x
         ### END SOLUTION
 
@@ -196,7 +193,7 @@ class DecoderLayer(nn.Module):
 
 # %%
 def figure_data() -> tuple[Tensor, Tensor]:
-    """(7, 7) and (7, 9): how strongly output t depends on target token s, and on memory token s (the last two are pads)."""
+    """(7, 7) and (7, 9): how strongly output t depends on target token s, and on memory token s (2 pads last)."""
     T, S, D = 7, 9, 16
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -230,7 +230,7 @@ def test_gradients(student, reference, draw, norm_first):
 
 @decoder_layer
 def test_figure(student):
-    """The picture's arrays: outputs by target tokens, nothing above the diagonal; outputs by memory, nothing of pads."""
+    """The picture's arrays: outputs by target tokens, none of them later; outputs by memory, nothing of padding."""
     if not student.has("figure_data"):
         return
     by_target, by_memory = student.figure_data()
