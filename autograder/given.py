@@ -300,16 +300,17 @@ class SequenceTask:
     """A stream of batches for a small task: call it with a torch.Generator, and it returns (src, tgt).
 
     Symbols: 0 PAD, 1 BOS (in neither), 2 EOS, from 3 on content. Lengths vary between half of `length` and `length`.
-    src: int64 (batch, length), content and then PAD. tgt: int64 (batch, length + 1), content, EOS, and then PAD.
+    src: int64 (batch, length), content and then PAD. tgt: int64 (batch, length + 1), content, EOS, and then PAD; for
+    the kind "first" int64 (batch, 2).
 
     Args:
         kind: what the content of tgt is. "copy": that of src; "reverse": backwards; "sort": in ascending order;
-            "noise": other content of the same length, which nobody can predict.
+            "first": its first symbol alone; "noise": other content of the same length, which nobody can predict.
     """
 
     def __init__(self, kind: str, vocab: int = 12, length: int = 8, batch: int = 64) -> None:
-        if kind not in ("copy", "reverse", "sort", "noise"):
-            raise ValueError(f'kind {kind!r}: expected "copy", "reverse", "sort" or "noise"')
+        if kind not in ("copy", "reverse", "sort", "first", "noise"):
+            raise ValueError(f'kind {kind!r}: expected "copy", "reverse", "sort", "first" or "noise"')
         self.kind, self.vocab, self.length, self.batch = kind, vocab, length, batch
 
     def __call__(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -317,6 +318,8 @@ class SequenceTask:
         place = torch.arange(self.length)
         real = place < lengths
         src, other = torch.randint(3, self.vocab, (2, self.batch, self.length), generator=generator).where(real, 0)
+        if self.kind == "first":
+            return src, torch.cat([src[:, :1], torch.full_like(lengths, 2)], dim=1)
         content = {
             "copy": src,
             "reverse": src.gather(1, (lengths - 1 - place).clamp(min=0)),

@@ -25,10 +25,8 @@ class Hypothesis:
         if self.ended:
             return [self]
         row = logprob_fn(torch.tensor([(bos, *self.symbols)]))[0]
-        return [
-            Hypothesis((*self.symbols, s), (*self.logprobs, float(lp)), self.alpha, self.eos)
-            for s, lp in enumerate(row)
-        ]
+        logprobs = enumerate(row.tolist())
+        return [Hypothesis((*self.symbols, s), (*self.logprobs, x), self.alpha, self.eos) for s, x in logprobs]
 
 
 def beam_search(logprob_fn, bos, eos, beam, max_len, alpha=0.0):
