@@ -95,7 +95,7 @@ def test_first_loss(student):
 
 @pytest.mark.exercise("train_copy_task")
 def test_it_learns(student):
-    """Sixty steps bring the loss from about ln 12 = 2.5 to well below 2, and the same generator gives the same losses."""
+    """Sixty steps bring the loss from about ln 12 = 2.5 to below 2; the same generator gives the same losses."""
     runs = []
     for _ in range(2):
         task = student.given.SequenceTask("copy", length=4, batch=16)

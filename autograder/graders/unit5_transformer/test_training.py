@@ -153,7 +153,7 @@ def test_schedule_picture(student, reference):
         return
     shown = student.figure_data()
     expected = [[reference.noam_lr(s, d, w) for s in range(1, 401)] for w in (50, 150) for d in (64, 256)]
-    close(shown[0] if isinstance(shown, tuple | list) and shown else shown, torch.tensor(expected).double())
+    close(shown[0] if isinstance(shown, tuple | list) and shown else shown, torch.tensor(expected, dtype=torch.float64))
 
 
 # ---------------------------------------------------------------- train_copy_task
