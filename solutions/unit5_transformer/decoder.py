@@ -26,6 +26,9 @@
 #    from the decoder, and keys and values from the encoder's output, the *memory*. It is the only place where the
 #    source gets in.
 #
+# ![One decoder layer from bottom to top: self-attention with the target mask, cross-attention with the memory and its
+# mask, and the feed-forward network, each with a norm, each adding to the residual stream](diagrams/decoder.svg)
+#
 # ## Three sub-layers, three norms
 #
 # Let $x$ (B, T, D) be what the layer is given, $m$ (B, S, D) the memory, $\mathrm{SA}$ the masked self-attention,

@@ -19,6 +19,9 @@
 # these answers a whole sequence has to be made. In training the model saw the right symbols; now it must live with its
 # own, and a symbol that has been written is not taken back.
 #
+# ![In training the decoder is given the right symbols, all at once; in decoding its own, one after the
+# other](diagrams/teacher_forcing.svg)
+#
 # We look for the sequence with the highest probability,
 #
 # $$\hat y = \arg\max_y \sum_t \log P(y_t \mid y_0 \dots y_{t-1}, \text{src}),$$
@@ -133,6 +136,9 @@ def greedy_decode(model: nn.Module, src: Tensor, src_pad: int, bos: int, eos: in
 # |---|---|---|
 # | 0 | a 0.6, b 0.4 | a 0.6, b 0.4 |
 # | 1 | b EOS **0.36**, a EOS **0.30**, a a 0.18, a b 0.12, b a 0.02, b b 0.02 | b EOS, a EOS |
+#
+# ![The example as a tree: of the six extensions of a and b the two best are kept, b EOS and a
+# EOS](diagrams/beam_tree.svg)
 #
 # Both hypotheses of the beam have ended, and the search is over. Four details decide whether it works:
 #

@@ -19,6 +19,9 @@
 # begins at nearly nothing, and a training loop in which input, mask and labels fit together. The first two are a line
 # each. The third is where the time goes.
 #
+# ![A one-hot target and a smoothed one; the learning rate as the lower of a rising line and a falling
+# curve](diagrams/training.svg)
+#
 # ## A target that leaves room for doubt
 #
 # Cross-entropy with a one-hot target asks for probability 1. A softmax never gets there, so the logits are pushed apart

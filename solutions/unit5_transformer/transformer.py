@@ -18,6 +18,9 @@
 # shifted the wrong way, a mask of the wrong shape, a factor that nobody misses. None of these mistakes raises an error.
 # Some of them make the loss *fall faster*.
 #
+# ![The whole model in two columns with the shapes: the encoder on the left, the decoder on the right, the memory from
+# the one to the other, and the masks beside them](diagrams/transformer.svg)
+#
 # ## Teacher forcing: a target becomes an input and labels
 #
 # The model is to turn a source sentence into a target sentence, $y_0, y_1, \dots, y_{T-1}$, the last symbol being EOS.
