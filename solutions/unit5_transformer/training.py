@@ -9,11 +9,11 @@
 # %% [markdown]
 # # Training
 #
-# *Unit 5, page 9 of 9. Before: [generation](generation.ipynb). Next: unit 6, [variants](../unit6_variants/bert.ipynb).
-# Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections 5.3 and 5.4; [Szegedy et al. 2016,
-# Rethinking the Inception Architecture](https://arxiv.org/abs/1512.00567), section 7, for label smoothing; [Müller et
-# al. 2019, When Does Label Smoothing Help?](https://arxiv.org/abs/1906.02629); [Xiong et al.
-# 2020](https://arxiv.org/abs/2002.04745) on why the warm-up is needed.*
+# *Unit 5, page 9 of 9, about 2 hours. Before: [generation](generation.ipynb). Next: unit 6,
+# [variants](../unit6_variants/bert.ipynb). Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections
+# 5.3 and 5.4; [Szegedy et al. 2016, Rethinking the Inception Architecture](https://arxiv.org/abs/1512.00567), section
+# 7, for label smoothing; [Müller et al. 2019, When Does Label Smoothing Help?](https://arxiv.org/abs/1906.02629);
+# [Xiong et al. 2020](https://arxiv.org/abs/2002.04745) on why the warm-up is needed.*
 #
 # Three things made the transformer of 2017 train: a loss that does not ask for the impossible, a learning rate that
 # begins at nearly nothing, and a training loop in which input, mask and labels fit together. The first two are a line

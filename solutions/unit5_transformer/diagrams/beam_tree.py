@@ -9,8 +9,8 @@ def draw():
         380,
         title="A beam of two",
         description="A tree from left to right. From BOS lead a with 0.6 and b with 0.4, and both are kept. From a "
-        "lead EOS with 0.30 in all, a with 0.18 and b with 0.12; from b lead EOS with 0.36, a with 0.02 and b with 0.02. "
-        "Of these six the two best are kept: b EOS and a EOS. Greedy decoding only ever saw the branch of a.",
+        "lead EOS with 0.30 in all, a with 0.18 and b with 0.12; from b lead EOS with 0.36, a with 0.02 and b with "
+        "0.02. Of these six the two best are kept: b EOS and a EOS. Greedy decoding only ever saw the branch of a.",
     )
     d.label(90, 30, "start", tone="muted", size=13)
     d.label(270, 30, "step 0: 2 of 2 kept", tone="muted", size=13)
