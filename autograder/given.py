@@ -168,11 +168,13 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, S, d_model) -> (B, S, d_model). `mask`: bool, True = may attend, broadcastable to (B, H, S, S)."""
+        out: Tensor
         if self.norm_first:
             x = x + self.dropout(self.self_attn(self.norm1(x), mask=mask))
-            return x + self.dropout(self.ffn(self.norm2(x)))
-        x = self.norm1(x + self.dropout(self.self_attn(x, mask=mask)))
-        out: Tensor = self.norm2(x + self.dropout(self.ffn(x)))
+            out = x + self.dropout(self.ffn(self.norm2(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attn(x, mask=mask)))
+            out = self.norm2(x + self.dropout(self.ffn(x)))
         return out
 
 
