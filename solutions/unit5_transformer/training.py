@@ -232,8 +232,8 @@ def train_copy(
         src, tgt = data_gen(generator)
         inp = torch.cat([torch.ones_like(tgt[:, :1]), tgt[:, :-1]], dim=1)
         T = inp.shape[1]
-        causal = torch.ones(T, T, dtype=torch.bool, device=tgt.device).tril()
         positions = torch.arange(max(T, src.shape[1]), device=tgt.device)
+        causal = positions[:T] <= positions[:T, None]
         logits = model(src, inp, tgt_mask=causal, positions=positions)
         loss = F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0)
         optimizer.zero_grad()

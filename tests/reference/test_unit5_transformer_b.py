@@ -211,6 +211,19 @@ def test_bare_transformer():
     torch.testing.assert_close(bare(SRC, INP[:, order]), bare(SRC, INP)[:, order])
 
 
+@pytest.mark.slow
+def test_the_solved_transformer_learns_to_sort():
+    """End to end: the page's own model, trained on the page for 300 steps, sorts fresh sequences without a mistake."""
+    torch.set_num_threads(1)
+    solved = load_file(ROOT / "solutions" / UNIT / "transformer.py")
+    model, curve = solved.train_to_sort()
+    assert len(curve) == 15 and curve[-1][0] < 0.1 < curve[0][0]
+    assert curve[-1][1] >= 0.9, curve
+    src, tgt = given.SequenceTask("sort", length=6, batch=200)(torch.Generator().manual_seed(9))
+    right = (solved.write(model, src, 7) == tgt) | (tgt == 0)
+    assert right.all(dim=1).double().mean() >= 0.9
+
+
 # generation
 
 
