@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from autograder.grading import agree, close, quiet_rng
-from autograder.grading.compare import Disagreement
+from autograder.grading.compare import Disagreement, describe
 from autograder.sandbox.callbacks import SeenModule
 
 # ---------------------------------------------------------------- greedy_decode
@@ -108,14 +108,20 @@ def test_other_symbols(student, reference, draw):
         close(student.greedy_decode(model, src, pad, bos, eos, 7), expected)
 
 
+def form(answer, rows):
+    """The answer, which must be int64 (rows, L)."""
+    if not isinstance(answer, torch.Tensor) or answer.dtype != torch.int64 or answer.ndim != 2 or len(answer) != rows:
+        raise Disagreement(f"the answer is {describe(answer)}, expected an int64 tensor (B, L) with B = {rows}")
+    return answer
+
+
 @greedy_decode
 def test_batch_and_single(student, reference, draw):
     """A batch gives each row what it gets by itself."""
     model, src, _ = ragged(reference, draw, 9)
-    together = student.greedy_decode(model, src, PAD, BOS, EOS, 9)
-    close(together, torch.zeros(3, 9, dtype=torch.int64)[:, : together.shape[-1]], rtol=0.0, atol=math.inf)
+    together = form(student.greedy_decode(model, src, PAD, BOS, EOS, 9), 3)
     for row, alone in enumerate(src):
-        answer = student.greedy_decode(model, alone[None], PAD, BOS, EOS, 9)
+        answer = form(student.greedy_decode(model, alone[None], PAD, BOS, EOS, 9), 1)
         close(answer[0], together[row, : answer.shape[-1]], what=f"row {row} by itself")
         rest = together[row, answer.shape[-1] :]
         close(rest, torch.full_like(rest, PAD), what=f"what follows row {row}")

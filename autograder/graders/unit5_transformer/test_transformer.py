@@ -70,11 +70,10 @@ def test_target_is_left_alone(student, reference, draw):
         close(called.echo[0][0], tgt, tolerance=(0, 0), what="the argument after the call")
 
 
-def pair(student, *arguments):
-    """Input and labels as a tuple."""
-    answer = student.make_decoder_io(*arguments)
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Disagreement("input and labels did not come back as two tensors")
+def pair(student, tgt, bos, pad):
+    """Input and labels as a tuple of two int64 tensors of the target's shape."""
+    answer = student.make_decoder_io(tgt, bos, pad)
+    close(answer, (tgt, tgt), tolerance=(0, math.inf), what="input and labels")
     return tuple(answer)
 
 
