@@ -169,8 +169,8 @@ class Sandbox:
             self._answer(_START_TIMEOUT_S)
         except SandboxError:
             self._process.kill()
+            self._control.close()  # the forkserver may outlive bubblewrap, and holds stderr until it reads this
             said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
-            self._control.close()
             self._remove_scratch()
             raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
         self._idle_bytes = self.memory_bytes()
