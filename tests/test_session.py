@@ -159,12 +159,15 @@ def test_fixtures_classes_and_skip_marks_go_pytests_way(tmp_path: Path) -> None:
         "@pytest.fixture\ndef seven():\n    return 7\n"
         "@pytest.mark.exercise('a')\ndef test_fixture(seven): assert seven == 7\n"
         "@pytest.mark.exercise('a')\ndef test_plain(draw): assert draw.seed() >= 0\n"
+        "@pytest.fixture(params=[1, 2])\ndef twice(request):\n    return 2 * request.param\n"
+        "@pytest.mark.exercise('a')\ndef test_parameters(twice): assert twice in (2, 4)\n"
+        "@pytest.mark.exercise('a')\ndef test_request(request): assert request.node.name == 'test_request'\n"
         "@pytest.mark.exercise('a')\nclass TestClass:\n    def test_method(self): assert self is not None\n"
         "@pytest.mark.exercise('a')\n@pytest.mark.xfail\ndef test_condition(): pass\n"
     )
     tests = collected(tmp_path / "folder", text)
-    assert [is_plain(item) for item in tests.items] == [False, True, False, False]
-    assert [r.outcome.value for r in full_results(tests)] == ["passed"] * 4
+    assert [is_plain(item) for item in tests.items] == [False, True, *[False] * 5]
+    assert [r.outcome.value for r in full_results(tests)] == ["passed"] * 7
 
 
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt()", "pytest.exit.Exception('end')"])

@@ -113,6 +113,8 @@ def _same_verdict(folder: Path, unit: Unit, right: set[str]) -> None:
     full = {student for student, score in scores.items() if score == unit.points}
     if full != right:
         odd = sorted(full ^ right)[0]
+        if odd not in scores:
+            raise UsageError(f"bench: nbgrader gave up on {odd}, who is right; is the machine too busy?")
         raise UsageError(f"bench: nbgrader gave {odd} {scores.get(odd, 0.0):g} of {unit.points:g} points")
 
 

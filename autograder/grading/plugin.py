@@ -176,9 +176,22 @@ def is_plain(item: pytest.Item) -> bool:
     """Whether a test asks for nothing but our fixtures and its parameters, so that `run_plain` may run it."""
     if not isinstance(item, pytest.Function) or item.cls is not None:
         return False
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    fixtures = set(item._fixtureinfo.names_closure) - set(parameters)
-    return fixtures <= {*_MAKERS, "request"} and not any(map(item.get_closest_marker, _CONDITIONS))
+    fixtures = set(item._fixtureinfo.names_closure) - _given_directly(item)
+    return (
+        fixtures <= {*_MAKERS, "request"}
+        and "request" not in item._fixtureinfo.argnames
+        and not any(map(item.get_closest_marker, _CONDITIONS))
+    )
+
+
+def _given_directly(item: pytest.Item) -> set[str]:
+    """The arguments whose values stand in a `parametrize` mark; the parameters of a fixture are not its values."""
+    names: set[str] = set()
+    for mark in item.iter_markers("parametrize"):
+        given = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
+        if not mark.kwargs.get("indirect"):
+            names.update(name.strip() for name in (given.split(",") if isinstance(given, str) else given))
+    return names
 
 
 def run_plain(item: pytest.Function) -> None:
