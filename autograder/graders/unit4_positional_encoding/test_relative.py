@@ -231,7 +231,7 @@ def test_powers_of_two(student, reference):
 @pytest.mark.weight(3)
 def test_other_numbers_of_heads(student, reference, draw):
     """For other H: the slopes of the largest power of two below, then every second one of the next."""
-    for H in (6, 12, 3, 20, int(draw.integers(33, 63))):
+    for H in (6, 12, 3, 7, 20, 31, int(draw.integers(33, 63))):
         same_slopes(student, reference, H)
 
 
@@ -254,7 +254,9 @@ def test_more_keys_than_queries(student, reference):
 
 @alibi
 def test_dtypes(student, reference):
-    """dtype is that of the result."""
+    """dtype is that of the result, and float32 where none is given."""
+    expected = reference.alibi_bias(2, 1, 5)
+    close(student.alibi_bias(2, 1, 5), expected, rtol=1e-6, what="the bias of a query that sees all keys")
     same_bias(student, reference, 8, 5, 7, torch.float32)
     same_bias(student, reference, 6, 5, 7, torch.bfloat16, rtol=1.6e-2)
     same_bias(student, reference, 6, 5, 7, torch.float16, rtol=2e-3)
@@ -287,7 +289,7 @@ def test_alibi_picture(student, reference):
 t5_relative_bias = pytest.mark.exercise("t5_relative_bias")
 
 REL = torch.arange(-300, 301)
-OTHERS = ((20, 47), (28, 101), (12, 37))  # no distance but E and max_distance themselves meets a whole number
+OTHERS = ((20, 47), (28, 101), (12, 37), (22, 53))  # no distance but E and max_distance themselves meets a whole number
 
 
 @t5_relative_bias
