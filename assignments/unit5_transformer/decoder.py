@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The decoder layer
 #
-# *Unit 5, page 6 of 9. Before: [cross-attention](cross_attention.ipynb). Next: [the whole
+# *Unit 5, page 6 of 9, about 45 minutes. Before: [cross-attention](cross_attention.ipynb). Next: [the whole
 # transformer](transformer.ipynb). Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections 3.1 and
 # 3.2.3; [Xiong et al. 2020, On Layer Normalization in the Transformer
 # Architecture](https://arxiv.org/abs/2002.04745) for pre-LN; [Radford et al.

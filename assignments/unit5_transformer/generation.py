@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Generation
 #
-# *Unit 5, page 8 of 9. Before: [the whole transformer](transformer.ipynb). Next: [training](training.ipynb). Papers:
-# [Sutskever et al. 2014](https://arxiv.org/abs/1409.3215), section 3.2, for beam search in a neural translator; [Wu et
-# al. 2016, Google's Neural Machine Translation System](https://arxiv.org/abs/1609.08144), section 7, for the length;
-# [Stahlberg and Byrne 2019, On NMT Search Errors and Model Errors](https://arxiv.org/abs/1908.10090), for what happens
-# if one searches too well.*
+# *Unit 5, page 8 of 9, about 2 hours. Before: [the whole transformer](transformer.ipynb). Next:
+# [training](training.ipynb). Papers: [Sutskever et al. 2014](https://arxiv.org/abs/1409.3215), section 3.2, for beam
+# search in a neural translator; [Wu et al. 2016, Google's Neural Machine Translation
+# System](https://arxiv.org/abs/1609.08144), section 7, for the length; [Stahlberg and Byrne 2019, On NMT Search Errors
+# and Model Errors](https://arxiv.org/abs/1908.10090), for what happens if one searches too well.*
 #
 # A trained model answers one question: given the source and what has been written, how likely is each next symbol? From
 # these answers a whole sequence has to be made. In training the model saw the right symbols; now it must live with its

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Training
 #
-# *Unit 5, page 9 of 9. Before: [generation](generation.ipynb). Next: unit 6, [variants](../unit6_variants/bert.ipynb).
-# Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections 5.3 and 5.4; [Szegedy et al. 2016,
-# Rethinking the Inception Architecture](https://arxiv.org/abs/1512.00567), section 7, for label smoothing; [Müller et
-# al. 2019, When Does Label Smoothing Help?](https://arxiv.org/abs/1906.02629); [Xiong et al.
-# 2020](https://arxiv.org/abs/2002.04745) on why the warm-up is needed.*
+# *Unit 5, page 9 of 9, about 2 hours. Before: [generation](generation.ipynb). Next: unit 6,
+# [variants](../unit6_variants/bert.ipynb). Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections
+# 5.3 and 5.4; [Szegedy et al. 2016, Rethinking the Inception Architecture](https://arxiv.org/abs/1512.00567), section
+# 7, for label smoothing; [Müller et al. 2019, When Does Label Smoothing Help?](https://arxiv.org/abs/1906.02629);
+# [Xiong et al. 2020](https://arxiv.org/abs/2002.04745) on why the warm-up is needed.*
 #
 # Three things made the transformer of 2017 train: a loss that does not ask for the impossible, a learning rate that
 # begins at nearly nothing, and a training loop in which input, mask and labels fit together. The first two are a line
@@ -133,9 +133,9 @@ def noam_lr(step: int, d_model: int, warmup: int, factor: float = 1.0) -> float:
 # | model | loss at the end | symbols right |
 # |---|---|---|
 # | right | ~ 0 | nearly all |
-# | without the causal mask | ~ 0 | less, or much less |
+# | without the causal mask | ~ 0 | from a fifth to two thirds |
 # | without the shift | ~ 0 | about as many as by guessing |
-# | without positions | stays above 1 | few |
+# | without positions | stays near 1 | about a third |
 #
 # Two of the three wrong ones have a *perfect* loss. They have found another way to the label: it stands in their input.
 # Only writing shows the difference, because there the answer does not exist yet.

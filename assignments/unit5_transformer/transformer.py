@@ -1,17 +1,17 @@
 # %% [markdown]
 # # The whole transformer
 #
-# *Unit 5, page 7 of 9. Before: [the decoder layer](decoder.ipynb). Next: [generation](generation.ipynb). Papers:
-# [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections 3.1 to 3.4; [Press and Wolf 2017, Using the Output
-# Embedding to Improve Language Models](https://arxiv.org/abs/1608.05859) for tied weights; [Lamb et al. 2016, Professor
-# Forcing](https://arxiv.org/abs/1610.09038), section 1, on what teacher forcing leaves out.*
+# *Unit 5, page 7 of 9, about 2 hours. Before: [the decoder layer](decoder.ipynb). Next: [generation](generation.ipynb).
+# Papers: [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), sections 3.1 to 3.4; [Press and Wolf 2017, Using the
+# Output Embedding to Improve Language Models](https://arxiv.org/abs/1608.05859) for tied weights; [Lamb et al. 2016,
+# Professor Forcing](https://arxiv.org/abs/1610.09038), section 1, on what teacher forcing leaves out.*
 #
 # All the parts are there. What remains is plumbing, and plumbing is where transformers go wrong: an input that is
 # shifted the wrong way, a mask of the wrong shape, a factor that nobody misses. None of these mistakes raises an error.
 # Some of them make the loss *fall faster*.
 #
-# ![The whole model in two columns with the shapes: the encoder on the left, the decoder on the right, the memory from the
-# one to the other, and the masks beside them](diagrams/transformer.svg)
+# ![The whole model in two columns with the shapes: the encoder on the left, the decoder on the right, the memory from
+# the one to the other, and the masks beside them](diagrams/transformer.svg)
 #
 # ## Teacher forcing: a target becomes an input and labels
 #
