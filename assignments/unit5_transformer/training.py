@@ -184,8 +184,7 @@ def train_copy(
             positions[t]; without it no symbol has a position. Padding in src the model leaves out by itself. Parameters
             are float32 or float64. (It is a BareTransformer of the kit.)
         data_gen: data_gen(generator) gives a batch: src int64 (B, S) and tgt int64 (B, T), both right-padded with 0
-        (PAD);
-            each row of tgt ends with 2 (EOS) before the padding. T may differ from S.
+            (PAD); each row of tgt ends with 2 (EOS) before the padding. T may differ from S.
         steps: number of steps, at least 1.
         lr: the highest learning rate. warmup: the step that has it, at least 1.
         generator: for data_gen. Nothing else is drawn from it, or from anywhere.
