@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from autograder.authoring.build import student_notebook
-from autograder.commands.bench import _nbgrader_class
+from autograder.commands.bench import _lines, _nbgrader_class
 from autograder.commands.bench_class import (
     RIGHT,
     SHARES,
@@ -124,6 +125,37 @@ def test_the_sample_stands_for_the_class() -> None:
     figures = _nbgrader_class(members, sample, 4.0, {"a": 10.0, "b": 12.0, "c": 2.0})
     assert figures == {"graded": 3, "wall_s": 96.0, "per_minute": 6.25}
     assert _nbgrader_class(members[:8], sample, 4.0, {"a": 10.0, "b": 12.0, "c": 2.0})["graded"] == 2
+
+
+def test_the_figures_are_told_in_lines() -> None:
+    """Each class with both rates and their ratio, each unit with its two ratios."""
+    ours: dict[str, Any] = {"submissions": 20, "wall_s": 30.0, "per_minute": 40.0, "grading_share": 0.75}
+    ours["dearest_tenth"] = {"share": 0.4, "mean_s": 6.0, "kinds": {WRONG: 2}}
+    one: dict[str, Any] = {"ours": ours, "nbgrader": {"graded": 5, "wall_s": 300.0, "per_minute": 4.0}, "ratio": 10.0}
+    one["shares"] = {STUDENT: 0.7, PYTEST: 0.3, WIRE: 0.0}
+    row = {"unit": "unit0_tiny", "ratio": 2.5, "graded_s": 0.5, "bare_s": 0.2, "cpu_ratio": 3.5}
+    spread = {"median": 8.0, "max": 9.0, "count": 3}
+    figures: dict[str, Any] = {
+        "unit": "unit0_tiny",
+        "tests": 4,
+        "isolation": "none",
+        "cores": 2,
+        "load": 0.1,
+        "bare": [row],
+    }
+    figures |= {"classes": {"mixed": one}, "fresh_worker_ms": spread, "save_to_verdict_s": spread}
+    text = "\n".join(_lines(figures))
+    for told in (
+        "40.0 submissions/min",
+        "4.00 submissions/min",
+        "10.0",
+        "40% of the time",
+        "2 wrong",
+        "75% of the command",
+    ):
+        assert told in text
+    assert "student code 70%, pytest 30%\n" in text
+    assert "ratio  2.50 (0.50 s to 0.20 s), of CPU time  3.50" in text
 
 
 @pytest.mark.slow
