@@ -62,7 +62,8 @@ from autograder.given import FeedForward, LayerNorm, MultiHeadAttention
 # The parts from earlier pages are imported, in versions that work, so that nothing depends on what you did there:
 # `MultiHeadAttention(d_model, n_heads)`, called with `mask=`; `FeedForward(d_model, d_ff, activation)`; and
 # `LayerNorm(d_model)` with its $\varepsilon$ of $10^{-5}$. (They have no dropout inside.) Torch's own parts, or yours,
-# are as good. This time the constructor is yours as well.
+# will do if they keep what the docstring promises; `nn.MultiheadAttention` means the opposite by a mask, and gives NaN
+# for a token that may attend to nothing. This time the constructor is yours as well.
 
 # %%
 class EncoderLayer(nn.Module):
