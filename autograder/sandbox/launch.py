@@ -177,6 +177,7 @@ class Sandbox:
 
     def _said(self) -> str:
         """What the killed process left on stderr; not waited for without end."""
+        errors: bytes | None
         try:
             _, errors = self._process.communicate(timeout=_COMMAND_TIMEOUT_S)
         except subprocess.TimeoutExpired as late:
