@@ -23,7 +23,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Ten
     Returns: (..., Tq, d_v) in the dtype of q.
     Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
     """
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+    return attention_weights(q, k, attn_mask) @ v  # not the fused function: pages that ban it may use this one
 
 
 def attention_weights(q: Tensor, k: Tensor, attn_mask: Tensor | None = None) -> Tensor:
@@ -47,6 +47,18 @@ def masked_softmax(scores: NDArray[Any], mask: NDArray[Any] | None = None) -> ND
     filled = torch.from_numpy(scores.copy()).masked_fill(~allowed, float("-inf"))
     weights = torch.softmax(filled, dim=-1)
     return weights.masked_fill(~allowed, 0.0).numpy()  # 0 also in place of the NaN of an empty row
+
+
+def sinusoidal_encoding(max_len: int, d_model: int, base: float = 1e4) -> Tensor:
+    """The encoding of unit 4, (max_len, d_model) in float64: sines in the even columns, cosines in the odd ones.
+
+    Args:
+        max_len: number of positions, from 0. d_model: an even width. base: the root of the slowest frequency.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+    """
+    pairs = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angles = torch.outer(torch.arange(max_len, dtype=torch.float64), base ** (-pairs / d_model))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (max_len, d_model / 2, 2), then side by side
 
 
 class MultiHeadAttention(nn.Module):
@@ -226,16 +238,6 @@ class DecoderLayer(nn.Module):
         return x
 
 
-def sinusoids(length: int, d_model: int) -> Tensor:
-    """The position vectors of unit 4, (length, d_model) in float64: row p is sin, cos, sin, cos, ... of p times a rate.
-
-    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
-    """
-    rates = 10000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
-
-
 def source_mask(src: Tensor, pad: int) -> Tensor:
     """(B, S) -> (B, 1, 1, S): True where src holds a symbol other than `pad`."""
     return (src != pad)[:, None, None]
@@ -281,7 +283,7 @@ class BareTransformer(nn.Module):
             positions: int64, at least as long as S and T; symbol t of src, and of inp, stands at positions[t]. None:
                 no symbol has a position, and both sequences are bags of symbols.
         """
-        table = None if positions is None else sinusoids(int(positions.max()) + 1, self.d_model)[positions]
+        table = None if positions is None else sinusoidal_encoding(int(positions.max()) + 1, self.d_model)[positions]
         allowed = source_mask(src, 0)
         memory = self._embedded(src, table)
         for layer in self.encoder:

@@ -123,7 +123,8 @@ MAY_IMPORT = {
     "sandbox/packing.py": {"sandbox/wire.py"},
     "sandbox/channel.py": {"sandbox/wire.py"},
     "sandbox/cells.py": {"sandbox/magics.py"},
-    "sandbox/running.py": {"sandbox/cells.py", "sandbox/wire.py"},
+    "sandbox/refuse.py": {"sandbox/operators.py"},
+    "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
     "sandbox/worker.py": {
         *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "refuse", "running", "stand_ins")),
     },

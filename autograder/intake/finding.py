@@ -19,7 +19,7 @@ from autograder.intake.released import Released
 from autograder.intake.roster import Roster
 from autograder.intake.submission import Submission, digest_of_submission, with_problem
 from autograder.intake.tables import same_name
-from autograder.intake.times import OPTION, TIMESTAMP, Stamp, SubmittedAt, judged
+from autograder.intake.times import OPTION, Stamp, SubmittedAt, judged
 from autograder.text import listed, printable
 
 Owned = tuple[Owner, Item]
@@ -205,7 +205,7 @@ class _Reader:
             return
         dated = {s.unit for s in found.submissions if s.submitted_at is not None}
         due = {unit.id for unit in self._course.units if unit.due is not None}
-        missing = f"no time of submission ({TIMESTAMP} of nbgrader's exchange, or {OPTION}); it counts as on time"
+        missing = f"no time of submission, so it counts as on time; {OPTION} gives it"
         found.submissions = [
             with_problem(s, missing) if s.submitted_at is None and not s.time_said and s.unit in dated & due else s
             for s in found.submissions

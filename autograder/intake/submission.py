@@ -31,7 +31,7 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 def with_problem(submission: Submission, problem: str) -> Submission:
     """The submission with one more thing to be said first."""
-    problems = [problem, *submission.problems]
+    problems = [*submission.problems, problem]  # what was not read comes first: the table shows the first
     digest = digest_of_submission(submission.pages, problems, submission.submitted_at)
     return msgspec.structs.replace(submission, problems=problems, digest=digest)
 

@@ -2,6 +2,7 @@
 
 import __future__
 
+import ast
 import asyncio
 import builtins
 import inspect
@@ -24,6 +25,7 @@ class Cells:
         self._namespace["display"] = _nothing
         self._namespace["get_ipython"] = lambda: _Shell(self)
         self._flags = AWAITING  # and what the cells before imported from __future__
+        self.incomplete = False  # a statement was passed over: later ones may fail for want of it
 
     def run(self, code: str, file: str, line: int = 0) -> str | None:
         """Run a cell that begins below `line` of `file`. The name of the cell magic for which it is not run, if any."""
@@ -33,16 +35,37 @@ class Cells:
         except SyntaxError:
             code, magic = plain_python(code)
             compiled = self._compile(code, file, line)
+        self._execute(compiled)
+        return magic
+
+    def run_after(self, last: int, code: str, file: str, line: int = 0) -> None:
+        """Run what follows the statement that line `last` of `file` belongs to, in a cell that has begun before."""
+        try:
+            tree = self._parse(code, file, line)
+        except SyntaxError:
+            tree = self._parse(plain_python(code)[0], file, line)
+        tree.body = [statement for statement in tree.body if _first_line(statement) > last]
+        self._execute(compile(tree, file, "exec", self._flags, dont_inherit=True))
+
+    def _execute(self, compiled: types.CodeType) -> None:
         self._flags |= compiled.co_flags & _FUTURE
         if compiled.co_flags & inspect.CO_COROUTINE:
             asyncio.run(types.FunctionType(compiled, self._namespace)())
         else:
             exec(compiled, self._namespace)  # noqa: S102 - what a worker is for
-        return magic
 
     def _compile(self, code: str, file: str, line: int) -> types.CodeType:
         compiled: types.CodeType = compile("\n" * line + code, file, "exec", self._flags, dont_inherit=True)
         return compiled
+
+    def _parse(self, code: str, file: str, line: int) -> ast.Module:
+        return ast.parse("\n" * line + code, file)
+
+
+def _first_line(statement: ast.stmt) -> int:
+    """Decorators are above the line of the function or class that they stand on."""
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 class _Shell:

@@ -30,6 +30,7 @@ from autograder.sandbox.failures import (
 )
 from autograder.sandbox.launch import Sandbox, SandboxError
 from autograder.sandbox.packing import Packer, Unpacker
+from autograder.sandbox.refuse import refusable
 
 _HANG_LIMIT = 3
 _LOOK_EVERY_S = 0.1
@@ -92,8 +93,8 @@ class Page:
         self.limits = limits
         self.problems: list[wire.Problem] = []
         self.skipped: list[wire.Problem] = []
-        self.forbidden: list[str] = []  # by the exercise under test; `forbidden_anywhere` by any of the page
-        self.forbidden_anywhere: list[str] = []
+        self.forbidden: list[str] = []  # by the exercise under test; the worker at hand refuses `_refused`
+        self._refused: list[str] = []
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -125,7 +126,9 @@ class Page:
         SECURITY: what another exercise's code left running could answer in this one's place or use up its limits, and
         what an earlier call sent unasked would be held against this one. A fresh worker has neither.
         """
-        self.limits, self.forbidden, self.transcript = limits, list(forbidden), []
+        self.limits, self.forbidden, self.transcript = limits, refusable(forbidden), []
+        if self._channel is not None and self._refused != self.forbidden:
+            self.close()  # nothing in that worker can take a refusal back
         if self._channel is not None and not self._channel.idle():
             self.close()
         if self._channel is not None and exercise != self._exercise and self._left_behind():
@@ -148,7 +151,8 @@ class Page:
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
         self._channel = Channel(self._fork(), Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
-        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden_anywhere)
+        self._refused = self.forbidden
+        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self._refused)
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
@@ -156,8 +160,9 @@ class Page:
         except StudentError as error:  # the same would happen for every test: do not pay for it again
             self._broken = error
             raise
-        self.problems = reply.problems
-        self.skipped = reply.skipped
+        # an exercise with other refusals runs the page again: what only one of the runs met is told as well
+        self.problems = list(dict.fromkeys([*self.problems, *reply.problems]))
+        self.skipped = list(dict.fromkeys([*self.skipped, *reply.skipped]))
         self._defined = set(reply.defined)
 
     @property

@@ -127,6 +127,8 @@ def _allow(ruleset: int, path: str, access: int) -> None:
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # the network, and sockets of every other kind
     "socket": (41, 198), "bind": (49, 200), "listen": (50, 201), "connect": (42, 203),
+    # another program: there no refusal of an exercise stands
+    "execve": (59, 221), "execveat": (322, 281),
     # other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "perf_event_open": (298, 241),

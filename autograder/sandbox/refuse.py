@@ -1,46 +1,82 @@
-"""Inside the worker: refuses calls that an exercise asks students to write themselves, while that exercise is called.
+"""Inside the worker: what an exercise asks students to write is refused, for good, before their page is run.
 
-Each forbidden function is replaced, before the page is run, by a wrapper that looks whether it is forbidden *now*; an
-innocent use elsewhere goes through. Code in this process could undo that, so the grader reads the syntax tree as well
-(`grading/shortcuts.py`).
+A function of Python gets other code in its place: every name and every reference that leads to it raises, and the
+old code is nowhere. An operator of torch is refused in torch's dispatcher (`operators.py`). What is left to a
+submission, copies of a source that lies on the disk, is told in docs/security.md; the grader reads the syntax tree as
+well (`grading/shortcuts.py`). A worker refuses for one set of names; an exercise with another one gets another worker.
+
+Two functions are needed by the worker itself (`_NEEDED`) and are refused only while a call lasts.
 """
 
 import functools
 import sys
+import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from autograder.sandbox.operators import operators_of, refuse_operators
+
+_NEEDED = ("torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward")
+# Python of torch's own that writes out what a name computes, in operators that nobody can refuse.
+_QUANTIZABLE = "torch.ao.nn.quantizable.modules.activation.MultiheadAttention"
+_FLEX = (
+    "torch.nn.attention.flex_attention.flex_attention",
+    "torch._higher_order_ops.flex_attention.math_attention",
+    "torch._higher_order_ops.flex_attention.sdpa_dense",
+)
+_WRITTEN_OUT = {
+    "torch.nn.functional.scaled_dot_product_attention": _FLEX,
+    "torch.nn.MultiheadAttention": (_QUANTIZABLE,),
+    "torch.nn.functional.multi_head_attention_forward": (_QUANTIZABLE,),
+}
+
 
 class ForbiddenCall(RuntimeError):
     """The call of a function that the exercise forbids; the message is its dotted name."""
 
 
+def refusable(names: Sequence[str]) -> list[str]:
+    """Those that can be refused here: functions and classes that are imported already.
+
+    Whole packages, NumPy's ufuncs and what is not imported yet are left to the reading of the syntax tree: refusing
+    them would break their innocent uses, or cost every worker an import.
+    """
+    return sorted({name for name in names if _kind(getattr(*_find(name), None)) is not None})
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether it comes of a refusal; TorchScript tells of one in a RuntimeError of its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ForbiddenCall):
+            return True
+        seen = seen.__cause__
+    return isinstance(error, RuntimeError) and f"{ForbiddenCall.__name__}: " in str(error)
+
+
 class Refusals:
-    """The forbidden names of a page, and which of them are forbidden at the moment."""
+    """What this worker refuses, and what of it is refused only at the moment."""
 
     def __init__(self) -> None:
         self._now: frozenset[str] = frozenset()
 
     def install(self, names: Sequence[str]) -> None:
-        """Wrap every function or class called `package.module.name`.
-
-        Whole packages, NumPy's ufuncs and what is not imported yet are left to the reading of the syntax tree: wrapping
-        them would break their innocent uses, or cost every worker an import.
-        """
-        for name in dict.fromkeys(names):
-            owner, attribute = _find(name)
-            target = getattr(owner, attribute, None)
-            if isinstance(target, type):
-                target.__init__ = self._wrap(name, target.__init__)  # type: ignore[misc]
-            elif callable(target) and not isinstance(target, np.ufunc):
-                setattr(owner, attribute, self._wrap(name, target))
+        """Refuse these from now on, under every name that they have."""
+        for name in names:
+            if name in _NEEDED:
+                owner, attribute = _find(name)
+                setattr(owner, attribute, self._wrap(name, getattr(owner, attribute)))
+                continue
+            for same in (name, *_WRITTEN_OUT.get(name, ())):
+                _refuse_python(same, name)
+            refuse_operators(operators_of(name), _raising(name))
 
     @contextmanager
     def during(self, names: Sequence[str]) -> Iterator[None]:
-        """Refuse these while the block runs."""
+        """Refuse these, too, while the block runs: what the worker itself needs outside of it."""
         before, self._now = self._now, frozenset(names)
         try:
             yield
@@ -55,6 +91,46 @@ class Refusals:
             return function(*args, **kwargs)
 
         return wrapper
+
+
+def _refuse_python(dotted: str, name: str) -> None:
+    """Let the function or class raise a ForbiddenCall of `name`."""
+    owner, attribute = _find(dotted)
+    target = getattr(owner, attribute, None)
+    if _kind(target) == "class":
+        for method in ("__init__", "forward"):
+            if isinstance(vars(target).get(method), types.FunctionType):
+                _refuse_function(target, method, name)
+    elif _kind(target) == "function":
+        _refuse_function(owner, attribute, name)
+
+
+def _refuse_function(owner: Any, attribute: str, name: str) -> None:
+    function = getattr(owner, attribute)
+    raising = _raising(name)
+    if isinstance(function, types.FunctionType) and not function.__closure__:
+        function.__code__ = raising.__code__  # SECURITY: in the object itself, so that no other name keeps the old one
+    else:
+        setattr(owner, attribute, raising)
+
+
+def _raising(name: str) -> types.FunctionType:
+    """`_refused` with the name in it: no closure, no default, no global, which could be changed or lead around it."""
+    code = _refused.__code__
+    constants = tuple(name if constant == "its name" else constant for constant in code.co_consts)
+    return types.FunctionType(code.replace(co_consts=constants), {})
+
+
+def _refused(*args: Any, **kwargs: Any) -> Any:
+    import sys
+
+    raise sys.modules["autograder.sandbox.refuse"].ForbiddenCall("its name")
+
+
+def _kind(target: Any) -> str | None:
+    if isinstance(target, type):
+        return "class"
+    return "function" if callable(target) and not isinstance(target, np.ufunc | types.ModuleType) else None
 
 
 def _find(name: str) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from autograder.sandbox import wire
 from autograder.sandbox.cells import Cells
+from autograder.sandbox.refuse import ForbiddenCall, is_refusal
 
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
@@ -37,8 +38,9 @@ class Pages:
     ) -> types.ModuleType:
         """Run the cells in order in a fresh module; a cell that raises is recorded and the next one runs.
 
-        `skipped` receives the cells that are no Python at all, such as `%%bash`.
+        `skipped` receives the cells that are no Python at all, such as `%%bash`, and what used something refused.
         """
+        skipped = [] if skipped is None else skipped
         source = self._sources[name]
         module = types.ModuleType(name)
         self.modules[name] = sys.modules[name] = module
@@ -48,13 +50,35 @@ class Pages:
             line = 0 if source.notebook else sum(cell.count("\n") for cell in source.cells[: number - 1])
             self._remember(file, code if source.notebook else "".join(source.cells))
             try:
-                magic = cells.run(code, file, line)
+                magic = self._run_cell(cells, code, file, line, skipped)
             except BaseException as error:
                 problems.append(self._problem(file, error))
             else:
-                if magic is not None and skipped is not None:
+                if magic is not None:
                     skipped.append(wire.Problem(file, line + 1, "not run", f"the cell begins with {magic}"))
         return module
+
+    def _run_cell(self, cells: Cells, code: str, file: str, line: int, skipped: list[wire.Problem]) -> str | None:
+        """Run a cell. A statement that uses something refused is passed over, with all that fails for want of it.
+
+        A page may compare its own function with the library's wherever it likes: that costs the comparison only.
+        """
+        try:
+            return cells.run(code, file, line)
+        except BaseException as error:
+            while is_refusal(error) or cells.incomplete:
+                cells.incomplete = True
+                here = next((n for frame, n in traceback.walk_tb(error.__traceback__) if _is_top(frame, file)), 0)
+                if here <= line:
+                    raise
+                skipped.append(self._problem(file, error))
+                try:
+                    cells.run_after(here, code, file, line)
+                except BaseException as another:
+                    error = another
+                else:
+                    return None
+            raise error from None
 
     def _remember(self, file: str, code: str) -> None:
         if file not in self._files:
@@ -66,6 +90,8 @@ class Pages:
         here = [frame.line for frame in frames if frame.file == file]
         line, message = here[-1] if here else 0, _text(error)
         within = ""
+        if isinstance(error, ForbiddenCall):
+            return wire.Problem(file, line, "not run", f"it uses {message}, which an exercise of this page asks for")
         if isinstance(error, SyntaxError):
             message = error.msg
             if error.filename == file or not frames:
@@ -113,7 +139,7 @@ class Pages:
         if source.helper:
             file, code = f"{source.name}.py", "".join(source.cells)
             self._remember(file, code)
-            Cells(module).run(code, file)
+            self._run_cell(Cells(module), code, file, 0, [])
 
 
 class Printed(io.TextIOBase):
@@ -137,6 +163,10 @@ class Printed(io.TextIOBase):
 
     def text(self) -> str:
         return "".join(self._parts)
+
+
+def _is_top(frame: types.FrameType, file: str) -> bool:
+    return frame.f_code.co_filename == file and frame.f_code.co_name == "<module>"
 
 
 def _text(error: BaseException) -> str:

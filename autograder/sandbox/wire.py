@@ -118,6 +118,8 @@ class Target(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True, tag="load"):
+    """Run the page. What is `forbidden` is refused from before that, for the rest of the worker's life."""
+
     id: int
     page: str
     sources: list[Source]
@@ -135,8 +137,8 @@ class Gradient(Struct, frozen=True):
 class Call(Struct, frozen=True, tag="call"):
     """Call the target. `echo` returns the arguments as they are afterwards.
 
-    `seed_globals` seeds the global generators first and reads a number from each afterwards. Calls of what is
-    `forbidden` are refused.
+    `seed_globals` seeds the global generators first and reads a number from each afterwards. What of the `forbidden`
+    the worker itself needs, such as `torch.autograd.grad`, is refused while the call lasts.
     """
 
     id: int

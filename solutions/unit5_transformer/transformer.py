@@ -73,7 +73,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, SequenceTask, sinusoids
+from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, SequenceTask, sinusoidal_encoding
 
 # %% [markdown]
 # ## Exercise `shift_and_masks`: shift and masks (10 points)
@@ -245,7 +245,7 @@ class Transformer(nn.Module):
         for embedding in (self.src_embed, self.tgt_embed):
             nn.init.normal_(embedding.weight, std=d_model**-0.5)
         # (max_len, D), in float64 until it is added; a buffer moves along with the model, and is no parameter
-        self.register_buffer("positions", sinusoids(max_len, d_model), persistent=False)
+        self.register_buffer("positions", sinusoidal_encoding(max_len, d_model), persistent=False)
         options = {"d_model": d_model, "n_heads": n_heads, "d_ff": d_ff, "norm_first": norm_first}
         self.encoder_layers = nn.ModuleList(EncoderLayer(**options) for _ in range(n_enc))
         self.encoder_norm = LayerNorm(d_model)

@@ -135,7 +135,7 @@ def test_transformer_matches_torch(seed, norm_first, layers):
             state |= {f"{side}_layers.{n}.{name}": value for name, value in layer_state(layer).items()}
         state |= {f"{side}_norm.{name}": value for name, value in getattr(core, side).norm.state_dict().items()}
     ours.load_state_dict(state)
-    table = given.sinusoids(9, 6)
+    table = given.sinusoidal_encoding(9, 6)
     x, y = (
         math.sqrt(6) * F.embedding(ids, state[f"{side}_embed.weight"]) + table[: ids.shape[1]]
         for side, ids in (("src", SRC), ("tgt", INP))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, sinusoids, source_mask, target_mask
+from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, sinusoidal_encoding, source_mask, target_mask
 
 
 class Transformer(nn.Module):
@@ -16,7 +16,7 @@ class Transformer(nn.Module):
         self.max_len, self.pad_id = max_len, pad_id
         self.src_embed = nn.Embedding(src_vocab, d_model)
         self.tgt_embed = nn.Embedding(tgt_vocab, d_model)
-        self.register_buffer("positions", sinusoids(max_len, d_model), persistent=False)
+        self.register_buffer("positions", sinusoidal_encoding(max_len, d_model), persistent=False)
         arguments = (d_model, n_heads, d_ff, 0.0, norm_first)
         self.encoder_layers = nn.ModuleList([EncoderLayer(*arguments) for _ in range(n_enc)])
         self.encoder_norm = LayerNorm(d_model)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, sinusoids
+from autograder.given import DecoderLayer, EncoderLayer, LayerNorm, sinusoidal_encoding
 
 
 class Transformer(nn.Module):
@@ -41,7 +41,7 @@ class Transformer(nn.Module):
         if self.max_len < T:
             raise ValueError(f"{T} > {self.max_len}")
         table = self.tables[which]
-        return F.embedding(ids, table) * table.size(1) ** 0.5 + sinusoids(T, table.size(1)).to(table.dtype)
+        return F.embedding(ids, table) * table.size(1) ** 0.5 + sinusoidal_encoding(T, table.size(1)).to(table.dtype)
 
     def encode(self, src):
         x = self.embedded("src", src)
