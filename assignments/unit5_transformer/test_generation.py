@@ -96,9 +96,9 @@ def test_long_and_improbable(student):
     """Twenty symbols of probability 1e-30 each are no problem for sums of logarithms."""
 
     def improbable(prefixes: Tensor) -> Tensor:
-        return torch.tensor([[-70.0, -69.0, -71.0]]).double().expand(len(prefixes), 3)
+        return torch.tensor([[-70 - 0.01 * prefixes.shape[1], -69, -71]]).double().expand(len(prefixes), 3)
 
-    symbols, score = listing(student.beam_search(improbable, 0, 2, 2, 20))[0]
+    symbols, score = listing(student.beam_search(improbable, 0, 2, 3, 20))[0]
     assert symbols == [2] and math.isclose(score, -71.0)  # ending at once costs least
-    symbols, score = listing(student.beam_search(improbable, 0, 2, 2, 20, alpha=1.0))[0]
+    symbols, score = listing(student.beam_search(improbable, 0, 2, 3, 20, alpha=1.0))[0]
     assert symbols == [1] * 20 and math.isclose(score, -69.0)
