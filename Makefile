@@ -57,7 +57,7 @@ lint: setup ## ruff and mypy
 build: setup ## solutions/ -> assignments/
 	@$(BIN)/autograder build
 
-bench: setup ## submissions per minute: ours against nbgrader's
+bench: setup ## what grading costs, beside nbgrader and beside the bare computation
 	@$(BIN)/autograder bench
 
 clean: ## remove what was generated, .venv included

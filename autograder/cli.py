@@ -251,15 +251,22 @@ def doctor(json_: JsonOption = False) -> int:
 
 @app.command()
 def bench(
-    submissions: Annotated[int, typer.Option(min=2, help="Submissions that our grader grades.")] = 300,
+    submissions: Annotated[
+        int | None, typer.Option(min=2, help="Students of the all-right class (200, or 20 with --quick).")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="The unit whose classes are graded.")] = "unit2_self_attention",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small classes: a first impression in a minute or two.")
+    ] = False,
     isolation: IsolationOption = "auto",
     json_: JsonOption = False,
     course: CourseOption = None,
 ) -> int:
-    """Submissions per minute on this machine, ours against nbgrader's, on the same checks."""
-    from autograder.commands.bench import render_bench, run_bench
+    """What grading costs on this machine, beside nbgrader and beside the bare computation."""
+    from autograder.commands.bench import FULL, QUICK, render_bench, run_bench
 
-    figures = run_bench(_course(course, Path.cwd()), submissions, isolation, err)
+    size = QUICK if quick else FULL
+    figures = run_bench(_course(course, Path.cwd()), unit, size.of(submissions), isolation, err)
     if json_:
         _print_json(json.dumps(figures, indent=2))
     else:

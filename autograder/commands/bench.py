@@ -1,241 +1,230 @@
-"""`autograder bench`: submissions per minute, ours against `nbgrader autograde`, measured in one run on this machine.
+"""`autograder bench`: what grading costs on this machine, beside `nbgrader autograde` and beside the bare computation.
 
-Both grade the solved unit 2 with the same hidden tests. Ours runs them behind the wall, through the real command;
-nbgrader runs them in the notebook's kernel, in locked test cells, as its courses do. Both times are wall time of the
-whole command, start-up included. A third figure is the latency of a fresh worker with its first call.
+Two classes of one unit are graded by the real command: one all right, one mixed as a class before a deadline is.
+nbgrader grades a few of the same students, with the same hidden tests in locked cells, as its courses do. All times of
+a run belong to one machine at one time; on a busy machine only the ratios mean something, those of CPU time the most.
 """
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from functools import cache
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import msgspec
+from msgspec import Struct
 from rich.console import Console
 
-from autograder.authoring.build import source_notebook
-from autograder.course import Course, Limits, Unit, load_course
+from autograder.commands.bench_class import (
+    GREEDY,
+    RAISING,
+    RIGHT,
+    SHARES,
+    UNFINISHED,
+    WRONG,
+    Member,
+    mixed_class,
+    right_class,
+    write_class,
+)
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
-from autograder.results.gradebook import grade_cell
-
-_UNIT = "unit2_self_attention"
-_NBGRADER_SUBMISSIONS = 4
-_FRESH_WORKERS = 25
-_SAVES = 20
+from autograder.results.folders import result_path
+from autograder.results.record import read_result
 
 
-def run_bench(course: Course, submissions: int, isolation: str, progress: Console) -> dict[str, Any]:
+class Size(Struct, frozen=True, kw_only=True):
+    """How much is measured."""
+
+    right: int
+    mixed: int
+    nbgrader: dict[str, int]  # how many students of each kind stand for the class
+    rounds: int
+    fresh_workers: int
+    saves: int
+
+    def of(self, right: int | None) -> "Size":
+        """The same with another number of students in the all-right class, where one is given."""
+        return self if right is None else msgspec.structs.replace(self, right=right)
+
+
+FULL = Size(
+    right=200,
+    mixed=60,
+    nbgrader={RIGHT: 3, WRONG: 2, UNFINISHED: 2, RAISING: 1, GREEDY: 1},
+    rounds=5,
+    fresh_workers=25,
+    saves=20,
+)
+QUICK = Size(
+    right=20,
+    mixed=20,
+    nbgrader=dict.fromkeys(SHARES, 1),
+    rounds=2,
+    fresh_workers=10,
+    saves=5,
+)
+
+
+def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress: Console) -> dict[str, Any]:
     """Measure. Returns the figures. Raises UsageError."""
+    from autograder.commands.bench_clock import session_seconds
+    from autograder.commands.bench_latency import fresh_worker_ms, save_to_verdict_s
+    from autograder.commands.bench_nbgrader import time_nbgrader
+    from autograder.commands.bench_ratio import unit_ratios
     from autograder.sandbox.rungs import choose_rung
 
-    unit = course.unit(_UNIT)
-    rung = choose_rung(isolation)
+    unit, rung = course.unit(unit_id), choose_rung(isolation)
+    members = {"right": right_class(course, unit, size.right), "mixed": mixed_class(course, unit, size.mixed)}
+    sample = _sample(mixed_class(course, unit, 60), size.nbgrader)
     with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
-        progress.print(f"ours: {submissions} submissions of {unit.id}, isolation {rung}", markup=False)
-        ours_s = _time_ours(course, unit, Path(folder) / "ours", submissions, rung)
-        progress.print(f"nbgrader autograde: {_NBGRADER_SUBMISSIONS} submissions", markup=False)
-        theirs_s = _time_nbgrader(course, unit, Path(folder) / "nbgrader")
-    progress.print(f"{_FRESH_WORKERS} fresh workers, {_SAVES} saves under check --watch", markup=False)
-    latency = _fresh_worker_ms(course.limits, rung)
-    saves = _save_to_verdict_s(course, unit)
-    ours, theirs = 60 * submissions / ours_s, 60 * _NBGRADER_SUBMISSIONS / theirs_s
+        ours = {}
+        for name, students in members.items():
+            progress.print(f"ours: a {name} class of {len(students)}, {unit.id}, isolation {rung}", markup=False)
+            ours[name] = _grade(course, unit, students, Path(folder) / name, rung)
+        progress.print(f"nbgrader autograde: {len(sample)} of their students", markup=False)
+        before_s, seconds = time_nbgrader(course, unit, sample, Path(folder) / "nbgrader")
+    theirs = {name: _nbgrader_class(students, sample, before_s, seconds) for name, students in members.items()}
+    progress.print("where a session's time goes", markup=False)
+    parts = {"right": members["right"][:10], "mixed": members["mixed"][:20]}
+    shares = {name: session_seconds(course, unit, students, rung) for name, students in parts.items()}
+    progress.print(f"{len(course.units)} units beside their bare computation, {size.rounds} rounds", markup=False)
+    ratios = unit_ratios(course, size.rounds, rung)
+    progress.print(f"{size.fresh_workers} fresh workers, {size.saves} saves under check --watch", markup=False)
     return {
         "unit": unit.id,
         "isolation": rung,
         "cores": os.cpu_count(),
-        "tests": len(_items(course.root, unit.id)),
-        "ours": {"submissions": submissions, "wall_s": round(ours_s, 2), "per_minute": round(ours, 1)},
-        "nbgrader": {
-            "submissions": _NBGRADER_SUBMISSIONS,
-            "wall_s": round(theirs_s, 2),
-            "per_minute": round(theirs, 2),
+        "tests": _count_tests(course, unit),
+        "load": round(os.getloadavg()[0], 1),
+        "classes": {
+            name: {
+                "ours": ours[name],
+                "nbgrader": theirs[name],
+                "ratio": round(ours[name]["per_minute"] / theirs[name]["per_minute"], 1),
+                "shares": {part: round(value / sum(shares[name].values()), 3) for part, value in shares[name].items()},
+            }
+            for name in members
         },
-        "ratio": round(ours / theirs, 1),
-        "fresh_worker_ms": {
-            "median": round(statistics.median(latency), 2),
-            "max": round(max(latency), 2),
-            "count": len(latency),
-        },
-        "save_to_verdict_s": {
-            "median": round(statistics.median(saves), 3),
-            "max": round(max(saves), 3),
-            "count": len(saves),
+        "nbgrader_s": {kind: _mean(seconds[m.name] for m in sample if m.kind == kind) for kind in size.nbgrader},
+        "bare": ratios,
+        "fresh_worker_ms": _spread(fresh_worker_ms(course.limits, rung, size.fresh_workers), 2),
+        "save_to_verdict_s": _spread(save_to_verdict_s(course, unit, size.saves), 3),
+    }
+
+
+def _sample(members: Sequence[Member], counts: dict[str, int]) -> list[Member]:
+    """The first students of each kind."""
+    return [member for kind, count in counts.items() for member in [m for m in members if m.kind == kind][:count]]
+
+
+def _grade(course: Course, unit: Unit, members: list[Member], folder: Path, rung: str) -> dict[str, Any]:
+    """Grade a class with the real command, start and gradebook included."""
+    submitted, out = folder / "submitted", folder / "graded"
+    write_class(course, unit, members, submitted)
+    command = [sys.executable, "-m", "autograder.cli", "grade", str(submitted), "--out", str(out)]
+    command += ["--isolation", rung, "--course", str(course.root)]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    wall_s = time.perf_counter() - started
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise UsageError(f"bench: grade failed: {' '.join(last)}")
+    durations: dict[str, float] = {}
+    for member in members:
+        result = read_result(result_path(out, member.name, unit.id))
+        assert result is not None
+        if (result.score == result.max_score) != (member.kind == RIGHT):  # a race on broken students proves nothing
+            raise UsageError(
+                f"bench: {member.name} ({member.kind}) got {result.score:g} of {result.max_score:g} points"
+            )
+        durations[member.name] = result.duration_s
+    dearest = sorted(members, key=lambda member: durations[member.name])[-max(1, len(members) // 10) :]
+    return {
+        "submissions": len(members),
+        "wall_s": round(wall_s, 2),
+        "per_minute": round(60 * len(members) / wall_s, 1),
+        "grading_share": round(sum(durations.values()) / (wall_s * min(os.cpu_count() or 1, len(members))), 3),
+        "dearest_tenth": {
+            "share": round(sum(durations[m.name] for m in dearest) / sum(durations.values()), 3),
+            "mean_s": _mean(durations[m.name] for m in dearest),
+            "kinds": dict(Counter(m.kind for m in dearest)),
         },
     }
 
 
+def _nbgrader_class(
+    members: Sequence[Member], sample: Sequence[Member], before_s: float, seconds: dict[str, float]
+) -> dict[str, Any]:
+    """What the class would take: its start once, and for every student the mean of the sample of that kind."""
+    by_kind = {m.kind: statistics.mean(seconds[s.name] for s in sample if s.kind == m.kind) for m in members}
+    wall_s = before_s + sum(by_kind[member.kind] for member in members)
+    return {
+        "graded": sum(s.kind in by_kind for s in sample),
+        "wall_s": round(wall_s, 1),
+        "per_minute": round(60 * len(members) / wall_s, 2),
+    }
+
+
+def _count_tests(course: Course, unit: Unit) -> int:
+    from autograder.grading.session import CollectedTests, grader_files
+
+    return len(CollectedTests(grader_files(course, unit)).items)
+
+
+def _mean(values: Any) -> float:
+    return round(float(statistics.mean(values)), 2)
+
+
+def _spread(values: list[float], digits: int) -> dict[str, Any]:
+    return {
+        "median": round(statistics.median(values), digits),
+        "max": round(max(values), digits),
+        "count": len(values),
+    }
+
+
+# ---------------------------------------------------------------- rendering
+
+
 def render_bench(figures: dict[str, Any], console: Console) -> None:
     """The figures as lines."""
-    fresh, save = figures["fresh_worker_ms"], figures["save_to_verdict_s"]
-    lines = [
-        f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores",
-        *(
-            f"  {name:9} {side['per_minute']:8.1f} submissions/min ({side['submissions']} in {side['wall_s']:.1f} s)"
-            for name, side in (("ours", figures["ours"]), ("nbgrader", figures["nbgrader"]))
-        ),
-        f"  ratio     {figures['ratio']:8.1f}",
-        f"  fresh worker, first call: median {fresh['median']:.1f} ms, max {fresh['max']:.1f} ms of {fresh['count']}",
-        f"  check --watch, save to verdict: median {save['median']:.2f} s, max {save['max']:.2f} s of {save['count']}",
-    ]
-    for line in lines:
+    for line in _lines(figures):
         console.print(line, markup=False)
 
 
-def _time_ours(course: Course, unit: Unit, folder: Path, submissions: int, rung: str) -> float:
-    submitted = folder / "submitted"
-    for number in range(submissions):
-        target = submitted / f"student{number:04d}" / unit.id
-        target.mkdir(parents=True)
-        for page in unit.pages:
-            shutil.copy(course.solutions / unit.id / f"{page.name}.py", target)
-    command = [sys.executable, "-m", "autograder.cli", "grade", str(submitted), "--out", str(folder / "graded")]
-    command += ["--isolation", rung, "--min-score", "1", "--course", str(course.root)]
-    return _time(command, folder, "a solution did not get full marks")
-
-
-def _time_nbgrader(course: Course, unit: Unit, folder: Path) -> float:
-    import nbformat
-
-    source = folder / "source" / unit.id
-    source.mkdir(parents=True)
-    for page in unit.pages:
-        notebook = source_notebook(course, unit, page)
-        for cell in notebook.cells:
-            grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-            for exercise in page.exercises:
-                if grade_id == grade_cell(exercise.id):
-                    cell.source = _KERNEL_CELL.format(root=str(course.root), unit=unit.id, exercise=exercise.id)
-        nbformat.write(notebook, source / f"{page.name}.ipynb")
-    (folder / "nbgrader_config.py").write_text(
-        "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.ExecutePreprocessor.timeout = 120\n"
-    )
-    nbgrader = [sys.executable, "-m", "nbgrader"]
-    _time([*nbgrader, "generate_assignment", unit.id, "--create", "--force"], folder, "generate_assignment failed")
-    for number in range(_NBGRADER_SUBMISSIONS):
-        shutil.copytree(source, folder / "submitted" / f"student{number}" / unit.id)
-    seconds = _time([*nbgrader, "autograde", unit.id, "--create", "--force"], folder, "autograde failed")
-    _same_verdict(folder, unit)
-    return seconds
-
-
-_KERNEL_CELL = """from autograder.commands.bench import checks_in_kernel
-
-checks_in_kernel(globals(), {root!r}, {unit!r}, {exercise!r})
-"""
-
-
-def _same_verdict(folder: Path, unit: Unit) -> None:
-    """A race against checks that did not run would prove nothing: nbgrader must have given full marks too."""
-    from nbgrader.api import Gradebook
-
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
-        for submission in gradebook.assignment_submissions(unit.id):
-            if submission.score != unit.points:
-                raise UsageError(f"bench: nbgrader gave the solution {submission.score:g} of {unit.points:g} points")
-
-
-def _time(command: list[str], folder: Path, complaint: str) -> float:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise UsageError(f"bench: {complaint}: {' '.join(last)}")
-    return seconds
-
-
-def _fresh_worker_ms(limits: Limits, rung: str) -> list[float]:
-    """Milliseconds from asking for a worker to the value of its first call."""
-    import torch
-
-    from autograder.grading.context import Student
-    from autograder.sandbox import wire
-    from autograder.sandbox.client import Page
-    from autograder.sandbox.launch import Sandbox
-
-    torch.set_num_threads(1)
-    source = wire.Source("page", ["import torch\ndef mix(q, k, v):\n    return torch.softmax(q @ k.mT, -1) @ v\n"])
-    q = torch.ones(2, 5, 7)
-    times = []
-    with Sandbox(rung, limits) as sandbox:
-        for _ in range(_FRESH_WORKERS):
-            started = time.perf_counter()
-            page = Page(sandbox, "page", [source], ["mix"], limits)
-            Student(page).mix(q, q, q)
-            times.append(1000 * (time.perf_counter() - started))
-            page.close()
-    return times
-
-
-def _save_to_verdict_s(course: Course, unit: Unit) -> list[float]:
-    """Seconds from saving a solved page to its verdict, under `check --watch` in this process."""
-    import queue
-    import threading
-
-    from autograder.commands.check import watch_path
-    from autograder.commands.checked import CheckedFolder
-
-    verdicts: queue.Queue[CheckedFolder] = queue.Queue()
-    stop = threading.Event()
-    times: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
-        page = Path(shutil.copy(course.solutions / unit.id / f"{unit.pages[0].name}.py", folder))
-        text = page.read_text()
-        # pytest-timeout wants the main thread for its signal, so the saving happens in the other one
-        saver = threading.Thread(target=_save_and_time, args=(page, text, verdicts, stop, times))
-        saver.start()
-        watch_path(course, page, None, verdicts.put, stop)
-        saver.join()
-    return times
-
-
-def _save_and_time(page: Path, text: str, verdicts: Any, stop: Any, times: list[float]) -> None:
-    verdicts.get(timeout=60)
-    try:
-        for number in range(_SAVES):
-            started = time.perf_counter()
-            page.write_text(f"{text}\n# {number}\n")
-            assert verdicts.get(timeout=60).all_passed
-            times.append(time.perf_counter() - started)
-    finally:
-        stop.set()
-
-
-# ---------------------------------------------------------------- in nbgrader's kernel
-
-
-def checks_in_kernel(namespace: dict[str, Any], root: str, unit: str, exercise: str) -> None:
-    """Run an exercise's hidden tests on the names of a notebook, in its own process, as nbgrader's courses do."""
-    import secrets
-
-    import torch
-
-    from autograder.grading.marks import marks_of
-    from autograder.grading.replay import run_locally
-    from autograder.sandbox.local import LocalPage
-
-    torch.set_num_threads(1)
-    course = load_course(Path(root))
-    page_name = course.unit(unit).exercise(exercise).page
-    seed = secrets.token_bytes(16)
-    page = LocalPage(page_name, [], list(namespace), course.limits)
-    page.adopt(ModuleType(page_name), namespace)
-    for item in _items(course.root, unit):
-        if marks_of(item).exercise != exercise:
-            continue
-        run_locally(item, page, course, seed)
-
-
-@cache
-def _items(root: Path, unit: str) -> list[Any]:
-    from autograder.grading.session import CollectedTests, grader_files
-
-    course = load_course(root)
-    return CollectedTests(grader_files(course, course.unit(unit))).items
+def _lines(figures: dict[str, Any]) -> list[str]:
+    fresh, save = figures["fresh_worker_ms"], figures["save_to_verdict_s"]
+    lines = [
+        f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores, "
+        f"load {figures['load']} (of a busy machine only the ratios mean something)",
+    ]
+    for name, measured in figures["classes"].items():
+        ours, theirs, dear = measured["ours"], measured["nbgrader"], measured["ours"]["dearest_tenth"]
+        kinds = ", ".join(f"{count} {kind}" for kind, count in dear["kinds"].items())
+        parts = sorted(measured["shares"].items(), key=lambda item: -item[1])
+        lines += [
+            f"the {name} class",
+            f"  ours      {ours['per_minute']:8.1f} submissions/min ({ours['submissions']} in {ours['wall_s']:.1f} s)",
+            f"  nbgrader  {theirs['per_minute']:8.2f} submissions/min (from {theirs['graded']} of them)",
+            f"  ratio     {measured['ratio']:8.1f}",
+            f"  the dearest tenth: {dear['share']:.0%} of the time, {dear['mean_s']:.1f} s each ({kinds})",
+            f"  a session: {', '.join(f'{part} {share:.0%}' for part, share in parts if share >= 0.005)}",
+            f"  grading is {ours['grading_share']:.0%} of the command, the rest its start and its end",
+        ]
+    lines += ["grading the solution beside the bare calls (warm, one at a time)"]
+    lines += [
+        f"  {row['unit']:30} ratio {row['ratio']:5.2f} ({row['graded_s']:.2f} s to {row['bare_s']:.2f} s), "
+        f"of CPU time {row['cpu_ratio']:5.2f}"
+        for row in figures["bare"]
+    ]
+    return [
+        *lines,
+        f"fresh worker, first call: median {fresh['median']:.1f} ms, max {fresh['max']:.1f} ms of {fresh['count']}",
+        f"check --watch, save to verdict: median {save['median']:.2f} s, max {save['max']:.2f} s of {save['count']}",
+    ]

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, Limits, Unit
+from autograder.course import Course, Exercise, Limits, Unit
 from autograder.results.record import TestResult
 
 if TYPE_CHECKING:
+    from autograder.grading.shortcuts import Use
     from autograder.sandbox.client import Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
@@ -33,7 +34,7 @@ class Context:
         self._page: Page | None = None
         self._pages: dict[str, Page] = {}
         self._ends_at = 0.0  # set with the first page
-        self._free_of_shortcuts: set[str] = set()
+        self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
     def page(self, name: str) -> "Page":
@@ -66,17 +67,29 @@ class Context:
 
     def refuse_shortcut(self, page: str, exercise_id: str) -> None:
         """Raises StudentForbidden where the exercise's code uses what it is asked to write."""
-        from autograder.grading.shortcuts import find_shortcut
         from autograder.sandbox.failures import StudentForbidden, shortcut_words
 
         exercise = self.unit.exercise(exercise_id)
         source = next((s for s in self._sources if s.name == page), None)
-        if exercise.forbidden and source is not None and exercise_id not in self._free_of_shortcuts:
-            others = [other for other in self._sources if other is not source]
-            use = find_shortcut(source, exercise.symbols, exercise.forbidden, others)
-            if use is not None:
-                raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
-            self._free_of_shortcuts.add(exercise_id)
+        if not exercise.forbidden or source is None:
+            return
+        if exercise_id not in self._shortcuts:
+            # all of the page at once: where nothing is found, as is usual, the source was parsed once
+            exercises = self.unit.page(page).exercises
+            if self._shortcut(source, exercises) is None:
+                self._shortcuts.update(dict.fromkeys((e.id for e in exercises), None))
+            else:
+                self._shortcuts[exercise_id] = self._shortcut(source, [exercise])
+        if (use := self._shortcuts[exercise_id]) is not None:
+            raise StudentForbidden(shortcut_words(use.name, f"  {use.where}"))
+
+    def _shortcut(self, source: Any, exercises: Sequence[Exercise]) -> "Use | None":
+        """Something that one of the exercises forbids and the code of one of them uses."""
+        from autograder.grading.shortcuts import find_shortcut
+
+        symbols = [symbol for exercise in exercises for symbol in exercise.symbols]
+        forbidden = [name for exercise in exercises for name in exercise.forbidden]
+        return find_shortcut(source, symbols, forbidden, [other for other in self._sources if other is not source])
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""

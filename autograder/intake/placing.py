@@ -21,6 +21,12 @@ MAX_PROBLEMS = 12
 _OF_THE_KIT = re.compile(rf"(?i)readme(\.md|\.txt)?|course\.toml|{re.escape(RELEASED_FILE)}|autograder-.*\.whl")
 
 
+def _of_the_kit(entry: Entry) -> bool:
+    """Whether it is a file that students received and hand back with their own: a README, a diagram."""
+    diagram = entry.parts[-2:-1] == ("diagrams",) and entry.name.lower().endswith(".svg")
+    return diagram or _OF_THE_KIT.fullmatch(entry.name) is not None
+
+
 class Placed(Struct):
     """What became of one student's files. `lost` are words that belong to no unit, `choices` go by page."""
 
@@ -107,7 +113,7 @@ class _Placing:
                 by_page[meant.page].append(Candidate(entry, meant, page, self._rules.released))
             elif meant is None and entry.name == TIMESTAMP:
                 self._stamps.append(entry)
-            elif meant is None and not _OF_THE_KIT.fullmatch(entry.name):
+            elif meant is None and not _of_the_kit(entry):
                 self._others.append(entry)
         return by_page
 

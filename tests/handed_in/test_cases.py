@@ -124,7 +124,15 @@ CASES = [
     Case("place-loose", {"tiny_page.py": SOLVED}),
     Case("place-deeper", {f"my work/{PAGE}.py": SOLVED}),
     Case("place-two-deeper", {f"a/b/{PAGE}.py": SOLVED}),
-    Case("place-kit", {f"assignments/{PAGE}.py": SOLVED, "course.toml": "", "README.md": ""}),
+    Case(
+        "place-kit",
+        {
+            f"assignments/{PAGE}.py": SOLVED,
+            "course.toml": "",
+            "README.md": "",
+            f"assignments/{UNIT}/diagrams/tiny_page.svg": "",
+        },
+    ),
     Case("place-twice-the-unit", {f"{UNIT}/{PAGE}.py": SOLVED}),
     Case("place-other-folder", {"unit0/tiny_page.py": SOLVED}),
     Case("place-odd-unit", {"Unit 0 - Tiny/tiny_page.py": SOLVED}),

@@ -136,7 +136,14 @@ def test_what_is_not_a_page_is_named(handed: Handed) -> None:
     """Files that nobody reads are listed, not more than a few of them; what programs leave behind is not."""
     for number in range(8):
         handed.page(f"data{number}.csv")
-    for name in ("README.md", "__pycache__/tiny_page.cpython-311.pyc", ".DS_Store", "Thumbs.db", ".git/config"):
+    for name in (
+        "README.md",
+        "diagrams/tiny_page.svg",
+        "__pycache__/tiny_page.cpython-311.pyc",
+        ".DS_Store",
+        "Thumbs.db",
+        ".git/config",
+    ):
         handed.page(name)
     read = handed.page("tiny_page.py").ada()
     (problem,) = read.problems

@@ -86,12 +86,14 @@ class Diagram:
         size: float = 15,
         dashed: bool = False,
         bold: bool = False,
+        filled: bool = True,
     ) -> Box:
         """A rounded rectangle with its text in the middle; lines are parted by a line break."""
         self._inside((x, y), (x + width, y + height))
+        look = f'class="fill-{_tone(tone)} line-{tone}"' if filled else f'class="line-{_tone(tone)}" fill="none"'
         self._add(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="6"'
-            f' class="fill-{_tone(tone)} line-{tone}" stroke-width="1.5"{_dash(dashed)}/>'
+            f' {look} stroke-width="1.5"{_dash(dashed)}/>'
         )
         if text:
             self.label(x + width / 2, y + height / 2, text, size=size, bold=bold)

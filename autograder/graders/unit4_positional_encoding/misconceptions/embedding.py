@@ -1,0 +1,88 @@
+"""Known wrong answers to the page `embedding`."""
+
+import math
+
+from torch import nn
+
+from autograder.given import sinusoidal_encoding
+from autograder.grading.misconceptions import correct, misconception
+
+
+class Changed(correct.TransformerEmbedding):
+    """The right module, with the sum made anew by `add`."""
+
+    def __init__(self, vocab, d_model, max_len, pad_id=None, dropout=0.0):
+        super().__init__(vocab, d_model, max_len, pad_id, dropout)
+        self.register_buffer("sines", sinusoidal_encoding(max_len, d_model).float(), persistent=False)
+
+    def add(self, token, position):
+        return math.sqrt(token.shape[-1]) * token + position
+
+    def forward(self, ids):
+        if ids.shape[1] > len(self.sines):
+            raise ValueError("too long")
+        return nn.functional.dropout(
+            self.add(self.token(ids), self.sines[: ids.shape[1]]), self.dropout.p, self.training
+        )
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class scale_on_sum(Changed):
+    """The factor √D was applied to the sum of token and position. It belongs to the token alone.
+
+    Its purpose is to make the token as loud as the position; scaling both leaves the one a whisper.
+    """
+
+    def add(self, token, position):
+        return math.sqrt(token.shape[-1]) * (token + position)
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class scale_inverse(Changed):
+    """The token was divided by √D. Scores are divided by the root of their width, since they are large sums; the rows
+    of the table are small, and are to be multiplied by it.
+    """
+
+    def add(self, token, position):
+        return token / math.sqrt(token.shape[-1]) + position
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class pe_is_parameter(Changed):
+    """The sines are a parameter, so training changes them. They are given: only the table of tokens is learned.
+
+    What moves with a module and is not trained is a buffer.
+    """
+
+    def __init__(self, vocab, d_model, max_len, pad_id=None, dropout=0.0):
+        super().__init__(vocab, d_model, max_len, pad_id, dropout)
+        sines = self.sines
+        del self.sines
+        self.sines = nn.Parameter(sines)
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class pe_plain_attribute(Changed):
+    """The sines are a plain attribute, which .to() does not find: they stay on the CPU and in float32.
+
+    The sum then has a dtype that is not the module's, or fails on another device. What moves with a module and is not
+    trained is a buffer.
+    """
+
+    def __init__(self, vocab, d_model, max_len, pad_id=None, dropout=0.0):
+        super().__init__(vocab, d_model, max_len, pad_id, dropout)
+        sines = self.sines
+        del self.sines
+        self.sines = sines
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class pad_row_trained(Changed):
+    """The row of the padding token is trained like a word. It means nothing: it starts at 0 and no gradient reaches it.
+
+    A row set to 0 at the start does not stay 0 by itself. `nn.Embedding` has an option that does both.
+    """
+
+    def __init__(self, vocab, d_model, max_len, pad_id=None, dropout=0.0):
+        super().__init__(vocab, d_model, max_len, pad_id, dropout)
+        self.token.padding_idx = None

@@ -1,0 +1,119 @@
+"""Known wrong answers to the page `sinusoidal`."""
+
+import numpy as np
+
+from autograder.grading.misconceptions import correct, misconception
+
+# ---------------------------------------------------------------- sinusoidal_encoding
+
+
+def check(d_model):
+    if d_model % 2:
+        raise ValueError("d_model is odd")
+
+
+def interleaved(angles):
+    """Sines and cosines of (max_len, D / 2) angles side by side."""
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(angles), 2 * angles.shape[1])
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def two_i_double_count(max_len, d_model, base=1e4):
+    """The exponent counts twice: your hands have the frequencies base ** (-4i / D).
+
+    2i in the formula *is* the number of the pair's first column. A loop over the columns 0, 2, 4, ... has the factor 2
+    in its variable already. Hand 0 is right either way, so look at the second one.
+    """
+    check(d_model)
+    return interleaved(np.arange(max_len)[:, None] / base ** (2 * np.arange(0, d_model, 2) / d_model))
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def sin_cos_halves(max_len, d_model, base=1e4):
+    """This is the half layout, all sines first and then all cosines. It is a valid one, and not the one asked for here.
+
+    The page asks for the interleaved layout: the sine and the cosine of a hand are neighbours. No scalar product tells
+    the two apart; weights that were trained with one of them do.
+    """
+    check(d_model)
+    angles = np.arange(max_len)[:, None] / base ** (np.arange(0, d_model, 2) / d_model)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def positions_from_one(max_len, d_model, base=1e4):
+    """Your first row is position 1. Positions are counted from 0, whose hands all point up: 0, 1, 0, 1, ..."""
+    check(d_model)
+    return interleaved(np.arange(1, max_len + 1)[:, None] / base ** (np.arange(0, d_model, 2) / d_model))
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def base_hardcoded(max_len, d_model, base=1e4):
+    """The base was not used: your frequencies are those of 10000 whatever is passed.
+
+    Models for long texts change just this number.
+    """
+    return correct.sinusoidal_encoding(max_len, d_model)
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def f32_angles(max_len, d_model, base=1e4):
+    """The angles were computed in float32, which has seven digits: at position 100000 the turns have used them up.
+
+    A result of dtype float64 does not help when the numbers in it were rounded before. What dtype do the positions and
+    the frequencies have?
+    """
+    check(d_model)
+    frequencies = (base ** (-np.arange(0, d_model, 2) / d_model)).astype(np.float32)
+    return interleaved(np.arange(max_len, dtype=np.float32)[:, None] * frequencies).astype(np.float64)
+
+
+# ---------------------------------------------------------------- sinusoidal_shift
+
+
+def frequencies(d_model, base):
+    check(d_model)
+    return base ** (-np.arange(0, d_model, 2) / d_model)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def rotation_sign(k, d_model, base=1e4):
+    """Your matrix moves back instead of on: it is the one for -k, or the transpose.
+
+    In the block of a hand, which of the two rows has the minus sign? The order of sine and cosine in the encoding
+    decides; textbooks write the rotation for (cosine, sine). Try it on position 0, which is (0, 1).
+    """
+    return correct.shift_matrix(-k, d_model, base)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def depends_on_p(k, d_model, base=1e4):
+    """Your matrix takes position 0 to position k, and other positions elsewhere.
+
+    A matrix that was made from the encodings of two positions, say as their outer product, knows these two only. The
+    one that is asked for has no p in it: it works for all of them, and it is a rotation.
+    """
+    hands = frequencies(d_model, base)
+    start, end = (np.stack([np.sin(p * hands), np.cos(p * hands)], axis=-1).ravel() for p in (0, k))
+    return np.outer(end, start) / (start @ start)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def blocks_for_halves_layout(k, d_model, base=1e4):
+    """This is the matrix for the half layout, where all sines come first: its four blocks of width D/2 are diagonal.
+
+    The page asks for the interleaved layout. There the two numbers of a hand are neighbours, and so are the four
+    entries that move them.
+    """
+    angles = k * frequencies(d_model, base)
+    cosines, sines = np.diag(np.cos(angles)), np.diag(np.sin(angles))
+    return np.block([[cosines, sines], [-sines, cosines]])
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def only_k1(k, d_model, base=1e4):
+    """Your matrix moves by 1, whatever k is.
+
+    Hand i turns by k times its angle. Moving by 0 must change nothing, and negative k moves back.
+    """
+    return correct.shift_matrix(1, d_model, base)

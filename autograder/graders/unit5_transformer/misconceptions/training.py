@@ -1,0 +1,224 @@
+"""Known wrong answers to the page `training`."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autograder.grading.misconceptions import correct, misconception
+
+# ---------------------------------------------------------------- label_smoothing
+
+
+def with_targets(logits, target, ignore_index, q_of):
+    """The mean cross-entropy with targets that q_of makes of the rows that count, (rows, V) one-hot."""
+    counts = target != ignore_index
+    kept = logits[counts]
+    q = q_of(F.one_hot(target[counts], logits.shape[1]).to(logits.dtype))
+    return -(q * F.log_softmax(kept, dim=-1)).sum() / max(1, len(kept))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def v_minus_1(logits, target, eps=0.1, ignore_index=-100):
+    """eps was spread over the V - 1 wrong symbols. Here it is spread over all V, the right one included.
+
+    The two agree if you put eps · (V - 1) / V in place of eps; the numbers are close, and not equal.
+    """
+    V = logits.shape[1]
+    return with_targets(logits, target, ignore_index, lambda q: (1 - eps) * q + eps / (V - 1) * (1 - q))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def v_minus_2_annotated(logits, target, eps=0.1, ignore_index=-100):
+    """eps was spread over V - 2 symbols: all but the right one and number 0, taken for padding.
+
+    That is how a well-known tutorial does it. Here every symbol gets eps / V. What is not to count is said by
+    ignore_index, and concerns whole rows.
+    """
+    V = logits.shape[1]
+
+    def spread(q):
+        share = torch.full_like(q, eps / (V - 2) if V > 2 else math.inf)
+        share[:, 0] = 0.0
+        return torch.where(q > 0, torch.full_like(q, 1 - eps), share)
+
+    return with_targets(logits, target, ignore_index, spread)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def kl_not_ce(logits, target, eps=0.1, ignore_index=-100):
+    """This is the Kullback-Leibler divergence, which is smaller than the cross-entropy by the entropy of q.
+
+    The gradients are the same, the number is another: at p = q the divergence is 0, the cross-entropy is not.
+    """
+    V = logits.shape[1]
+    q = [1 - eps + eps / V] + (V - 1) * [eps / V]
+    entropy = -sum(share * math.log(share) for share in q if share > 0)
+    counts = (target != ignore_index).sum()
+    return correct.label_smoothing_loss(logits, target, eps, ignore_index) - (entropy if counts else 0.0)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def ignored_in_mean(logits, target, eps=0.1, ignore_index=-100):
+    """The sum was divided by the number of all rows. Those with ignore_index do not count there either.
+
+    Otherwise the same sentence has a smaller loss, and a smaller gradient, the more padding there is in its batch.
+    """
+    counts = (target != ignore_index).sum()
+    return correct.label_smoothing_loss(logits, target, eps, ignore_index) * counts / max(1, len(target))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def smooths_inputs(logits, target, eps=0.1, ignore_index=-100):
+    """The model's probabilities were mixed with the uniform distribution. It is the target that is smoothed.
+
+    With smoothed predictions the model has to be even surer to please the loss; a smoothed target is the opposite.
+    """
+    counts = target != ignore_index
+    p = (1 - eps) * torch.softmax(logits[counts], dim=-1) + eps / logits.shape[1]
+    right = p.gather(1, target[counts][:, None])
+    return -right.log().sum() / max(1, len(right))
+
+
+# ---------------------------------------------------------------- noam_schedule
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def max_not_min(step, d_model, warmup, factor=1.0):
+    """The larger of the two terms was taken. It is the smaller one that counts.
+
+    With the maximum the rate begins at its highest and rises without end after the warm-up.
+    """
+    step = max(step, 1)
+    return factor * d_model**-0.5 * max(step**-0.5, step * warmup**-1.5)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def warmup_power(step, d_model, warmup, factor=1.0):
+    """The warm-up has the exponent -1/2. It is -3/2.
+
+    The two terms must meet at step = warmup, where s · w^-3/2 is w^-1/2; s · w^-1/2 exceeds s^-1/2 from the second step
+    on, if not from the first, and there is no warm-up.
+    """
+    step = max(step, 1)
+    return factor * d_model**-0.5 * min(step**-0.5, step * warmup**-0.5)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def zero_division(step, d_model, warmup, factor=1.0):
+    """Step 0 was put into the formula, where 0 ** -0.5 is an error. Step 0 has the rate of step 1."""
+    return factor * d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def d_model_not_rooted(step, d_model, warmup, factor=1.0):
+    """The rate was divided by d_model instead of by its root."""
+    return correct.noam_lr(step, d_model, warmup, factor) * d_model**-0.5
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def cosine_or_linear_decay(step, d_model, warmup, factor=1.0):
+    """After the warm-up the rate falls along another curve. It is to fall with the root of the step, without an end.
+
+    Cosine and linear decay end at 0 after a number of steps that has to be known beforehand; this schedule knows none.
+    """
+    peak = correct.noam_lr(warmup, d_model, warmup, factor)
+    if step <= warmup:
+        return correct.noam_lr(step, d_model, warmup, factor)
+    return peak * max(0.0, 1 - (step - warmup) / (9 * warmup))
+
+
+# ---------------------------------------------------------------- train_copy_task
+
+
+def trained(
+    model,
+    data_gen,
+    steps,
+    lr,
+    warmup,
+    generator,
+    causal=True,
+    shift=True,
+    places=True,
+    fresh=True,
+    forget=True,
+    early=0,
+):
+    """The training loop with one thing wrong."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.9, 0.98), eps=1e-9)
+    losses, batch = [], None
+    for s in range(1, steps + 1):
+        batch = data_gen(generator) if fresh or batch is None else batch
+        src, tgt = batch
+        T = tgt.shape[1]
+        inp = torch.cat([torch.ones_like(tgt[:, :1]), tgt[:, :-1]], dim=1) if shift else tgt
+        mask = torch.ones(T, T, dtype=torch.bool).tril() if causal else None
+        positions = torch.arange(max(T, src.shape[1])) if places else None
+        logits = model(src, inp, tgt_mask=mask, positions=positions)
+        loss = F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0)
+        if forget:
+            optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * min((s + early) / warmup, math.sqrt(warmup / (s + early)))
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def no_causal_mask(model, data_gen, steps, lr, warmup, generator):
+    """The model was called without a causal mask: each place sees the symbols that it is to predict.
+
+    The loss falls all the same, and lower than it should. When the model has to write by itself, there is nothing to
+    look ahead to.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, causal=False)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def no_target_shift(model, data_gen, steps, lr, warmup, generator):
+    """Input and labels are the same: the model is asked for the symbol that it has just read.
+
+    The input is one place behind, with BOS in front. Without that the loss falls to 0, and nothing is learned.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, shift=False)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def no_positions(model, data_gen, steps, lr, warmup, generator):
+    """The model was not told the positions of the symbols. Without them attention sees a bag of symbols.
+
+    It then knows which symbols there are, and not in which order; the loss stays near 1.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, places=False)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def eval_on_train_batch(model, data_gen, steps, lr, warmup, generator):
+    """One batch was drawn, and used in every step.
+
+    The losses then say how well the model knows this batch by heart. Call data_gen once in each step.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, fresh=False)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def zero_grad_missing(model, data_gen, steps, lr, warmup, generator):
+    """The gradients of earlier steps were never forgotten: backward() adds to what is there.
+
+    Each step then goes where all steps so far would have liked to go. The first loss is right, and so is the second.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, forget=False)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def scheduler_before_optimizer(model, data_gen, steps, lr, warmup, generator):
+    """The learning rate is one step ahead: step 1 was made with the rate of step 2, and so on.
+
+    That happens when the scheduler is advanced before the optimiser. First the step, then the next rate.
+    """
+    return trained(model, data_gen, steps, lr, warmup, generator, early=1)
