@@ -188,9 +188,9 @@ def beam_search(
 # %% [markdown]
 # ## The picture
 #
-# Left, the search as a tree: what the example above looks like with a third step to go, and a beam of 3. Every node
-# that was extended or returned is shown with the probability of its path; the thin grey ends are candidates that fell
-# out of the beam. The thick path is the answer.
+# Left, the search as a tree, for a language much like the one above, with a beam of 3 and three steps. Each node shows
+# the probability of its path. Blue ones were kept in the beam, the thin grey ends are candidates that fell out of it,
+# and the thick path is the answer.
 #
 # Right, an experiment. For 40 random little languages (five symbols, each depending on the two before) it shows how
 # often the best hypothesis of the beam is the best sequence of all, which is found here by trying all of them. Greedy

@@ -278,6 +278,8 @@ def _grade_task(data: bytes, seed: bytes) -> bytes:
 
 def _separate(unit_id: str, seed: bytes) -> list[str]:
     """Pairs of misconceptions of one exercise that give the same answers to every hidden test."""
+    import torch
+
     from autograder.grading.diagnose import same_transcript
     from autograder.grading.marks import marks_of
     from autograder.grading.replay import run_locally
@@ -285,6 +287,7 @@ def _separate(unit_id: str, seed: bytes) -> list[str]:
     from autograder.sandbox import wire
     from autograder.sandbox.local import LocalPage
 
+    torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
     course = load_course(_state["root"])
     unit = course.unit(unit_id)
     items = [(marks_of(item).exercise, item) for item in CollectedTests(grader_files(course, unit)).items]
