@@ -36,6 +36,16 @@ def power(x):
         out = out / out.norm()
     return out
 """
+CACHE = """
+
+work, kept = power, {}
+
+
+def power(x):
+    if x.shape not in kept:
+        kept[x.shape] = work(x)
+    return kept[x.shape]
+"""
 GRADER = '''"""Powers, and how long they take."""
 
 import pytest
@@ -80,10 +90,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Callable[[str]
     """The tests of each student: right, wrong now and then."""
     root = tmp_path_factory.mktemp("racing")
     right = PAGE.replace("ROUNDS", "30")
-    cached = (
-        right
-        + "\nwork, kept = power, {}\n\n\ndef power(x):\n    if x.shape not in kept:\n        kept[x.shape] = work(x)\n    return kept[x.shape]\n"
-    )
+    cached = right + CACHE
     files = {
         "course/course.toml": COURSE,
         "course/reference/unit0_racing/running.py": '"""The loop."""\n' + right,
