@@ -71,6 +71,22 @@ class Limits(_Table, frozen=True, kw_only=True):
     reply_mb: Count = 64
 
 
+class Threshold(_Table, frozen=True, kw_only=True):
+    """The largest ratio to the baseline for each tier, on one kind of device, and where that was measured."""
+
+    measure: Identifier
+    device: str = "cpu"
+    enough: Positive = msgspec.field(name="pass")
+    good: Positive
+    excellent: Positive
+    measured: str
+
+    def tier(self, name: str) -> float:
+        """The ratio that `pass`, `good` or `excellent` allows."""
+        tiers: dict[str, float] = {"pass": self.enough, "good": self.good, "excellent": self.excellent}
+        return tiers[name]
+
+
 class Exercise(_Table, frozen=True, kw_only=True):
     id: Identifier
     page: Identifier
@@ -80,6 +96,7 @@ class Exercise(_Table, frozen=True, kw_only=True):
     call_wall_s: Positive | None = None
     memory_mb: Count | None = None
     forbidden: tuple[str, ...] = ()
+    thresholds: tuple[Threshold, ...] = msgspec.field(name="threshold", default=())
 
 
 class Page(Struct, frozen=True):

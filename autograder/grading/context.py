@@ -8,6 +8,7 @@ from autograder.results.record import TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.shortcuts import Use
+    from autograder.grading.verdict import Ratio
     from autograder.sandbox.client import Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
@@ -22,9 +23,20 @@ class Deferred(Exception):
 
 
 class Context:
-    """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run."""
+    """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run.
 
-    def __init__(self, course: Course, unit: Unit, sources: Sequence[Any], sandbox: "Sandbox", run_seed: bytes) -> None:
+    `second` is a sandbox that no student code has run in, for what a student's code is timed against.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        unit: Unit,
+        sources: Sequence[Any],
+        sandbox: "Sandbox",
+        run_seed: bytes,
+        second: "Sandbox | None" = None,
+    ) -> None:
         self.course = course
         self.unit = unit
         self.run_seed = run_seed
@@ -34,6 +46,9 @@ class Context:
         self._page: Page | None = None
         self._pages: dict[str, Page] = {}
         self._ends_at = 0.0  # set with the first page
+        self.ratios: dict[tuple[str, str], Ratio | Exception] = {}  # by exercise and measure, once they were raced
+        self._second = second
+        self._own_second: Sandbox | None = None
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
@@ -60,6 +75,16 @@ class Context:
 
         source = wire.Source(source.name, source.cells)
         return LocalPage(name, [source], self.unit.page(name).asked_names, self.course.limits)
+
+    def baseline_page(self, source: str) -> "Page":
+        """A page of the grader's own in the second sandbox, which is started where nobody has handed one in."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+        from autograder.sandbox.launch import Sandbox
+
+        if self._second is None:
+            self._second = self._own_second = Sandbox(self._sandbox.rung, self.course.limits, (self.course.root,))
+        return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
 
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""
@@ -110,6 +135,8 @@ class Context:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
             page.close()
+        if self._own_second is not None:
+            self._own_second.close()
 
 
 class Student:

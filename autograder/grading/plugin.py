@@ -23,6 +23,7 @@ from autograder.results.record import Outcome, TestResult
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
     from autograder.grading.misconceptions import Misconception
+    from autograder.grading.racing import Racer
     from autograder.sandbox.launch import Sandbox
 
 _CONTEXT = pytest.StashKey[Context]()
@@ -140,6 +141,12 @@ def draw(request: pytest.FixtureRequest) -> "Draw":
     return _draw(request.node, _context(request))
 
 
+@pytest.fixture
+def race(request: pytest.FixtureRequest) -> "Racer":
+    """Times the student's function against one of the grader's: `autograder.grading.racing`."""
+    return _race(request.node, _context(request))
+
+
 def _student(item: pytest.Item, context: Context) -> Student:
     page = context.page(_page_name(item.path))
     exercise = marks_of(item).exercise
@@ -161,6 +168,15 @@ def _draw(item: pytest.Item, context: Context) -> "Draw":
     return Draw(context.run_seed, f"{item.path.stem}::{item.name}")
 
 
+def _race(item: pytest.Item, context: Context) -> "Racer":
+    from autograder.grading.racing import Racer
+
+    exercise = marks_of(item).exercise
+    if exercise is None:
+        raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
+    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise))
+
+
 # ---------------------------------------------------------------- the short way
 
 
@@ -169,6 +185,7 @@ _MAKERS: "dict[str, Callable[[pytest.Item, Context], object]]" = {
     "student": _student,
     "reference": _reference,
     "draw": _draw,
+    "race": _race,
 }
 
 
@@ -286,6 +303,8 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
 
     context = item.config.stash.get(_CONTEXT, None)
     if context is None or context.until_failure or not isinstance(item, pytest.Function):
+        return None
+    if "race" in item.fixturenames:  # how fast a misconception is says nothing
         return None
     try:
         return diagnose(item, context, exercise)

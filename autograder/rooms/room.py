@@ -58,6 +58,8 @@ class Room:
         self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
         self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
         self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
+        races = any(exercise.thresholds for unit in units for exercise in self.course.unit(unit).exercises)
+        self._second = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden)) if races else None
 
     def __enter__(self) -> "Room":
         return self
@@ -70,6 +72,8 @@ class Room:
         if self._child is not None:
             os.kill(self._child, signal.SIGKILL)
         self._sandbox.close()
+        if self._second is not None:
+            self._second.close()
 
     def grade(
         self,
@@ -118,7 +122,7 @@ class Room:
             os.close(reader)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             die_with(parent, signal.SIGKILL)
-            sit(self._tests[sitting.unit.id], sitting, self.course, self._sandbox, writer)
+            sit(self._tests[sitting.unit.id], sitting, self.course, self._sandbox, writer, self._second)
         self._child = child
         os.close(writer)
         try:

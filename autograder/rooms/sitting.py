@@ -45,7 +45,14 @@ class Told(Struct, frozen=True):
     problems: list[str] | None = None
 
 
-def sit(tests: "CollectedTests", sitting: Sitting, course: Course, sandbox: Sandbox, writer: int) -> NoReturn:
+def sit(
+    tests: "CollectedTests",
+    sitting: Sitting,
+    course: Course,
+    sandbox: Sandbox,
+    writer: int,
+    second: Sandbox | None = None,
+) -> NoReturn:
     """In the fork: run the tests, stream the results, leave."""
     from autograder.grading.context import Context
 
@@ -63,7 +70,7 @@ def sit(tests: "CollectedTests", sitting: Sitting, course: Course, sandbox: Sand
             else:
                 tell(writer, Told(of, result))
 
-        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed)
+        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second)
         context.on_result, context.until_failure = on_result, sitting.until_failure
         tests.run(context, sitting.exercise)
         context.close()

@@ -95,6 +95,7 @@ class Page:
         self.skipped: list[wire.Problem] = []
         self.forbidden: list[str] = []  # by the exercise under test; the worker at hand refuses `_refused`
         self._refused: list[str] = []
+        self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -114,7 +115,7 @@ class Page:
             self._channel.sock.close()
             self._channel = None
 
-    def _kill(self) -> None:
+    def end(self) -> None:
         """End the worker and everything it started, now: what has broken a limit does not run until the next call."""
         self.close()
         with suppress(SandboxError):  # stuck or killed: `_fork` starts another
@@ -278,20 +279,22 @@ class Page:
                 self.look()
             if not self._channel.idle():
                 raise StudentBroke(f"{what}: the process spoke before it was asked")
+            started = time.perf_counter()
             self._channel.send(request, chunks, wait)
             while True:
                 reply, payload = self._channel.receive(wire.Reply, wait)
                 if not isinstance(reply, wire.Ask):
                     break
                 self._answer(reply, payload, callbacks, wait)
+            self.last_call_s = time.perf_counter() - started
             self.watch_disk()
             if reply.id != request.id:
                 raise StudentBroke(f"{what}: an answer to another question")
         except StudentError:
-            self._kill()
+            self.end()
             raise
         except TimeoutError:
-            self._kill()
+            self.end()
             self._timed_out(what, budget)
         except wire.WireError as error:
             self.close()

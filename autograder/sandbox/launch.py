@@ -20,6 +20,7 @@ namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpf
 
 import contextlib
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -62,6 +63,7 @@ class Sandbox:
         self.limits = limits
         self._hidden = hidden
         self._scratch: str | None = None
+        self._uid = _FIRST_UID + os.getpid() + next(_made) * _PIDS
         self._start()
 
     def __enter__(self) -> "Sandbox":
@@ -190,11 +192,11 @@ class Sandbox:
         uid, keep_reading = -1, False
         if self.rung == "bubblewrap":
             privileged = root_without_user_namespace() if self._privileged is None else self._privileged
-            uid = _FIRST_UID + os.getpid() if privileged else -1
+            uid = self._uid if privileged else -1
         elif self.rung == "landlock":
             self._refuse_visible()
             if os.geteuid() == 0:
-                uid, keep_reading = _FIRST_UID + os.getpid(), not _readable_by_others()
+                uid, keep_reading = self._uid, not _readable_by_others()
                 os.chown(scratch[0], uid, uid)
         config = Config(
             rung=self.rung,
@@ -252,6 +254,8 @@ class Sandbox:
 
 
 LINUX = sys.platform == "linux"
+_PIDS = 1 << 22  # Linux has no larger pid
+_made = itertools.count()
 _FIRST_UID = 1_600_000_000  # far from any real account; one uid per sandbox, so that process limits are per sandbox
 
 

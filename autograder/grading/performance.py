@@ -1,0 +1,117 @@
+"""The trusted clock: how long a student's function takes, judged so that it cannot influence the judgement.
+
+Every timed call is a sandwich. The grader draws fresh inputs in its own memory and packs them; it looks at its clock;
+only then the first byte leaves for the worker. The answer has arrived with its last byte; the grader looks at its clock
+again, and only after that the reference is computed and the answer is judged. **Every** timed answer is judged, not a
+sample. So nothing has to be detected that the order of events excludes: an early or empty reply is a wrong answer, a
+cache meets inputs that it has not seen, a patched clock is not asked, a thread that finishes later is too late, and
+what will be expected does not exist yet.
+
+The baseline goes the same way, in a sandbox of its own that never runs student code. The two take turns in random
+order. It is also timed alone, before the student's worker is there and after it is gone: who slows it down voids the
+run (`verdict.slowed_down`).
+
+Nothing here knows what a call costs to carry: both sides carry the same bytes, which pulls a ratio towards 1. Use sizes
+at which the computation is at least twenty times as long.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from autograder.grading.verdict import BATCHES, DISCARDED, PAIRS, Ratio, ratio_of, slowed_down
+
+_ALONE = 7  # calls of the baseline alone, before and after
+_VOID_RUNS = 3  # runs that may be void before the machine is given up
+
+
+class Runner(Protocol):
+    """One side: a function behind a wall."""
+
+    def fresh(self) -> None:
+        """End the worker, and everything that it has started; the next call gets a new one."""
+
+    def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
+        """The answer, and the seconds from the first byte sent to the last byte received. Raises StudentError."""
+
+
+class Disturbed(Exception):
+    """The baseline was slower beside the student's worker than alone, again and again: no ratio can be had."""
+
+
+class Race:
+    """The student's function against the baseline, on equal inputs.
+
+    Args:
+        student, baseline: the two sides.
+        inputs: draws the arguments of one call anew.
+        judge: raises (an AssertionError) where an answer to such inputs is wrong.
+        rng: decides the order of the two sides, and the bootstrap. Its seed is the grader's secret.
+        pairs: timed pairs of a batch.
+    """
+
+    def __init__(
+        self,
+        student: Runner,
+        baseline: Runner,
+        inputs: Callable[[], Sequence[Any]],
+        judge: Callable[[Any, Sequence[Any]], None],
+        rng: np.random.Generator,
+        pairs: int = PAIRS,
+    ) -> None:
+        self._student, self._baseline = student, baseline
+        self._inputs, self._judge = inputs, judge
+        self._rng = rng
+        self._pairs = pairs
+
+    def ratio(self, thresholds: Sequence[float] = ()) -> Ratio:
+        """t_student / t_baseline, measured until each threshold is decided or three batches are done.
+
+        Raises Disturbed, StudentError, and what `judge` raises for a wrong answer.
+        """
+        logs: list[float] = []
+        for _ in range(BATCHES):
+            logs += self._undisturbed()
+            ratio = ratio_of(logs, self._rng)
+            if all(ratio.decides(threshold) for threshold in thresholds):
+                break
+        return ratio
+
+    def _undisturbed(self) -> list[float]:
+        """The log-ratios of one batch whose baseline was as fast as alone."""
+        for _ in range(_VOID_RUNS):
+            alone = self._alone()
+            logs, beside = self._batch()
+            alone += self._alone()
+            if not slowed_down(alone, beside, self._rng):
+                return logs
+        raise Disturbed(
+            f"{_VOID_RUNS} times the grader's own program ran more than 5 % slower beside this code than alone"
+        )
+
+    def _alone(self) -> list[float]:
+        """The baseline's seconds while there is no student's worker."""
+        self._student.fresh()
+        self._baseline.fresh()
+        return [self._baseline.timed(self._inputs())[1] for _ in range(_ALONE + 1)][1:]  # the first one warms up
+
+    def _batch(self) -> tuple[list[float], list[float]]:
+        """Log-ratios of pairs in a fresh worker, and the baseline's seconds among them."""
+        logs, beside = [], []
+        for pair in range(DISCARDED + self._pairs):
+            inputs, others = self._inputs(), self._inputs()
+            if self._rng.integers(2):
+                theirs, ours = self._judged(inputs), self._baseline.timed(others)[1]
+            else:
+                ours, theirs = self._baseline.timed(others)[1], self._judged(inputs)
+            if pair >= DISCARDED:
+                logs.append(math.log(theirs / ours))
+                beside.append(ours)
+        return logs, beside
+
+    def _judged(self, inputs: Sequence[Any]) -> float:
+        answer, seconds = self._student.timed(inputs)
+        self._judge(answer, inputs)
+        return seconds

@@ -1,0 +1,125 @@
+"""The `race` fixture: a student's function against a baseline of the grader's, each behind a wall of its own.
+
+    def naive(q, k, v):
+        return torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), -1) @ v
+
+    @pytest.mark.exercise("tiled_attention")
+    @pytest.mark.parametrize("tier", TIERS)
+    def test_time(student, reference, race, draw, tier):
+        result = race(student.tiled_attention, naive, inputs=lambda: ..., judge=lambda answer, inputs: ...)
+        result.must_reach(tier)
+
+How fast is fast enough stands in course.toml, as ratios per tier; the tests of an exercise share one race.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from autograder.course import Exercise, Threshold
+from autograder.errors import UsageError
+from autograder.grading.compare import Disagreement
+from autograder.grading.draw import Draw
+from autograder.grading.performance import Disturbed, Race
+from autograder.grading.verdict import PAIRS, Ratio
+
+if TYPE_CHECKING:
+    from autograder.grading.context import Context
+    from autograder.sandbox.client import Page, Remote
+
+TIERS = ("pass", "good", "excellent")
+_IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
+
+
+class Result(Struct, frozen=True):
+    """The ratio of a race, and the thresholds that it is held against."""
+
+    ratio: Ratio
+    threshold: Threshold
+    baseline: str
+
+    def must_reach(self, tier: str) -> None:
+        """Raises Disagreement where the ratio is surely above what the tier allows."""
+        allowed = self.threshold.tier(tier)
+        if not self.ratio.passes(allowed):
+            raise Disagreement(
+                f"a call takes {self.ratio} as long as the grader's {self.baseline}; {tier!r} allows {allowed:g} times"
+            )
+
+
+class Racer:
+    """Makes the races of one test; see the module."""
+
+    def __init__(self, context: "Context", page: "Page", exercise: Exercise) -> None:
+        self._context, self._page, self._exercise = context, page, exercise
+
+    def __call__(
+        self,
+        student: "Remote",
+        baseline: Callable[..., Any],
+        inputs: Callable[[], Sequence[Any]],
+        judge: Callable[[Any, Sequence[Any]], None],
+        measure: str = "time",
+        pairs: int = PAIRS,
+    ) -> Result:
+        """Race `student` against `baseline`, whose source runs in a sandbox where no student code ever ran.
+
+        Args:
+            baseline: a plain function of the grader file; it may use `math`, `torch` and `F` and nothing else.
+            inputs, judge: as of `performance.Race`.
+            measure: which threshold of the exercise in course.toml it is about.
+        Raises Deferred where somebody disturbed every run; StudentError; what `judge` raises.
+        """
+        threshold = self._threshold(measure)
+        known = self._context.ratios
+        key = (self._exercise.id, measure)
+        if key not in known:
+            race = Race(
+                _Side(self._page, student._target.path[-1]),
+                _Side(self._context.baseline_page(_IMPORTS + inspect.getsource(baseline)), baseline.__name__),
+                inputs,
+                judge,
+                Draw(self._context.run_seed, f"race::{self._exercise.id}::{measure}").rng(),
+                pairs,
+            )
+            try:
+                known[key] = race.ratio([threshold.tier(tier) for tier in TIERS])
+            except Exception as error:
+                known[key] = error
+        found = known[key]
+        if isinstance(found, Disturbed):
+            from autograder.grading.context import Deferred
+
+            raise Deferred(f"{found}; grade again on a quiet machine")
+        if isinstance(found, Exception):
+            raise found
+        return Result(found, threshold, baseline.__name__)
+
+    def _threshold(self, measure: str) -> Threshold:
+        for threshold in self._exercise.thresholds:
+            if (threshold.measure, threshold.device) == (measure, "cpu"):
+                return threshold
+        raise UsageError(
+            f"course.toml: exercise {self._exercise.id!r} has a test of {measure!r} and no threshold for it; "
+            f'add [[unit.exercise.threshold]] with measure = "{measure}"'
+        )
+
+
+class _Side:
+    """A function of a page, as the clock sees it."""
+
+    def __init__(self, page: "Page", symbol: str | int) -> None:
+        self._page, self._symbol = page, symbol
+
+    def fresh(self) -> None:
+        self._page.end()
+
+    def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.wire import Target
+
+        self._page.transcript.clear()  # megabytes, and nobody diagnoses a time
+        answered = self._page.call(Remote(self._page, Target(None, [self._symbol])), inputs, {})
+        return answered.value, self._page.last_call_s

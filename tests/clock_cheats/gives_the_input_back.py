@@ -1,0 +1,5 @@
+"""The input is as good as any answer."""
+
+
+def power(x):
+    return x
