@@ -12,7 +12,7 @@ KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins", "refuse"),
-    *("warm", "fence", "forkserver"),
+    *("warm", "fence", "forkserver", "measure"),
 )
 INSIDE_FILES = (
     "given.py",
@@ -38,7 +38,7 @@ def environment(home: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see warm.cheapen_forks
-        "TRITON_INTERPRET": "1",
+        "TRITON_INTERPRET": "1",  # kernels run without a GPU; read where one is decorated
         "TRITON_CACHE_DIR": f"{home}/triton",
     }
 
