@@ -19,7 +19,7 @@
 # A safe softmax of a row $x$ needs two numbers ([unit 0](../unit0_prerequisites/numerics.ipynb)): the largest entry, so
 # that nothing overflows, and the sum of the shifted exponentials.
 #
-# $$m = \max_j x_j \qquad\qquad \ell = \sum_j e^{x_j - m} \qquad\qquad \mathrm{softmax}(x)_j = \frac{e^{x_j - m}}{\ell}$$
+# $$m = \max_j x_j \qquad\quad \ell = \sum_j e^{x_j - m} \qquad\quad \mathrm{softmax}(x)_j = \frac{e^{x_j - m}}{\ell}$$
 #
 # Done by the book, this reads the row three times: once for $m$, once for $\ell$, once for the result. The second
 # pass cannot begin before the first has ended, because every term of $\ell$ contains the final $m$. Or so it seems.
@@ -44,10 +44,11 @@
 #
 # | after | $m$ | $\ell$ | $m + \ln \ell$ |
 # |---|---|---|---|
-# | block 1 | $\ln 3$ | $\frac13 + 1 = \frac43$ | $\ln 3 + \ln \frac43 = \ln 4$, the logsumexp of $(0, \ln 3)$ |
-# | block 2 | $\ln 4$ | $\frac43 \cdot e^{\ln 3 - \ln 4} + 1 = \frac43 \cdot \frac34 + 1 = 2$ | $\ln 4 + \ln 2 = \ln 8$ |
+# | block 1 | $\ln 3$ | $\frac13 + 1 = \frac43$ | $\ln 3 + \ln \frac43 = \ln 4$ |
+# | block 2 | $\ln 4$ | $\frac43 e^{\ln 3 - \ln 4} + 1 = \frac43 \cdot \frac34 + 1 = 2$ | $\ln 4 + \ln 2 = \ln 8$ |
 #
-# And $\ln(1 + 3 + 4) = \ln 8$: right. Without the factor the second $\ell$ would have been $\frac43 + 1$.
+# After block 1 the last column is the logsumexp of $(0, \ln 3)$, after block 2 that of the row, $\ln(1 + 3 + 4)$. Without
+# the factor the second $\ell$ would have been $\frac43 + 1$.
 #
 # ## Merging
 #
@@ -70,7 +71,7 @@
 # $$e^{m - m'} = e^{-\infty - (-\infty)} = \text{NaN}.$$
 #
 # The right answer to "by what must a sum of nothing be scaled" is: anything finite, it is 0. So shift by 0 where $m'$
-# is $-\infty$. Note that this must be decided *for each row*, because in a batch of rows some have begun and others not.
+# is $-\infty$. Note that this must be decided *for each row*: in a batch of rows, some have begun and others have not.
 
 # %%
 from collections.abc import Iterable
@@ -145,8 +146,8 @@ def merge(a: Summary, b: Summary) -> Summary:
 #
 # A row of 96 scores goes by in blocks of 4. Above: the scores, and the running maximum, a staircase that only climbs.
 # Below: the running sum $\ell$. It falls wherever the staircase climbs, because all that was summed before is rescaled
-# to the new maximum, and it is hardly impressed by the scores far below. The dashed line is $m + \ln \ell$, which climbs
-# smoothly to the logsumexp of the whole row (the dot, computed the ordinary way).
+# to the new maximum, and it is hardly impressed by the scores far below. The dashed line is $m + \ln \ell$, which
+# climbs smoothly to the logsumexp of the whole row (the dot, computed the ordinary way).
 #
 # What is missing for attention? The weights alone are not wanted; what is wanted is their product with the values. That
 # product is a sum over the keys like $\ell$, and can be rescaled like $\ell$. [The next page](tiled_attention.ipynb)

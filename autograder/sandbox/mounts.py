@@ -37,7 +37,9 @@ def environment(home: str) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see warm.cheapen_forks
+        # Huge pages from the start: see warm.cheapen_forks. Arrays from 2 MB on are given back at once: or else a right
+        # answer that makes many of them, and keeps a little each time, leaves holes that add up to a memory limit.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=2097152",
         "TRITON_INTERPRET": "1",  # kernels run without a GPU; read where one is decorated
         "TRITON_CACHE_DIR": f"{home}/triton",
     }

@@ -1,4 +1,4 @@
-"""No special case for the shift: exp of -inf - (-inf) is NaN, and NaN becomes 0. Merges only at the end of each step."""
+"""No special case for the shift: exp of -inf - (-inf) is NaN, and NaN becomes 0."""
 
 import numpy as np
 
