@@ -156,10 +156,10 @@ def test_one_tile_at_a_time(student, reference, draw):
 @tiled_attention
 @pytest.mark.weight(2)
 @pytest.mark.parametrize(
-    ("q_len", "kv_len"), [(7507, 7507), (1103, 50_000), (50_000, 1103)], ids=["long", "keys", "queries"]
+    ("q_len", "kv_len"), [(6007, 6007), (1103, 35_000), (35_000, 1103)], ids=["long", "keys", "queries"]
 )
 def test_longer_than_memory(student, draw, q_len, kv_len):
-    """Lengths whose scores, or one strip of them, do not fit into memory (192 MB) are no trouble; tiles do fit."""
+    """Lengths whose scores, or one strip of them, do not fit into memory (128 MB) are no trouble; tiles do fit."""
     q, k, v = draw.tensor(1, 1, q_len, 3, dtype=torch.float32), *(draw.tensor(2, 1, 1, kv_len, 3, dtype=torch.float32))
     out, lse = student.tiled_attention(q, k, v, 1100, 1000)
     rows = draw.integers(0, q_len, 23)
@@ -261,6 +261,7 @@ def test_inputs_are_left_alone(student, reference, draw):
 
 @flash_backward_tiled
 @pytest.mark.weight(3)
+@pytest.mark.names("saves_P")
 def test_nothing_square(student, reference, draw):
     """At lengths above 1000 neither pass makes a tensor of a quarter of all scores, and none is kept in between."""
     q, k, v = inputs(draw, 1013, 1021, batch=1, heads=1)
@@ -282,14 +283,14 @@ def test_nothing_square(student, reference, draw):
 @flash_backward_tiled
 @pytest.mark.weight(2)
 def test_training_longer_than_memory(student, draw):
-    """Forward and backward at length 8009, whose scores alone have 257 MB, within 192 MB."""
-    q, k, v = draw.tensor(3, 1, 1, 8009, 3, dtype=torch.float32)
-    cotangent = torch.ones(1, 1, 8009, 3)
+    """Forward and backward at length 6007, whose scores alone have 144 MB, within 128 MB."""
+    q, k, v = draw.tensor(3, 1, 1, 6007, 3, dtype=torch.float32)
+    cotangent = torch.ones(1, 1, 6007, 3)
     seen = student.vjp(student.FlashAttention.apply, q, k, v, True, cotangent=cotangent)
     close(seen.grads, [torch.zeros_like(q)] * 3, rtol=0.0, atol=math.inf, what="the gradients")
     # with a gradient of ones each row's dP is the sum of a value's entries, so dV of a key is the weight it receives
     total = seen.grads[2].double().sum(dim=2)
-    close(total, torch.full((1, 1, 3), 8009.0).double(), rtol=1e-3, atol=0.0, what="the sum of dV over the keys")
+    close(total, torch.full((1, 1, 3), 6007.0).double(), rtol=1e-3, atol=0.0, what="the sum of dV over the keys")
 
 
 # ---------------------------------------------------------------- attention_roofline
