@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from autograder.authoring.diagrams import pages as diagrams
 from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
 from autograder.errors import UsageError
 from autograder.intake.cells import parse_cells
@@ -56,9 +57,14 @@ def render(course: Course) -> dict[Path, bytes]:
         readme = source / "README.md"
         if readme.is_file():
             files[target / "README.md"] = readme.read_bytes()
+        drawn = diagrams.draw_all(source)
+        files |= {target / diagrams.FOLDER / f"{name}.svg": data for name, data in drawn.items()}
+        seen: set[str] = set()
         for page in unit.pages:
             notebook = student_notebook(course, unit, page)
-            forms = {"ipynb": _write_notebook(notebook), "py": _write_module(notebook)}
+            module = _write_module(notebook)  # keeps the line that names the diagram's file, beside it
+            seen |= diagrams.embed(source / f"{page.name}.py", notebook, drawn)
+            forms = {"ipynb": _write_notebook(notebook), "py": module}
             files |= {target / f"{page.name}.{form}": data for form, data in forms.items()}
             released[page.name] = {
                 form: [digest_of(cell) for cell in parse_cells(data, f".{form}")] for form, data in forms.items()
@@ -67,6 +73,7 @@ def render(course: Course) -> dict[Path, bytes]:
             if not checks.is_file():
                 raise UsageError(f"{checks} does not exist: page {page.name!r} has no public checks")
             files[target / checks.name] = checks.read_bytes()
+        diagrams.all_are_shown(source, drawn, seen)
     files[course.assignments / RELEASED_FILE] = released_file(released)
     return files
 
@@ -126,8 +133,11 @@ def student_module(course: Course, unit: Unit, page: Page) -> str:
 def write_source(course: Course, unit: Unit, folder: Path) -> None:
     """nbgrader's `source/<unit>/`: notebooks only, so that `generate_assignment` cannot copy a solution along."""
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = diagrams.draw_all(course.solutions / unit.id)
     for page in unit.pages:
-        (folder / f"{page.name}.ipynb").write_bytes(_write_notebook(source_notebook(course, unit, page)))
+        notebook = source_notebook(course, unit, page)
+        diagrams.embed(course.solutions / unit.id / f"{page.name}.py", notebook, drawn)
+        (folder / f"{page.name}.ipynb").write_bytes(_write_notebook(notebook))
 
 
 def student_kit(course: Course, target: Path) -> None:
@@ -247,5 +257,5 @@ def _write_module(notebook: Any) -> bytes:
 
 def _extra(course: Course, wanted: dict[Path, bytes]) -> list[Path]:
     """Generated kinds of files below assignments/ that no page produces any more."""
-    found = [p for p in course.assignments.rglob("*") if p.suffix in (".py", ".ipynb", ".md") and p.is_file()]
+    found = [p for p in course.assignments.rglob("*") if p.suffix in (".py", ".ipynb", ".md", ".svg") and p.is_file()]
     return sorted(p for p in found if p not in wanted and "__pycache__" not in p.parts)

@@ -1,0 +1,1 @@
+"""Diagrams of the pages: drawn from a few primitives, written as SVG, put into both forms of a page."""
