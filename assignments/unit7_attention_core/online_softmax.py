@@ -14,6 +14,9 @@
 # weight. This page removes that reason. It is the smallest page of the unit, and the idea on it is the one that every
 # fast attention kernel is built on.
 #
+# ![A row of three scores arrives in two blocks. Maximum and sum are carried from block to block; when the second block
+# raises the maximum, the old sum is multiplied by three quarters before one is added](diagrams/online_softmax.svg)
+#
 # ## Three passes, two passes, one pass
 #
 # A safe softmax of a row $x$ needs two numbers ([unit 0](../unit0_prerequisites/numerics.ipynb)): the largest entry, so
@@ -47,8 +50,8 @@
 # | block 1 | $\ln 3$ | $\frac13 + 1 = \frac43$ | $\ln 3 + \ln \frac43 = \ln 4$ |
 # | block 2 | $\ln 4$ | $\frac43 e^{\ln 3 - \ln 4} + 1 = \frac43 \cdot \frac34 + 1 = 2$ | $\ln 4 + \ln 2 = \ln 8$ |
 #
-# After block 1 the last column is the logsumexp of $(0, \ln 3)$, after block 2 that of the row, $\ln(1 + 3 + 4)$. Without
-# the factor the second $\ell$ would have been $\frac43 + 1$.
+# After block 1 the last column is the logsumexp of $(0, \ln 3)$, after block 2 that of the row, $\ln(1 + 3 + 4)$.
+# Without the factor the second $\ell$ would have been $\frac43 + 1$.
 #
 # ## Merging
 #

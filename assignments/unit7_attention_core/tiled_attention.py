@@ -11,6 +11,10 @@
 # the $T \times T$ scores to the slow memory and fetches them back, twice. This page computes exactly the same attention
 # without ever having all of the scores: a *tile* of them is made, used, and forgotten.
 #
+# ![Four blocks of queries by four blocks of keys. Tiles below the diagonal are full, those on it need a mask, those
+# above it are skipped; one row of tiles carries maximum, sum and mixture along to its
+# output](diagrams/tiled_attention.svg)
+#
 # ## Forward
 #
 # Cut the queries into blocks of `block_q` rows and the keys, with their values, into blocks of `block_k`. For one block
@@ -227,8 +231,8 @@ class FlashAttention(torch.autograd.Function):
 # whether that matters, compare two numbers. The **arithmetic intensity** of a computation is its FLOPs per byte moved
 # between the chip and its slow memory. The **ridge** of a machine is its FLOPs per second over its bytes per second.
 # Below the ridge the memory is the limit, above it the arithmetic, and the picture of this is called a roofline
-# ([Williams, Waterman and Patterson 2009](https://doi.org/10.1145/1498765.1498785)). An H100 SXM is sold with $989 \cdot
-# 10^{12}$ dense bfloat16 FLOPs and $3.35 \cdot 10^{12}$ bytes per second ([NVIDIA's
+# ([Williams, Waterman and Patterson 2009](https://doi.org/10.1145/1498765.1498785)). An H100 SXM is sold with
+# $989 \cdot 10^{12}$ dense bfloat16 FLOPs and $3.35 \cdot 10^{12}$ bytes per second ([NVIDIA's
 # page](https://www.nvidia.com/en-us/data-center/h100/)), so its ridge lies near 295 FLOPs per byte.
 #
 # To count, one has to say what is counted. Two simple models, per pair of batch and head; $e$ is the size of one number

@@ -22,6 +22,9 @@
 # weight. This page removes that reason. It is the smallest page of the unit, and the idea on it is the one that every
 # fast attention kernel is built on.
 #
+# ![A row of three scores arrives in two blocks. Maximum and sum are carried from block to block; when the second block
+# raises the maximum, the old sum is multiplied by three quarters before one is added](diagrams/online_softmax.svg)
+#
 # ## Three passes, two passes, one pass
 #
 # A safe softmax of a row $x$ needs two numbers ([unit 0](../unit0_prerequisites/numerics.ipynb)): the largest entry, so

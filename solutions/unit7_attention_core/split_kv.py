@@ -26,6 +26,9 @@
 # were nothing else, and at the end the pieces are put together. That this is possible is the content of [the first
 # page](online_softmax.ipynb): a piece has a summary, and summaries merge.
 #
+# ![One query meets three pieces of the cache at once; each gives an output and a logsumexp, and a merge weights the
+# outputs by e to the logsumexp](diagrams/split_kv.svg)
+#
 # ## What a piece must say
 #
 # The output of a piece is *normalised*: its weights sum to 1 within the piece. Two such outputs cannot be added, nor

@@ -19,6 +19,10 @@
 # the $T \times T$ scores to the slow memory and fetches them back, twice. This page computes exactly the same attention
 # without ever having all of the scores: a *tile* of them is made, used, and forgotten.
 #
+# ![Four blocks of queries by four blocks of keys. Tiles below the diagonal are full, those on it need a mask, those
+# above it are skipped; one row of tiles carries maximum, sum and mixture along to its
+# output](diagrams/tiled_attention.svg)
+#
 # ## Forward
 #
 # Cut the queries into blocks of `block_q` rows and the keys, with their values, into blocks of `block_k`. For one block

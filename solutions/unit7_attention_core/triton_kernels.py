@@ -18,11 +18,14 @@
 # You have written the algorithm with loops over blocks. This page turns the body of those loops into a program for a
 # GPU. Nothing about the mathematics changes; what is new is that *you* decide which data is where, and when.
 #
+# ![Four programs, each with its block of queries in registers, read the tiles of keys up to their own position from
+# slow memory; the last two tiles of each need a mask](diagrams/triton_kernels.svg)
+#
 # ## What a Triton program is
 #
-# A GPU consists of a hundred or so *multiprocessors*, each with arithmetic units for whole tiles (tensor cores), a large
-# file of registers, and a small fast memory that its threads share. A Triton kernel is a function that runs on *one*
-# multiprocessor, on *one* tile of the problem, and it is started many times, for all tiles at once. Each run, a
+# A GPU consists of a hundred or so *multiprocessors*, each with arithmetic units for whole tiles (tensor cores), a
+# large file of registers, and a small fast memory that its threads share. A Triton kernel is a function that runs on
+# *one* multiprocessor, on *one* tile of the problem, and it is started many times, for all tiles at once. Each run, a
 # **program**, asks who it is and takes its share:
 #
 # ```python
@@ -39,14 +42,14 @@
 # |---|---|
 # | `tl.program_id(0)` | which program am I, along axis 0 of the grid |
 # | `tl.arange(0, BLOCK)` | a vector; its length is a power of two, known when the kernel is compiled |
-# | `tl.load(pointers, mask=..., other=...)` | fetch a tile; where the mask is False nothing is touched and `other` is returned |
+# | `tl.load(pointers, mask=..., other=...)` | fetch a tile; where the mask is False, touch nothing and take `other` |
 # | `tl.store(pointers, values, mask=...)` | write a tile |
 # | `tl.dot(a, b, acc)` | `acc + a @ b` on the tensor cores; every side at least 16; accumulates in float32 |
 # | `BLOCK: tl.constexpr` | a number that is compiled in: each value makes a kernel of its own |
 #
-# A tensor that is passed to a kernel becomes a **pointer to its first element**. Element $(b, h, t, d)$ lies at `pointer
-# + b * stride_b + h * stride_h + t * stride_t + d * stride_d`, and the strides come from `tensor.stride()`. For a
-# contiguous tensor they could be worked out from the shape. For a transposed one (heads that were split off with
+# A tensor that is passed to a kernel becomes a **pointer to its first element**. Element $(b, h, t, d)$ lies at
+# `pointer + b * stride_b + h * stride_h + t * stride_t + d * stride_d`, and the strides come from `tensor.stride()`.
+# For a contiguous tensor they could be worked out from the shape. For a transposed one (heads that were split off with
 # `transpose(1, 2)`, say) they could not, and a kernel that assumes them reads the wrong numbers without an error.
 #
 # **Nobody checks a pointer.** A mask that is missing at the ragged end of a tensor reads whatever lies behind it, or
@@ -88,25 +91,25 @@ LOG2E = 1 / math.log(2)
 # `tiled_attention`. Then come five steps that make a correct kernel a fast one. What each of them buys on a GPU is
 # *unmeasured* here; measure it yourself with `benchmark` of [page 2](tiled_attention.ipynb), one step at a time.
 #
-# 1. **exp2 instead of exp.** A GPU has an instruction for $2^x$; $e^x$ is that, after a multiplication by $\log_2 e$. So
-#    keep everything in base 2. The scale $1/\sqrt D$ has to be multiplied in anyway: fold both into one factor,
+# 1. **exp2 instead of exp.** A GPU has an instruction for $2^x$; $e^x$ is that, after a multiplication by $\log_2 e$.
+#    So keep everything in base 2. The scale $1/\sqrt D$ has to be multiplied in anyway: fold both into one factor,
 #    $2^{\,s \cdot (\log_2 e / \sqrt D) - m}$, a single fused multiply-add per score. What leaves the kernel must be a
-#    natural logarithm again: $L = (m + \log_2 \ell) \cdot \ln 2$. (Apply the factor to the scores, which are float32. Applied
-#    to float16 queries it costs three digits when scores are large.)
+#    natural logarithm again: $L = (m + \log_2 \ell) \cdot \ln 2$. (Apply the factor to the scores, which are float32.
+#    Applied to float16 queries it costs three digits when scores are large.)
 # 2. **No mask on full tiles.** Comparing positions for each of the 128 · 64 scores of a tile costs about as much as the
-#    softmax. Only the tiles on the diagonal, and the last one of a ragged length, need it. So there are *two loops*, one
-#    over full tiles without any mask and one over the rest, from the same code: a `tl.constexpr` flag, and the compiler
-#    leaves the mask out of the first.
-# 3. **Skip what causality empties.** The loops simply end at the diagonal. Half of the work is gone. And the programs are
-#    no longer equal: the last block of queries has the most to do. Start it first (number the blocks from the end), or
-#    the whole GPU waits for one multiprocessor that began last.
+#    softmax. Only the tiles on the diagonal, and the last one of a ragged length, need it. So there are *two loops*,
+#    one over full tiles without any mask and one over the rest, from the same code: a `tl.constexpr` flag, and the
+#    compiler leaves the mask out of the first.
+# 3. **Skip what causality empties.** The loops simply end at the diagonal. Half of the work is gone. And the programs
+#    are no longer equal: the last block of queries has the most to do. Start it first (number the blocks from the end),
+#    or the whole GPU waits for one multiprocessor that began last.
 # 4. **Accumulate in float32, multiply in half.** The weights are cast to the dtype of the values before the second
 #    product, since tensor cores want both sides alike; sums, maxima and the mixture stay float32. Until the end the
 #    mixture is not divided by $\ell$: one division per row instead of one per row and block.
 # 5. **Tile sizes.** A large block of queries reuses each key more often; but queries, mixture and a tile of scores have
 #    to fit into registers, and the keys and values under way into shared memory. `num_stages` says how many blocks of
-#    keys are fetched ahead, `num_warps` how many groups of 32 threads share a program. The best values depend on the head
-#    width and on the card. Make a small table, and a fallback for everything else.
+#    keys are fetched ahead, `num_warps` how many groups of 32 threads share a program. The best values depend on the
+#    head width and on the card. Make a small table, and a fallback for everything else.
 #
 # ```
 #   which program reads what (causal, 4 blocks of queries, 8 blocks of keys)
@@ -184,9 +187,7 @@ def forward_kernel(
     first = block * BLOCK_M
     rows = first + tl.arange(0, BLOCK_M)
     width = tl.arange(0, D)
-    queries = tl.load(
-        q + rows[:, None] * stride_qt + width[None, :] * stride_qd, mask=rows[:, None] < Tq, other=0.0
-    )
+    queries = tl.load(q + rows[:, None] * stride_qt + width[None, :] * stride_qd, mask=rows[:, None] < Tq, other=0.0)
     top = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     mixed = tl.zeros([BLOCK_M, D], tl.float32)
@@ -286,13 +287,13 @@ def flash_fwd(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> tuple
 # | way out | price |
 # |---|---|
 # | `tl.atomic_add`: the hardware adds, one after the other | order and rounding differ from run to run; traffic |
-# | a second kernel whose programs own a block of **queries**, for $\mathrm{d}Q$ alone | scores and $\mathrm{d}P$ are computed twice: seven products instead of five |
+# | a second kernel, whose programs own blocks of **queries**, for $\mathrm{d}Q$ | seven products instead of five |
 #
 # The second is simple, gives the same bits every time, and is what is asked for here.
 #
-# The weights are made again in base 2 as well: $P = 2^{\,s \cdot (\log_2 e/\sqrt D) - L \log_2 e}$. And the ragged end is
-# where it helps to think: a query beyond the end that is loaded with logsumexp $+\infty$ has weight $2^{-\infty} = 0$
-# everywhere, and needs no further mask.
+# The weights are made again in base 2 as well: $P = 2^{\,s \cdot (\log_2 e/\sqrt D) - L \log_2 e}$. And the ragged end
+# is where it helps to think: a query beyond the end that is loaded with logsumexp $+\infty$ has weight $2^{-\infty} =
+# 0$ everywhere, and needs no further mask.
 #
 # Which tiles does a block of keys $j \dots j + n - 1$ need, under the causal mask? The queries from $j$ on; tiles whose
 # *first* query is at or after the block's *last* key are full.
@@ -515,8 +516,8 @@ def flash_bwd(
     Returns:
         (dq, dk, dv), shapes and dtype of q, k and v: the gradients of Σ (o · do). Keys that no query sees get 0.
 
-    Accuracy: float32 as usual. In float16, sums and exponentials are float32, and the relative error of each gradient is
-    at most 0.006, also where all scores are near 100. The same input gives the same bits.
+    Accuracy: float32 as usual. In float16, sums and exponentials are float32, and the relative error of each gradient
+    is at most 0.006, also where all scores are near 100. The same input gives the same bits.
 
     Memory and work, counted in the interpreter: nothing is read or written beside the tensors of the call; no address
     is stored to by two programs of a launch. No tensor larger than the largest of q, k and v is made (float32 is fine).
@@ -555,9 +556,9 @@ def flash_bwd(
 # %% [markdown]
 # ## Decoding
 #
-# One new query per head, and a **cache** of keys and values that has room for $S$ tokens per text, of which text $b$ has
-# used `lengths[b]`. Behind that lies whatever was there before. It must not merely get weight 0: it must not be *used*,
-# since 0 · NaN is NaN, and it should not be *loaded*, since loading is all that decoding costs.
+# One new query per head, and a **cache** of keys and values that has room for $S$ tokens per text, of which text $b$
+# has used `lengths[b]`. Behind that lies whatever was there before. It must not merely get weight 0: it must not be
+# *used*, since 0 · NaN is NaN, and it should not be *loaded*, since loading is all that decoding costs.
 #
 # Three things follow from "the memory decides".
 #
@@ -604,12 +605,8 @@ def decode_kernel(
     for start in range(begin, end, BLOCK_N):
         columns = start + tl.arange(0, BLOCK_N)
         seen = columns < end
-        keys = tl.load(
-            k + columns[None, :] * stride_ks + width[:, None] * stride_kd, mask=seen[None, :], other=0.0
-        )
-        values = tl.load(
-            v + columns[:, None] * stride_vs + width[None, :] * stride_vd, mask=seen[:, None], other=0.0
-        )
+        keys = tl.load(k + columns[None, :] * stride_ks + width[:, None] * stride_kd, mask=seen[None, :], other=0.0)
+        values = tl.load(v + columns[:, None] * stride_vs + width[None, :] * stride_vd, mask=seen[:, None], other=0.0)
         scores = tl.where(seen[None, :], tl.dot(queries, keys, input_precision="ieee"), float("-inf"))
         higher = tl.maximum(top, tl.max(scores, 1) * factor)
         weights = tl.exp2(scores * factor - higher[:, None])
@@ -619,7 +616,9 @@ def decode_kernel(
         top = higher
     empty = total == 0.0
     at = (batch * Hq + heads) * PIECES + piece
-    tl.store(part_o + at[:, None] * D + width[None, :], mixed / tl.where(empty, 1.0, total)[:, None], mask=real[:, None])
+    tl.store(
+        part_o + at[:, None] * D + width[None, :], mixed / tl.where(empty, 1.0, total)[:, None], mask=real[:, None]
+    )
     tl.store(part_lse + at, tl.where(empty, float("-inf"), top + tl.log2(tl.where(empty, 1.0, total))), mask=real)
     ### END SOLUTION
 
@@ -633,9 +632,7 @@ def merge_kernel(part_o, part_lse, o, D: tl.constexpr, PIECES: tl.constexpr, ROO
     width = tl.arange(0, D)
     real = pieces < PIECES
     level = tl.load(part_lse + row * PIECES + pieces, mask=real, other=float("-inf"))
-    outputs = tl.load(
-        part_o + (row * PIECES + pieces[:, None]) * D + width[None, :], mask=real[:, None], other=0.0
-    )
+    outputs = tl.load(part_o + (row * PIECES + pieces[:, None]) * D + width[None, :], mask=real[:, None], other=0.0)
     top = tl.max(level, 0)
     mass = tl.exp2(level - tl.where(top == float("-inf"), 0.0, top))
     total = tl.sum(mass, 0)
@@ -743,6 +740,8 @@ if __name__ == "__main__":
     device = "cuda" if torch.cuda.is_available() else "cpu"
     q, k, v = torch.randn(3, 1, 2, 100, 32, device=device, generator=torch.Generator(device).manual_seed(0))
     for is_causal in (False, True):
-        expected = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double(), is_causal=is_causal)
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            q.double(), k.double(), v.double(), is_causal=is_causal
+        )
         error = (flash_fwd(q, k, v, is_causal)[0] - expected).abs().max().item()
         print(f"is_causal={is_causal}: largest error {error:.1e}")

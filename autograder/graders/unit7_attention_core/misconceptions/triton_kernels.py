@@ -296,7 +296,9 @@ def merge_without_lse(q, k_cache, v_cache, lengths):
             parts = [(0, h), (h, n)] if n > 1 else [(0, 1)]
             size = torch.ones(1, dtype=torch.int32)
             outs = [
-                correct.decode_attention(q[b : b + 1], k_cache[b : b + 1, :, i:j], v_cache[b : b + 1, :, i:j], size * (j - i))
+                correct.decode_attention(
+                    q[b : b + 1], k_cache[b : b + 1, :, i:j], v_cache[b : b + 1, :, i:j], size * (j - i)
+                )
                 for i, j in parts
             ]
             out[b] = (sum(o.float() for o in outs) / len(outs)).to(q.dtype)[0]
