@@ -361,7 +361,7 @@ def benchmark(
 # Next: a single query, a very long cache, and many processors. [Splitting the keys](split_kv.ipynb).
 
 # %%
-LENGTHS = [256, 512, 1024, 2048]
+LENGTHS = [512, 1024, 2048, 4096]
 
 
 class PeakMemory(TorchDispatchMode):

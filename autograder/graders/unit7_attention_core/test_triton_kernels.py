@@ -53,8 +53,8 @@ def relative(found, exact, allowed, what):
 
 def counted(seen, **limits):
     """What was counted in the interpreter stays within the limits."""
-    if not seen.measured.get("dots"):
-        raise Disagreement("no tl.dot was executed: the computation is to be done by a Triton kernel")
+    if not seen.measured.get("launches"):
+        raise Disagreement("no kernel was launched: the computation is to be done by Triton kernels")
     names = {
         "wild_loads": "elements were read that belong to no tensor of the call",
         "wild_stores": "elements would have been written that belong to no tensor of the call",

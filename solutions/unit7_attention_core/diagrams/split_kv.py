@@ -13,7 +13,7 @@ def draw():
         "divided by the sum of the weights.",
     )
     query = d.box(20, 125, 80, 50, "q", tone="blue")
-    merged = d.box(540, 110, 180, 80, "o = Σ e^{L_i} o_i / Σ e^{L_i}\nL = ln Σ e^{L_i}", tone="green", size=14)
+    merged = d.box(540, 110, 180, 80, "o = Σ w_{i} o_{i} / Σ w_{i}\nw_{i} = exp L_{i}", tone="green", size=14)
     for number, (y, tokens) in enumerate(((40, "keys 0 … 99"), (130, "keys 100 … 199"), (220, "keys 200 … 230"))):
         piece = d.box(170, y, 150, 44, tokens, tone="orange", size=14)
         pair = d.box(380, y, 100, 44, f"o_{{{number}}}, L_{{{number}}}", size=14)
