@@ -168,8 +168,8 @@ def merge(a: Summary, b: Summary) -> Summary:
 #
 # A row of 96 scores goes by in blocks of 4. Above: the scores, and the running maximum, a staircase that only climbs.
 # Below: the running sum $\ell$. Wherever the staircase climbs, all that was summed before is shrunk to the new maximum,
-# and where it climbs by much the sum falls. Scores far below hardly impress it. The dashed line is $m + \ln \ell$, which
-# climbs steadily to the logsumexp of the whole row (the dot, computed the ordinary way).
+# and where it climbs by much the sum falls. Scores far below hardly impress it. The dashed line is $m + \ln \ell$,
+# which climbs steadily to the logsumexp of the whole row (the dot, computed the ordinary way).
 #
 # What is missing for attention? The weights alone are not wanted; what is wanted is their product with the values. That
 # product is a sum over the keys like $\ell$, and can be rescaled like $\ell$. [The next page](tiled_attention.ipynb)

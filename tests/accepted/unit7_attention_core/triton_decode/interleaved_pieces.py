@@ -1,4 +1,4 @@
-"""Piece n takes every n-th tile of keys; the sums are left as they are, and the merge kernel divides; group rows by dot."""
+"""Piece n takes every n-th tile of keys; the merge kernel divides by the sums."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Products as sums of elementwise products, base e, one program per text, group and piece of 64 keys; merged by torch."""
+"""Sums of elementwise products, base e, one program per text, group and piece of 64 keys; merged by torch."""
 
 import math
 import os

@@ -45,7 +45,7 @@ def keys(
     dv = tl.zeros([N, D], tl.float32)
     for start in range(first if CAUSAL else 0, Tq, N):
         i = start + tl.arange(0, N)
-        q, do, k, p, ds = tile(
+        q, do, _, p, ds = tile(
             Q + b * sqb + h * sqh, DO + b * sob + h * soh, K + b * skb + h * skh, V + b * svb + h * svh, L + pair * Tq,
             R + pair * Tq, i, j, Tq, Tk, scale, sqt, sqd, sot, sod, skt, skd, svt, svd, CAUSAL, D,
         )  # fmt: skip
@@ -68,7 +68,7 @@ def queries(
     dq = tl.zeros([N, D], tl.float32)
     for start in range(0, tl.minimum(Tk, first + N) if CAUSAL else Tk, N):
         j = start + tl.arange(0, N)
-        q, do, k, p, ds = tile(
+        _, _, k, _, ds = tile(
             Q + b * sqb + h * sqh, DO + b * sob + h * soh, K + b * skb + h * skh, V + b * svb + h * svh, L + pair * Tq,
             R + pair * Tq, i, j, Tq, Tk, scale, sqt, sqd, sot, sod, skt, skd, svt, svd, CAUSAL, D,
         )  # fmt: skip
