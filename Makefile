@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (torch first: the CPU build)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade pip
 	@$(PIP) torch==2.13.0
-	@$(PIP) -e '.[nbgrader,docs,tests]'
+	@$(PIP) -e '.[nbgrader,docs,tests,kernels]'
 	@touch $@
 
 .PHONY: venv-package

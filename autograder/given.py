@@ -329,3 +329,22 @@ class SequenceTask:
         }[self.kind]
         tgt = torch.cat([content.where(real, 0), torch.zeros_like(lengths)], dim=1)
         return src, tgt.scatter(1, lengths, 2)
+
+
+def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> tuple[Tensor, Tensor]:
+    """softmax(q kᵀ / √D) v and the logsumexp of the scaled scores, for 128 queries at a time.
+
+    Args:
+        q: (B, H, Tq, D). k: (B, H, Tk, D). v: (B, H, Tk, Dv). is_causal: query i sees keys 0..i only.
+    Returns: (B, H, Tq, Dv) in the dtype of q, and (B, H, Tq) in float64 for float64 inputs, else in float32.
+    """
+    work = torch.promote_types(q.dtype, torch.float32)
+    outs, sums = [q.new_empty(*q.shape[:2], 0, v.shape[-1])], [q.new_empty(*q.shape[:2], 0, dtype=work)]
+    for start, rows in zip(range(0, q.shape[2], 128), torch.split(q, 128, dim=2), strict=False):
+        scores = rows.to(work) @ k.to(work).mT / math.sqrt(q.shape[-1])
+        if is_causal:
+            later = torch.ones_like(scores, dtype=torch.bool).triu(start + 1)
+            scores = scores.masked_fill(later, float("-inf"))
+        outs.append((torch.softmax(scores, dim=-1) @ v.to(work)).to(q.dtype))
+        sums.append(torch.logsumexp(scores, dim=-1))
+    return torch.cat(outs, dim=2), torch.cat(sums, dim=2)

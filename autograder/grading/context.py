@@ -9,7 +9,7 @@ from autograder.results.record import TestResult
 if TYPE_CHECKING:
     from autograder.grading.shortcuts import Use
     from autograder.grading.verdict import Ratio
-    from autograder.sandbox.client import Page, Remote
+    from autograder.sandbox.client import Answered, Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
 
@@ -165,9 +165,24 @@ class Student:
         """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
         return self._page.defines(name)
 
-    def vjp(self, function: "Remote", *inputs: Any, cotangent: Any, parameters: bool = False, **kwargs: Any) -> Any:
-        """The output, and the gradients of the floating inputs (and parameters) for `cotangent`."""
-        return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters)
+    def vjp(
+        self,
+        function: "Remote",
+        *inputs: Any,
+        cotangent: Any,
+        parameters: bool = False,
+        wanted: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> "Answered":
+        """The output, and the gradients of the floating inputs (and parameters) for `cotangent`.
+
+        With `wanted`, only the inputs at these positions require a gradient.
+        """
+        return self._page.call(function, inputs, kwargs, cotangent=cotangent, parameters=parameters, wanted=wanted)
+
+    def measure(self, function: "Remote", *args: Any, cotangent: Any = None, **kwargs: Any) -> "Answered":
+        """Like `function(*args)` (with a cotangent: and its gradients); `.measured` counts memory and work."""
+        return self._page.call(function, args, kwargs, cotangent=cotangent, measure=True)
 
     def seeded(self, function: "Remote", *args: Any, seed: int = 20, **kwargs: Any) -> Any:
         """Like `function(*args)`, with the global generators at `seed`: what drops at random can be run again."""

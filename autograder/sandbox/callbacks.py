@@ -1,6 +1,6 @@
 """Functions and modules of the grader that student code may call, and what it makes of a module in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -8,6 +8,16 @@ from msgspec import Struct
 
 from autograder.sandbox import wire
 from autograder.sandbox.packing import Packer, Unpacker
+
+
+class Stream:
+    """An iterator of the grader as a function: the next item as (item,), and () at the end."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
+
+    def __call__(self) -> tuple[Any, ...]:
+        return next(((item,) for item in self._items), ())
 
 
 class SeenModule(Struct, frozen=True):
@@ -26,8 +36,8 @@ def run_callback(
         raise wire.WireError("a callback that was never given")
     unpacker = Unpacker(payload)
     args, kwargs, state = unpacker.unpack(ask.args), unpacker.unpack(ask.kwargs), unpacker.unpack(ask.parameters)
-    packer = Packer()
     function = callbacks[ask.callback]
+    packer = Packer(keep_strides=isinstance(function, Stream))
     try:
         if isinstance(function, torch.nn.Module):
             value = _run_module(function, ask.training, state, args, kwargs)

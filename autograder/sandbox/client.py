@@ -8,7 +8,7 @@
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from autograder.course import Limits
 from autograder.sandbox import wire
-from autograder.sandbox.callbacks import SeenModule, run_callback, take_over
+from autograder.sandbox.callbacks import SeenModule, Stream, run_callback, take_over
 from autograder.sandbox.channel import Caps, Channel, deadline
 from autograder.sandbox.failures import (
     StudentBroke,
@@ -38,7 +38,11 @@ _PATIENCE = 4  # how often a call's time limit is granted again on a machine tha
 
 
 class Answered(Struct, frozen=True):
-    """One call's results: the value, the arguments as they were afterwards, and what was printed."""
+    """One call's results: the value, the arguments as they were afterwards, what was printed, and what was measured.
+
+    SECURITY: what was measured was counted next to the student's code, which could change the counts. It explains; what
+    must hold is also tried where it cannot be forged, with inputs too long for a wasteful answer's memory limit.
+    """
 
     value: Any
     echo: tuple[tuple[Any, ...], dict[str, Any]] | None
@@ -46,6 +50,7 @@ class Answered(Struct, frozen=True):
     parameters: dict[str, Any] | None
     randoms: list[float] | None
     printed: str
+    measured: Mapping[str, int] = {}
 
 
 class _Watch:
@@ -185,11 +190,15 @@ class Page:
         echo: bool = False,
         cotangent: Any = None,
         parameters: bool = False,
+        wanted: Sequence[int] | None = None,
         seed_globals: int | None = None,
+        measure: bool = False,
     ) -> Answered:
-        """Call `target` inside. Raises StudentError."""
+        """Call `target` inside. `wanted` are the positional arguments to differentiate by. Raises StudentError."""
         with self._written_down():
-            return self._answered(target, args, kwargs, echo, cotangent, parameters, seed_globals)
+            positions = None if wanted is None else list(wanted)
+            gradient = None if cotangent is None else (cotangent, parameters, positions)
+            return self._answered(target, args, kwargs, echo, gradient, seed_globals, measure)
 
     def _answered(
         self,
@@ -197,9 +206,9 @@ class Page:
         args: Sequence[Any],
         kwargs: dict[str, Any],
         echo: bool,
-        cotangent: Any,
-        parameters: bool,
+        gradient: tuple[Any, bool, list[int] | None] | None,
         seed_globals: int | None,
+        measure: bool,
     ) -> Answered:
         self._prepare(target)
         callbacks: list[Callable[..., Any]] = []
@@ -210,9 +219,10 @@ class Page:
             args=packer.pack(tuple(args)),  # type: ignore[arg-type]
             kwargs=packer.pack(kwargs),  # type: ignore[arg-type]
             echo=echo or any(isinstance(callback, torch.nn.Module) for callback in callbacks),
-            gradient=None if cotangent is None else wire.Gradient(packer.pack(cotangent), parameters),
+            gradient=None if gradient is None else wire.Gradient(packer.pack(gradient[0]), *gradient[1:]),
             seed_globals=seed_globals,
             forbidden=self.forbidden,
+            measure=measure,
         )
         answered = self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))
         take_over(answered.echo, callbacks)
@@ -349,7 +359,7 @@ class Page:
         except (wire.WireError, RecursionError, MemoryError) as error:
             self.close()
             raise StudentBroke(f"the answer could not be read: {error}") from None
-        return Answered(**fields, printed=reply.printed)
+        return Answered(**fields, printed=reply.printed, measured=reply.measured or {})
 
     # -- values of the grader's own kinds
 
@@ -366,6 +376,9 @@ class Page:
             callbacks.append(obj)
             state = packer.pack({name: p.detach() for name, p in obj.named_parameters()})
             return wire.Callback(len(callbacks) - 1, type(obj).__name__, obj.training, state)  # type: ignore[arg-type]
+        if isinstance(obj, Iterator):
+            callbacks.append(Stream(obj))
+            return wire.Callback(len(callbacks) - 1, "stream", stream=True)
         if callable(obj):
             callbacks.append(obj)
             return wire.Callback(len(callbacks) - 1, getattr(obj, "__name__", "function"))

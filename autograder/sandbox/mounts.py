@@ -12,7 +12,7 @@ KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins"),
-    *("refuse", "operators", "warm", "fence", "forkserver"),
+    *("refuse", "operators", "warm", "fence", "forkserver", "measure"),
 )
 INSIDE_FILES = (
     "given.py",
@@ -37,8 +37,10 @@ def environment(home: str) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages from the start: see warm.cheapen_forks
-        "TRITON_INTERPRET": "1",
+        # Huge pages from the start: see warm.cheapen_forks. Arrays from 2 MB on are given back at once: or else a right
+        # answer that makes many of them, and keeps a little each time, leaves holes that add up to a memory limit.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=2097152",
+        "TRITON_INTERPRET": "1",  # kernels run without a GPU; read where one is decorated
         "TRITON_CACHE_DIR": f"{home}/triton",
     }
 

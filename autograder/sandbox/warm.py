@@ -23,6 +23,8 @@ def warm_up(for_pages: bool = False) -> None:
     with contextlib.suppress(ImportError):  # the first torch.autograd.grad imports it: 0.3 s
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
     if for_pages:
+        with contextlib.suppress(ImportError):  # 0.5 s, and an address space that would count against the first page's
+            importlib.import_module("triton")
         _ = torch.ones(1, device="meta") <= 1  # the first comparison on this device imports torch._dynamo: 0.4 s
     gc.collect()
     gc.freeze()  # collections then skip torch's heap

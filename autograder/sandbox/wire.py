@@ -83,12 +83,16 @@ class Handle(Struct, frozen=True, tag="handle", array_like=True):
 
 
 class Callback(Struct, frozen=True, tag="callback", array_like=True):
-    """A function of the grader. With `parameters`, the worker dresses it as an nn.Module that owns them."""
+    """A function of the grader. With `parameters`, the worker dresses it as an nn.Module that owns them.
+
+    With `stream` it is the next step of an iterator, which can be gone through once: (item,), or () at the end.
+    """
 
     id: int
     name: str
     training: bool = False
     parameters: Map | None = None
+    stream: bool = False
 
 
 Value = Union[  # noqa: UP007 - a union with forward references cannot be written with |
@@ -128,17 +132,22 @@ class Load(Struct, frozen=True, tag="load"):
 
 
 class Gradient(Struct, frozen=True):
-    """Ask for the vector-Jacobian product: gradients of the floating positional inputs, and of parameters if asked."""
+    """Ask for the vector-Jacobian product: gradients of the floating positional inputs, and of parameters if asked.
+
+    `wanted` are the positions of the arguments that require a gradient; None means all that are floating.
+    """
 
     cotangent: Value
     parameters: bool = False
+    wanted: list[int] | None = None
 
 
 class Call(Struct, frozen=True, tag="call"):
     """Call the target. `echo` returns the arguments as they are afterwards.
 
     `seed_globals` seeds the global generators first and reads a number from each afterwards. What of the `forbidden`
-    the worker itself needs, such as `torch.autograd.grad`, is refused while the call lasts.
+    the worker itself needs, such as `torch.autograd.grad`, is refused while the call lasts. `measure`
+    counts memory and work (see `measure.py`).
     """
 
     id: int
@@ -149,6 +158,7 @@ class Call(Struct, frozen=True, tag="call"):
     gradient: Gradient | None = None
     seed_globals: int | None = None
     forbidden: list[str] = []
+    measure: bool = False
 
 
 class Fetch(Struct, frozen=True, tag="fetch"):
@@ -212,6 +222,7 @@ class Done(Struct, frozen=True, tag="done"):
     parameters: Value = None
     randoms: Value = None
     printed: str = ""
+    measured: dict[str, int] | None = None
 
 
 class Ask(Struct, frozen=True, tag="ask"):

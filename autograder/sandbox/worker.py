@@ -9,13 +9,14 @@ import importlib
 import random
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from autograder.sandbox import stand_ins, wire
+from autograder.sandbox import measure, stand_ins, wire
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import Refusals
@@ -86,18 +87,21 @@ class Session:
         args, kwargs = unpacker.unpack(request.args), unpacker.unpack(request.kwargs)
         inputs: list[torch.Tensor] = []
         if request.gradient is not None:
-            cotangent = unpacker.unpack(request.gradient.cotangent)
-            inputs = [a.requires_grad_() for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
+            cotangent, wanted = unpacker.unpack(request.gradient.cotangent), request.gradient.wanted
+            chosen = [a for i, a in enumerate(args) if wanted is None or i in wanted]
+            inputs = [a.requires_grad_() for a in chosen if isinstance(a, torch.Tensor) and a.is_floating_point()]
         if request.seed_globals is not None:
             seed_globals(request.seed_globals)
         function = self._find(request.target)
         refusing = self._refusals.during(request.forbidden) if self._refusals else contextlib.nullcontext()
-        with refusing:
+        meter = measure.Meter((args, kwargs)) if request.measure else None
+        with refusing, meter or contextlib.nullcontext():
             value = function(*args, **kwargs)
         randoms = draw_globals() if request.seed_globals is not None else None
         grads = parameters = None
         if request.gradient is not None:
-            grads, parameters = self._differentiate(request, function, value, inputs, cotangent)
+            with meter or contextlib.nullcontext():
+                grads, parameters = self._differentiate(request, function, value, inputs, cotangent)
         return wire.Done(
             request.id,
             value=packer.pack(value),
@@ -106,6 +110,9 @@ class Session:
             parameters=packer.pack(parameters),
             randoms=packer.pack(randoms),
             printed=self._printed.text(),
+            measured=meter.counts(held_items=max((a.held for a in args if isinstance(a, RemoteStream)), default=0))
+            if meter
+            else None,
         )
 
     def _fetch(self, request: wire.Fetch, packer: Packer) -> wire.Done:
@@ -163,6 +170,8 @@ class Session:
                 return torch.Generator().manual_seed(seed)
             case wire.Rng("numpy", seed):
                 return np.random.default_rng(seed)
+            case wire.Callback(_, _, _, None, True):
+                return RemoteStream(self._remote_function(value))
             case wire.Callback(_, _, _, None):
                 return self._remote_function(value)
             case wire.Callback(number, _, training, parameters):
@@ -192,7 +201,7 @@ class Session:
         answer, payload = self._ask(ask, packer.chunks)
         if answer.error is not None:
             raise GraderRefused(answer.error)
-        return Unpacker(payload).unpack(answer.value)
+        return Unpacker(payload, allow_strides=True).unpack(answer.value)
 
     def _news(self, module: "RemoteModule") -> dict[str, Any] | None:
         """The module's parameters, or None where the grader's module has the same: copies of it share that one."""
@@ -202,6 +211,28 @@ class Session:
             return None
         self._known[module.callback.id] = {name: value.clone() for name, value in own.items()}
         return own
+
+
+class RemoteStream:
+    """An iterator of the grader: its items come one by one, and once. `held` counts arrays still there at the next."""
+
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self._step = step
+        self._given: list[weakref.ref[Any]] = []
+        self.held = 0
+
+    def __iter__(self) -> "RemoteStream":
+        return self
+
+    def __next__(self) -> Any:
+        self._given = [item for item in self._given if item() is not None]
+        self.held = max(self.held, len(self._given))
+        item = self._step()
+        if not item:
+            raise StopIteration
+        if isinstance(item[0], np.ndarray | torch.Tensor):
+            self._given.append(weakref.ref(item[0]))
+        return item[0]
 
 
 class RemoteModule(torch.nn.Module):

@@ -1,0 +1,465 @@
+"""Hidden grader of the page `triton_kernels`, in Triton's interpreter: no GPU is needed, and no speed is judged.
+
+Speed on a GPU is no part of this file yet. The weights leave its share of the points to what the interpreter counts.
+"""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+
+from autograder.grading import close
+from autograder.grading.compare import Disagreement
+from autograder.grading.context import Deferred
+
+F16, F32 = torch.float16, torch.float32
+
+
+@pytest.fixture(autouse=True)
+def triton_is_here() -> None:
+    if importlib.util.find_spec("triton") is None:
+        raise Deferred("Triton is not installed on this machine: pip install 'autograder[kernels]' (Linux)")
+
+
+def inputs(draw, q_len, kv_len=None, D=16, batch=1, heads=2, dtype=F32):
+    """q (B, H, q_len, D), k and v (B, H, kv_len, D)."""
+    q, k, v, _ = draw.attention(batch, heads, q_len, kv_len or q_len, D, D, dtype=dtype)
+    return q, k, v
+
+
+def padded(tensor, room=7):
+    """The same numbers as a view into a larger tensor of NaN, with `room` rows behind each head and columns beside."""
+    *lead, rows, width = tensor.shape
+    outer = torch.full((*lead, rows + room, width + 5), math.nan, dtype=tensor.dtype)
+    view = outer[..., :rows, :width]
+    view.copy_(tensor)
+    return view
+
+
+def pair(found, what="two values, o and lse,"):
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise Disagreement(f"{what} are asked for")
+    return found
+
+
+def relative(found, exact, allowed, what):
+    """Shape and dtype as they must be, no NaN, and the norm of the error at most `allowed` times the norm."""
+    close(found, exact.to(found.dtype if isinstance(found, torch.Tensor) else F32), rtol=0.0, atol=math.inf, what=what)
+    error = ((found.double() - exact).norm() / exact.norm()).item()
+    if not error <= allowed:
+        raise Disagreement(f"the relative error of {what} is {error:.2g}, allowed {allowed:g}")
+
+
+def counted(seen, **limits):
+    """What was counted in the interpreter stays within the limits."""
+    if not seen.measured.get("launches"):
+        raise Disagreement("no kernel was launched: the computation is to be done by Triton kernels")
+    names = {
+        "wild_loads": "elements were read that belong to no tensor of the call",
+        "wild_stores": "elements would have been written that belong to no tensor of the call",
+        "shared_stores": "times a program stored where another one had stored before: on a GPU, a race",
+        "largest_bytes": "bytes has the largest tensor that was made",
+        "stored_bytes": "bytes were stored",
+        "loaded_bytes": "bytes were loaded",
+        "dot_flops": "FLOPs were spent in tl.dot",
+    }
+    for name, limit in {"wild_loads": 0, "wild_stores": 0, **limits}.items():
+        if seen.measured[name] > limit:
+            raise Disagreement(f"{seen.measured[name]} {names[name]}; at most {int(limit)} are expected")
+
+
+# ---------------------------------------------------------------- triton_flash_forward
+
+triton_flash_forward = pytest.mark.exercise("triton_flash_forward")
+
+
+def forward(student, reference, q, k, v, is_causal=False):
+    """float32: o and lse are the reference's."""
+    o, lse = pair(student.flash_fwd(q, k, v, is_causal))
+    exact_o, exact_lse = reference.flash_fwd(q, k, v, is_causal)
+    close(o, exact_o, what="o")
+    close(lse, exact_lse, rtol=1e-5, atol=1e-4, what="lse")
+
+
+@triton_flash_forward
+@pytest.mark.weight(3)
+def test_one_tile(student, reference, draw):
+    """A short text gives the output of plain attention, and the natural logsumexp of the scaled scores."""
+    for D in (16, 32):
+        forward(student, reference, *inputs(draw, 16, D=D))
+        forward(student, reference, *inputs(draw, 32, D=D, batch=2, heads=3))
+
+
+@triton_flash_forward
+@pytest.mark.weight(3)
+@pytest.mark.parametrize("D", [64, 128])
+def test_wide_heads(student, reference, draw, D):
+    """Heads of width 64 and 128, with as many keys as 128."""
+    forward(student, reference, *inputs(draw, 64, 128, D=D, heads=1))
+
+
+@triton_flash_forward
+@pytest.mark.weight(4)
+def test_ragged_lengths(student, reference, draw):
+    """Lengths that no tile divides, with NaN in memory right behind them: nothing of that gets in."""
+    for q_len, kv_len in ((1, 1), (17, 17), (127, 129), (45, 7), (3, 150)):
+        q, k, v = (padded(t) for t in inputs(draw, q_len, kv_len))
+        forward(student, reference, q, k, v)
+
+
+@triton_flash_forward
+@pytest.mark.weight(4)
+def test_causal(student, reference, draw):
+    """With is_causal query i sees keys 0..i (top-left), for fewer, as many or more keys, over several tiles."""
+    for q_len, kv_len in ((1, 1), (17, 17), (130, 130), (260, 260), (40, 170), (170, 40)):
+        q, k, v = inputs(draw, q_len, kv_len, heads=1)
+        k[..., 0], q[..., 0] = torch.linspace(0.0, 3.0, kv_len), 2.0  # later keys would get more
+        forward(student, reference, q, k, v, True)
+
+
+@triton_flash_forward
+@pytest.mark.weight(2)
+def test_many_tiles(student, reference, draw):
+    """Over many tiles, whether the largest score comes first or last."""
+    q, k, v = inputs(draw, 40, 300, heads=1)
+    q[..., 0], k[..., 0] = 4.0, torch.linspace(-9.0, 9.0, 300)
+    forward(student, reference, q, k, v)
+    forward(student, reference, q, k.flip(2), v)
+
+
+@triton_flash_forward
+@pytest.mark.weight(3)
+def test_views(student, reference, draw):
+    """q, k and v may be views with any strides, such as heads split off with transpose(1, 2)."""
+    q = draw.tensor(2, 33, 3, 16, dtype=F32).transpose(1, 2)
+    k = draw.tensor(2, 3, 16, 47, dtype=F32).mT
+    v = draw.tensor(3, 2, 47, 32, dtype=F32).transpose(0, 1)[..., ::2]
+    forward(student, reference, q, k, v)
+    forward(student, reference, q, k, v, True)
+
+
+@triton_flash_forward
+@pytest.mark.weight(2)
+def test_large_scores(student, reference, draw):
+    """Scores of some hundreds, above and below zero, neither overflow nor vanish."""
+    q, k, v = inputs(draw, 33, 70, D=32)
+    for sign in (1.0, -1.0):
+        q[..., 0], k[..., 0] = sign * 60.0, 60.0
+        o, lse = pair(student.flash_fwd(q, k, v))
+        exact_o, exact_lse = reference.exact_forward(q, k, v)
+        close(o.double(), exact_o, rtol=2e-3, atol=2e-3, what="o")
+        close(lse.double(), exact_lse, rtol=1e-5, atol=1e-3, what="lse")
+
+
+@triton_flash_forward
+@pytest.mark.weight(3)
+def test_float16(student, reference, draw):
+    """float16 comes back as float16, with lse in float32, and a relative error of at most 0.004."""
+    for is_causal in (False, True):
+        q, k, v = inputs(draw, 100, 100, D=32, dtype=F16)
+        o, lse = pair(student.flash_fwd(q, k, v, is_causal))
+        exact_o, exact_lse = reference.exact_forward(q, k, v, is_causal)
+        close(o, exact_o.half(), rtol=0.0, atol=math.inf, what="o")
+        relative(o, exact_o, 0.004, "o")
+        close(lse, exact_lse.float(), rtol=0.0, atol=1e-3, what="lse")
+
+
+@triton_flash_forward
+@pytest.mark.weight(2)
+def test_float16_sums(student, reference, draw):
+    """In float16, values of some hundreds add up beyond 65504 before they are divided: sums are kept in float32."""
+    q, k, v = inputs(draw, 20, 300, heads=1, dtype=F16)
+    q, v = q * 0.01, (v + 8.0) * 40.0
+    o, _ = pair(student.flash_fwd(q, k, v))
+    close(o, torch.zeros_like(q), rtol=0.0, atol=math.inf, what="o")
+    relative(o, reference.exact_forward(q, k, v)[0], 0.004, "o")
+
+
+@triton_flash_forward
+@pytest.mark.weight(2)
+def test_float16_level(student, reference, draw):
+    """In float16, scores near 100 cost no accuracy: they are scaled and exponentiated in float32."""
+    q, k, v = inputs(draw, 40, 70, D=32, dtype=F16)
+    q[..., 0], k[..., 0] = 23.5, 24.0
+    o, _ = pair(student.flash_fwd(q, k, v))
+    close(o, torch.zeros_like(q), rtol=0.0, atol=math.inf, what="o")
+    relative(o, reference.exact_forward(q, k, v)[0], 0.004, "o")
+
+
+@triton_flash_forward
+@pytest.mark.weight(4)
+def test_addresses(student, reference, draw):
+    """Nothing is read or written beside the tensors of the call; each element of o and lse is stored once."""
+    for is_causal in (False, True):
+        q, k, v = inputs(draw, 77, 45)
+        seen = student.measure(student.flash_fwd, q, k, v, is_causal)
+        close(pair(seen.value)[0], reference.flash_fwd(q, k, v, is_causal)[0], what="o")
+        counted(seen, shared_stores=0, stored_bytes=q.nbytes + 4 * 2 * 77)
+
+
+@triton_flash_forward
+@pytest.mark.weight(4)
+def test_work(student, reference, draw):
+    """Every score is computed once; a causal call skips the tiles above the diagonal; nothing larger than o is made."""
+    q, k, v = inputs(draw, 512, heads=1)
+    everything = 4 * 512 * 512 * 16
+    for is_causal, share in ((False, 1.05), (True, 0.65)):
+        seen = student.measure(student.flash_fwd, q, k, v, is_causal)
+        close(pair(seen.value)[0], reference.flash_fwd(q, k, v, is_causal)[0], what="o")
+        counted(seen, dot_flops=share * everything, largest_bytes=q.nbytes)
+
+
+@triton_flash_forward
+def test_again(student, draw):
+    """The same input gives the same bits, and the arguments are as they were."""
+    q, k, v = inputs(draw, 50)
+    called = student.call(student.flash_fwd, q, k, v, True)
+    close(called.echo, ((q, k, v, True), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
+    close(student.flash_fwd(q, k, v, True), tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
+
+
+# ---------------------------------------------------------------- triton_flash_backward
+
+triton_flash_backward = pytest.mark.exercise("triton_flash_backward")
+
+
+def backward(student, reference, q, k, v, is_causal=False, view=lambda t: t, draw=None):
+    """float32: the three gradients are the reference's."""
+    do = view(draw.tensor(*q.shape, dtype=q.dtype))
+    o, lse = reference.flash_fwd(q, k, v, is_causal)
+    found = student.flash_bwd(do, q, k, v, view(o), lse, is_causal)
+    three(found)
+    expected = reference.flash_bwd(do, q, k, v, o, lse, is_causal)
+    for name, ours, theirs in zip("qkv", found, expected, strict=True):
+        close(ours, theirs, rtol=1e-3, atol=1e-4, what=f"d{name}")
+
+
+def three(found):
+    if not isinstance(found, tuple | list) or len(found) != 3:
+        raise Disagreement("three values, dq, dk and dv, are asked for")
+    return found
+
+
+@triton_flash_backward
+@pytest.mark.weight(4)
+def test_gradients_of_one_tile(student, reference, draw):
+    """The gradients of a short text are those of plain attention."""
+    for D in (16, 32):
+        backward(student, reference, *inputs(draw, 16, D=D, heads=3), draw=draw)
+    backward(student, reference, *inputs(draw, 32, D=64, heads=1), draw=draw)
+    backward(student, reference, *inputs(draw, 16, D=128, heads=1), draw=draw)
+
+
+@triton_flash_backward
+@pytest.mark.weight(4)
+def test_gradients_of_ragged_lengths(student, reference, draw):
+    """Lengths that no tile divides, with NaN in memory right behind them: nothing of that gets in."""
+    for q_len, kv_len in ((1, 1), (17, 19), (140, 37), (37, 140)):
+        q, k, v = (padded(t) for t in inputs(draw, q_len, kv_len))
+        backward(student, reference, q, k, v, view=padded, draw=draw)
+
+
+@triton_flash_backward
+@pytest.mark.weight(4)
+@pytest.mark.names("causal_bwd_missing")
+def test_causal_gradients(student, reference, draw):
+    """With is_causal no gradient flows between a query and a later key; keys that no query sees get 0."""
+    for q_len, kv_len in ((1, 1), (17, 17), (135, 135), (30, 140), (140, 30)):
+        q, k, v = inputs(draw, q_len, kv_len, heads=1)
+        k[..., 0], q[..., 0] = torch.linspace(0.0, 3.0, kv_len), 2.0
+        backward(student, reference, q, k, v, True, draw=draw)
+
+
+@triton_flash_backward
+@pytest.mark.weight(3)
+def test_gradients_of_views(student, reference, draw):
+    """q, k, v, o and do may be views with any strides."""
+    q = draw.tensor(2, 33, 3, 16, dtype=F32).transpose(1, 2)
+    k = draw.tensor(2, 3, 16, 47, dtype=F32).mT
+    v = draw.tensor(3, 2, 47, 32, dtype=F32).transpose(0, 1)[..., ::2]
+    for is_causal in (False, True):
+        backward(student, reference, q, k, v, is_causal, lambda t: t.transpose(1, 2).contiguous().transpose(1, 2), draw)
+
+
+@triton_flash_backward
+@pytest.mark.weight(3)
+def test_float16_gradients(student, reference, draw):
+    """float16 gradients come back as float16, with a relative error of at most 0.006."""
+    for is_causal in (False, True):
+        q, k, v = inputs(draw, 70, 60, D=32, heads=1, dtype=F16)
+        half_gradients(student, reference, q, k, v, draw.tensor(*q.shape, dtype=F16), is_causal)
+
+
+def half_gradients(student, reference, q, k, v, do, is_causal):
+    o, lse = reference.flash_fwd(q, k, v, is_causal)
+    found = three(student.flash_bwd(do, q, k, v, o, lse, is_causal))
+    for name, ours, exact in zip("qkv", found, reference.exact_backward(do, q, k, v, is_causal), strict=True):
+        close(ours, exact.half(), rtol=0.0, atol=math.inf, what=f"d{name}")
+        relative(ours, exact, 0.006, f"d{name}")
+
+
+@triton_flash_backward
+@pytest.mark.weight(3)
+def test_float16_gradients_level(student, reference, draw):
+    """In float16, scores near 100 cost no accuracy: the weights are made again in float32."""
+    q, k, v = inputs(draw, 40, 70, D=32, heads=1, dtype=F16)
+    q[..., 0], k[..., 0] = 23.5, 24.0
+    half_gradients(student, reference, q, k, v, draw.tensor(*q.shape, dtype=F16), False)
+
+
+@triton_flash_backward
+@pytest.mark.weight(5)
+@pytest.mark.names("race_on_dq")
+def test_no_race(student, reference, draw):
+    """Nothing is read or written beside the tensors of the call, and no address is stored to by two programs."""
+    for is_causal in (False, True):
+        q, k, v = inputs(draw, 140, 150, heads=1)
+        do, (o, lse) = draw.tensor(*q.shape, dtype=F32), reference.flash_fwd(q, k, v, is_causal)
+        seen = student.measure(student.flash_bwd, do, q, k, v, o, lse, is_causal)
+        expected = reference.flash_bwd(do, q, k, v, o, lse, is_causal)
+        close(three(seen.value), expected, rtol=1e-3, atol=1e-4, what="(dq, dk, dv)")
+        counted(seen, shared_stores=0)
+
+
+@triton_flash_backward
+@pytest.mark.weight(4)
+def test_backward_work(student, reference, draw):
+    """A causal call skips the tiles that causality empties; nothing larger than q, k and v is made."""
+    q, k, v = inputs(draw, 512, heads=1)
+    do, (o, lse) = draw.tensor(*q.shape, dtype=F32), reference.flash_fwd(q, k, v, True)
+    seen = student.measure(student.flash_bwd, do, q, k, v, o, lse, True)
+    expected = reference.flash_bwd(do, q, k, v, o, lse, True)
+    close(three(seen.value), expected, rtol=1e-3, atol=1e-4, what="(dq, dk, dv)")
+    counted(seen, largest_bytes=q.nbytes, dot_flops=0.65 * 7 * 2 * 512 * 512 * 16)
+
+
+@triton_flash_backward
+def test_backward_again(student, reference, draw):
+    """The same input gives the same bits, and the arguments are as they were."""
+    q, k, v = inputs(draw, 50)
+    do, (o, lse) = draw.tensor(*q.shape, dtype=F32), reference.flash_fwd(q, k, v, True)
+    called = student.call(student.flash_bwd, do, q, k, v, o, lse, True)
+    close(called.echo, ((do, q, k, v, o, lse, True), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
+    again = student.flash_bwd(do, q, k, v, o, lse, True)
+    close(again, tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
+
+
+# ---------------------------------------------------------------- triton_decode
+
+triton_decode = pytest.mark.exercise("triton_decode")
+
+
+def caches(draw, lengths, room, heads, kv_heads, D=16, dtype=F32):
+    """q (B, Hq, D), caches (B, Hkv, room, D) with NaN behind each text's end, and the lengths."""
+    batch = len(lengths)
+    q = draw.tensor(batch, heads, D, dtype=dtype)
+    k, v = draw.tensor(batch, kv_heads, room, D, dtype=dtype), draw.tensor(batch, kv_heads, room, D, dtype=dtype)
+    for b, length in enumerate(lengths):
+        k[b, :, length:] = v[b, :, length:] = math.nan
+    return q, k, v, torch.tensor(lengths, dtype=torch.int32)
+
+
+def decode(student, reference, *args):
+    close(student.decode_attention(*args), reference.decode_attention(*args))
+
+
+@triton_decode
+@pytest.mark.weight(3)
+def test_full_caches(student, reference, draw):
+    """Where every text fills its cache, the output is plain attention of one query per head."""
+    for D in (16, 32, 64):
+        decode(student, reference, *caches(draw, [64, 64], 64, 3, 3, D))
+    decode(student, reference, *caches(draw, [100, 100], 100, 2, 2))
+    decode(student, reference, *caches(draw, [40], 40, 1, 1, 128))
+
+
+@triton_decode
+@pytest.mark.weight(5)
+def test_ragged_texts(student, reference, draw):
+    """Each text is as long as `lengths` says, from 1 to the whole cache; behind that is NaN, and it stays there."""
+    decode(student, reference, *caches(draw, [1, 100, 37, 64, 65], 100, 2, 2))
+    decode(student, reference, *caches(draw, [200, 16, 199, 128], 200, 3, 3))
+
+
+@triton_decode
+@pytest.mark.weight(2)
+def test_no_tokens(student, reference, draw):
+    """A text without tokens gives 0, beside texts that have some."""
+    decode(student, reference, *caches(draw, [0, 40, 0], 70, 2, 2))
+    decode(student, reference, *caches(draw, [0], 5, 1, 1))
+
+
+@triton_decode
+@pytest.mark.weight(4)
+def test_groups(student, reference, draw):
+    """Query head h uses key-value head h // (Hq / Hkv), for groups of 1, 4, 8 and 20."""
+    for heads, kv_heads in ((3, 3), (12, 3), (16, 2), (20, 1)):
+        decode(student, reference, *caches(draw, [70, 33], 70, heads, kv_heads))
+
+
+@triton_decode
+@pytest.mark.weight(3)
+def test_uneven_pieces(student, reference, draw):
+    """Pieces whose scores are far apart are weighted by their sums of exponentials, over a long text."""
+    q, k, v, lengths = caches(draw, [700, 513], 700, 2, 1)
+    q[..., 0], k[0, :, :, 0] = 8.0, torch.linspace(-12.0, 12.0, 700)
+    decode(student, reference, q, k, v, lengths)
+    decode(student, reference, q, k.flip(2), v.flip(2), torch.tensor([700, 0], dtype=torch.int32))
+
+
+@triton_decode
+@pytest.mark.weight(2)
+def test_views_of_caches(student, reference, draw):
+    """The query and the caches may be views with any strides."""
+    q = draw.tensor(2, 16, 6, dtype=F32).mT
+    k = draw.tensor(2, 50, 3, 16, dtype=F32).transpose(1, 2)
+    v = draw.tensor(3, 2, 50, 32, dtype=F32).transpose(0, 1)[..., ::2]
+    decode(student, reference, q, k, v, torch.tensor([50, 21], dtype=torch.int32))
+
+
+@triton_decode
+@pytest.mark.weight(2)
+def test_float16_decode(student, reference, draw):
+    """float16 comes back as float16 with a relative error of at most 0.004, also with scores near 100."""
+    q, k, v, lengths = caches(draw, [150, 77], 150, 4, 2, 32, F16)
+    for level in (0.0, 23.5):
+        if level:
+            q[..., 0], k[..., 0] = level, level
+        exact = reference.decode_attention(q.double(), k, v, lengths)
+        out = student.decode_attention(q, k, v, lengths)
+        close(out, exact.half(), rtol=0.0, atol=math.inf)
+        relative(out, exact, 0.004, "the output")
+
+
+@triton_decode
+@pytest.mark.weight(5)
+def test_loads(student, reference, draw):
+    """Every used key and value is loaded once, for all query heads of its group, and nothing beside or behind them."""
+    q, k, v, lengths = caches(draw, [512, 37, 300], 640, 8, 2, 32)
+    seen = student.measure(student.decode_attention, q, k, v, lengths)
+    close(seen.value, reference.decode_attention(q, k, v, lengths))
+    used = 2 * (512 + 37 + 300) * 2 * 32 * 4
+    counted(seen, shared_stores=0, loaded_bytes=1.25 * used, largest_bytes=k.nbytes // 4)
+
+
+@triton_decode
+@pytest.mark.weight(3)
+def test_many_programs(student, reference, draw):
+    """A single long text with one key-value head is worked on by at least four programs at once."""
+    q, k, v, lengths = caches(draw, [1024], 1024, 4, 1)
+    seen = student.measure(student.decode_attention, q, k, v, lengths)
+    close(seen.value, reference.decode_attention(q, k, v, lengths))
+    counted(seen)
+    if seen.measured["programs"] < 4:
+        raise Disagreement(f"the largest launch had {seen.measured['programs']} programs; split the keys")
+
+
+@triton_decode
+def test_decode_again(student, reference, draw):
+    """The arguments are as they were, and the same input gives the same bits."""
+    q, k, v, lengths = caches(draw, [40, 13], 40, 4, 2)
+    called = student.call(student.decode_attention, q, k, v, lengths)
+    close(called.value, reference.decode_attention(q, k, v, lengths))
+    close(called.echo, ((q, k, v, lengths), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
+    close(student.decode_attention(q, k, v, lengths), called.value, tolerance=(0.0, 0.0), what="the second result")
