@@ -17,10 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "solutions" / "unit7_attention_core" / "triton_kernels.py"
 SHARED_BYTES = {80: 163 << 10, 90: 227 << 10}  # per thread block: A100 and H100, CUDA C++ Programming Guide
 
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed"),
-    pytest.mark.slow,
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+slow = pytest.mark.slow
+KINDS = [(64, "causal"), *(pytest.param(*kind, marks=slow) for kind in ((64, "full"), (128, "causal"), (128, "full")))]
 
 COMPILE = r"""
 import importlib.util, json, re, subprocess, sys, tempfile
@@ -87,8 +86,7 @@ print(json.dumps(found))
 WITHOUT_PRODUCTS = {"row_sums_kernel", "merge_kernel"}
 
 
-@pytest.mark.parametrize("causal", ["causal", "full"])
-@pytest.mark.parametrize("width", [64, 128])
+@pytest.mark.parametrize(("width", "causal"), KINDS)
 @pytest.mark.parametrize("capability", [80, 90])
 def test_staff_kernels_compile(capability: int, width: int, causal: str, tmp_path: Path) -> None:
     """Every kernel compiles for the card, spills nothing, fits its shared memory, and uses its matrix units."""
