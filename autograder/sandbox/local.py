@@ -3,6 +3,7 @@
 Never for a submission: the code runs in this process.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ class LocalPage(Page):
     """A page of ours (a solution, a misconception) run in this process, behind the same interface. No wall."""
 
     def __init__(self, name: str, sources: Sequence[wire.Source], symbols: Sequence[str], limits: Limits) -> None:
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # as behind the wall; read where a kernel is decorated
         super().__init__(None, name, sources, symbols, limits)  # type: ignore[arg-type]  # it never forks
         self._callbacks: list[Callable[..., Any]] = []
         self._session = Session(self._ask)

@@ -90,6 +90,14 @@ def lse_without_max(q, k, v, block_q=64, block_k=64, is_causal=False):
     return out, lse - (scores.amax(dim=-1) if k.shape[2] else 0.0)
 
 
+def _softmax(scores):
+    """Weights and logsumexp, 0 and -inf for a row without keys; torch's own are forbidden on this page."""
+    top = scores.amax(dim=-1, keepdim=True).clamp(min=-1e300 if scores.dtype == torch.float64 else -1e38)
+    weights = torch.exp(scores - top)
+    total = weights.sum(dim=-1, keepdim=True)
+    return (weights / total).nan_to_num(0.0), (top + total.log()).squeeze(-1)
+
+
 @misconception("tiled_attention", symbol="tiled_attention")
 def full_matrix(q, k, v, block_q=64, block_k=64, is_causal=False):
     """The numbers are right, but all scores exist at once: a tensor with Tq · Tk entries per head was made.
@@ -101,8 +109,7 @@ def full_matrix(q, k, v, block_q=64, block_k=64, is_causal=False):
     scores = q.to(work) @ k.to(work).mT / math.sqrt(q.shape[-1])
     if is_causal:
         scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), -math.inf)
-    lse = scores.logsumexp(dim=-1)
-    weights = torch.exp(scores - lse[..., None]).nan_to_num(0.0)
+    weights, lse = _softmax(scores)
     return (weights @ v.to(work)).to(q.dtype), lse
 
 
@@ -129,7 +136,8 @@ def causal_bottom_right(q, k, v, block_q=64, block_k=64, is_causal=False):
     scores = q.to(work) @ k.to(work).mT / math.sqrt(q.shape[-1])
     later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1 + k.shape[2] - q.shape[2])
     scores = scores.masked_fill(later, -math.inf)
-    return (torch.softmax(scores, -1).nan_to_num(0.0) @ v.to(work)).to(q.dtype), scores.logsumexp(-1)
+    weights, lse = _softmax(scores)
+    return (weights @ v.to(work)).to(q.dtype), lse
 
 
 # ---------------------------------------------------------------- flash_backward_tiled
