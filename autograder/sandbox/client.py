@@ -137,15 +137,27 @@ class Page:
             self.close()  # nothing in that worker can take a refusal back
         if self._channel is not None and not self._channel.idle():
             self.close()
-        if self._channel is not None and exercise != self._exercise and self._left_behind():
+        if self._channel is not None and exercise != self._exercise and not (self._alone() and self._in_step()):
             self.close()
         self._exercise = exercise
 
-    def _left_behind(self) -> bool:
+    def _alone(self) -> bool:
+        """Whether no other process of the student's is left in the sandbox."""
         try:
-            return self._sandbox.left_behind()
+            return not self._sandbox.left_behind()
         except SandboxError:  # stuck or killed: `_fork` starts another
-            return True
+            return False
+
+    def _in_step(self) -> bool:
+        """Whether the worker answers a question of no consequence, and nothing else: what it still had to say, a second
+        answer to an earlier exercise say, would have come before.
+        """
+        question = wire.Fetch(nonce(), wire.Target(None, ["__name__"]))
+        try:
+            self._exchange(question, [], [], self.name)
+        except StudentError:
+            return False
+        return self._channel is not None and self._channel.idle()
 
     def load(self) -> None:
         """Run the page in a fresh worker unless one is at hand. Raises StudentError."""
