@@ -41,7 +41,7 @@ def test_the_examples_in_the_docstrings_are_right(course: Course, page: Page) ->
     namespace = {"__name__": page.name}
     exec(compile(source.read_text(encoding="utf-8"), str(source), "exec"), namespace)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    for name, value in namespace.items():
+    for name, value in list(namespace.items()):  # an example may add names
         if getattr(value, "__module__", None) == page.name:
             for test in doctest.DocTestFinder(recurse=True).find(value, name, module=False, globs=dict(namespace)):
                 runner.run(test)
