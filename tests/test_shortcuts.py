@@ -1,5 +1,7 @@
 """Forbidden functions: found in the code that an exercise reaches, refused when called, and nothing else punished."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -12,7 +14,19 @@ from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentForbidden
 from autograder.sandbox.launch import Sandbox
 
+LIMITS = Limits()
 BANNED = ["torch.nn.functional.softmax", "torch.softmax", "scipy.special"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """One for all: a page gets workers of its own."""
+    with Sandbox("none", LIMITS) as started:
+        yield started
+
+
+def page_of(sandbox: Sandbox, cells: list[str], *symbols: str) -> Page:
+    return Page(sandbox, "page", [wire.Source("page", cells, notebook=True)], symbols, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -83,50 +97,44 @@ def test_an_innocent_page_is_left_alone(code: str) -> None:
     assert find_shortcut(PageSource("page", [code]), ["f"], BANNED) is None
 
 
-def test_a_hidden_call_is_refused_and_an_innocent_one_goes_through() -> None:
+def test_a_hidden_call_is_refused_and_an_innocent_one_goes_through(sandbox: Sandbox) -> None:
     """What no tree shows is refused when it is called for the exercise, and allowed otherwise."""
     code = (
         "import torch\nprobabilities = torch.softmax(torch.zeros(2), -1)\n"
         "def f(x):\n    return getattr(torch, 'soft' + 'max')(x, -1)\n"
         "def g(x):\n    return torch.softmax(x, -1)\n"
     )
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
-        page.begin("f", limits, BANNED)
-        with pytest.raises(StudentForbidden, match=r"torch\.softmax is used here"):
-            Student(page).f(torch.zeros(2))
-        page.begin("g", limits, [])
-        assert Student(page).g(torch.zeros(2)).tolist() == [0.5, 0.5]
+    page = page_of(sandbox, [code])
+    page.begin("f", LIMITS, BANNED)
+    with pytest.raises(StudentForbidden, match=r"torch\.softmax is used here"):
+        Student(page).f(torch.zeros(2))
+    page.begin("g", LIMITS, [])
+    assert Student(page).g(torch.zeros(2)).tolist() == [0.5, 0.5]
 
 
-def test_no_reference_leads_to_a_refused_function() -> None:
+def test_no_reference_leads_to_a_refused_function(sandbox: Sandbox) -> None:
     """`torch.norm` and `torch.functional.norm` are one function: where one name is forbidden, no other one works."""
     code = "import torch\ndef f(x):\n    return torch.norm(x)\n"
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
-        page.begin("f", limits, [])
-        assert Student(page).f(torch.ones(4, dtype=torch.float64)).item() == 2.0
-        page.begin("f", limits, ["torch.functional.norm"])
-        with pytest.raises(StudentForbidden, match=r"torch\.functional\.norm is used here"):
-            Student(page).f(torch.ones(4, dtype=torch.float64))
+    page = page_of(sandbox, [code])
+    page.begin("f", LIMITS, [])
+    assert Student(page).f(torch.ones(4, dtype=torch.float64)).item() == 2.0
+    page.begin("f", LIMITS, ["torch.functional.norm"])
+    with pytest.raises(StudentForbidden, match=r"torch\.functional\.norm is used here"):
+        Student(page).f(torch.ones(4, dtype=torch.float64))
 
 
-def test_what_the_worker_needs_is_refused_during_a_call_only() -> None:
+def test_what_the_worker_needs_is_refused_during_a_call_only(sandbox: Sandbox) -> None:
     """An exercise that forbids torch.autograd.grad can be tested for its gradients all the same."""
     code = (
         "import torch\ndef f(x):\n    return x.square()\ndef g(x):\n    return torch.autograd.grad(f(x).sum(), x)[0]\n"
     )
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
-        page.begin("f", limits, ["torch.autograd.grad"])
-        student = Student(page)
-        answered = student.vjp(student.f, torch.tensor([3.0]), cotangent=torch.tensor([1.0]))
-        assert answered.grads[0].tolist() == [6.0]
-        with pytest.raises(StudentForbidden, match=r"torch\.autograd\.grad"):
-            student.vjp(student.g, torch.tensor([3.0]), cotangent=torch.tensor([1.0]))
+    page = page_of(sandbox, [code])
+    page.begin("f", LIMITS, ["torch.autograd.grad"])
+    student = Student(page)
+    answered = student.vjp(student.f, torch.tensor([3.0]), cotangent=torch.tensor([1.0]))
+    assert answered.grads[0].tolist() == [6.0]
+    with pytest.raises(StudentForbidden, match=r"torch\.autograd\.grad"):
+        student.vjp(student.g, torch.tensor([3.0]), cotangent=torch.tensor([1.0]))
 
 
 @pytest.mark.parametrize(
@@ -147,40 +155,36 @@ def test_what_the_worker_needs_is_refused_during_a_call_only() -> None:
         ("torch.nn.functional.gelu", "torch._C._nn.gelu(x)"),
     ],
 )
-def test_a_name_is_mapped_to_its_operators(name: str, call: str) -> None:
+def test_a_name_is_mapped_to_its_operators(sandbox: Sandbox, name: str, call: str) -> None:
     """Course authors name the function; the kit finds what computes the same, and lets the rest alone."""
     code = f"import torch\ndef f(x):\n    return {call}\ndef g(x):\n    return (x @ x.mT).relu()\n"
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", [code])], [], limits)
-        page.begin("f", limits, [])
+    page = page_of(sandbox, [code])
+    page.begin("f", LIMITS, [])
+    Student(page).f(torch.ones(3, 4))
+    page.begin("f", LIMITS, [name])
+    with pytest.raises(StudentForbidden, match=name.replace(".", r"\.")):
         Student(page).f(torch.ones(3, 4))
-        page.begin("f", limits, [name])
-        with pytest.raises(StudentForbidden, match=name.replace(".", r"\.")):
-            Student(page).f(torch.ones(3, 4))
-        assert Student(page).g(torch.ones(3, 4)).shape == (3, 3)
+    assert Student(page).g(torch.ones(3, 4)).shape == (3, 3)
 
 
-def test_a_refused_statement_is_passed_over_and_its_definitions_stay() -> None:
+def test_a_refused_statement_is_passed_over_and_its_definitions_stay(sandbox: Sandbox) -> None:
     """A comparison at the top costs itself and what needs it; a real mistake is still told."""
     cells = [
         "import torch\nexpected = torch.softmax(torch.zeros(2), -1)\ndef f(x):\n    return x + 1\n",
         "assert expected.sum() == 1\n@str\ndef g():\n    pass\n",
         "def h(x):\n    return x + 2\nh.missing\ndef late(x):\n    return x\n",
     ]
-    limits = Limits()
-    with Sandbox("none", limits) as sandbox:
-        page = Page(sandbox, "page", [wire.Source("page", cells, notebook=True)], ["f", "g", "h", "late"], limits)
-        page.begin("f", limits, ["torch.softmax"])
-        student = Student(page)
-        assert student.f(1) == 2 and student.h(1) == 3 and student.late(5) == 5
-        assert page.left_behind == {"f", "g", "h", "late"}
-        told = [(p.file, p.line, p.error) for p in page.skipped]
-        assert told == [
-            ("page.ipynb, cell 1", 2, "not run"),
-            ("page.ipynb, cell 2", 1, "NameError"),
-            ("page.ipynb, cell 3", 3, "AttributeError"),
-        ]
-        page.begin("f", limits, [])
-        assert student.f(1) == 2
-        assert [(p.file, p.line, p.error) for p in page.problems] == [("page.ipynb, cell 3", 3, "AttributeError")]
+    page = page_of(sandbox, cells, "f", "g", "h", "late")
+    page.begin("f", LIMITS, ["torch.softmax"])
+    student = Student(page)
+    assert student.f(1) == 2 and student.h(1) == 3 and student.late(5) == 5
+    assert page.left_behind == {"f", "g", "h", "late"}
+    told = [(p.file, p.line, p.error) for p in page.skipped]
+    assert told == [
+        ("page.ipynb, cell 1", 2, "not run"),
+        ("page.ipynb, cell 2", 1, "NameError"),
+        ("page.ipynb, cell 3", 3, "AttributeError"),
+    ]
+    page.begin("f", LIMITS, [])
+    assert student.f(1) == 2
+    assert [(p.file, p.line, p.error) for p in page.problems] == [("page.ipynb, cell 3", 3, "AttributeError")]

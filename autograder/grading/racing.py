@@ -14,20 +14,19 @@ How fast is fast enough stands in course.toml, as ratios per tier; the tests of 
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from autograder.course import Exercise, Threshold
 from autograder.errors import UsageError
 from autograder.grading.compare import Disagreement
+from autograder.grading.context import Context, Deferred
 from autograder.grading.draw import Draw
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.verdict import PAIRS, Ratio
-
-if TYPE_CHECKING:
-    from autograder.grading.context import Context
-    from autograder.sandbox.client import Page, Remote
+from autograder.sandbox.client import Page, Remote
+from autograder.sandbox.wire import Target
 
 TIERS = ("pass", "good", "excellent")
 _IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
@@ -52,12 +51,12 @@ class Result(Struct, frozen=True):
 class Racer:
     """Makes the races of one test; see the module."""
 
-    def __init__(self, context: "Context", page: "Page", exercise: Exercise) -> None:
+    def __init__(self, context: Context, page: Page, exercise: Exercise) -> None:
         self._context, self._page, self._exercise = context, page, exercise
 
     def __call__(
         self,
-        student: "Remote",
+        student: Remote,
         baseline: Callable[..., Any],
         inputs: Callable[[], Sequence[Any]],
         judge: Callable[[Any, Sequence[Any]], None],
@@ -90,8 +89,6 @@ class Racer:
                 known[key] = error
         found = known[key]
         if isinstance(found, Disturbed):
-            from autograder.grading.context import Deferred
-
             raise Deferred(f"{found}; grade again on a quiet machine")
         if isinstance(found, Exception):
             raise found
@@ -110,16 +107,13 @@ class Racer:
 class _Side:
     """A function of a page, as the clock sees it."""
 
-    def __init__(self, page: "Page", symbol: str | int) -> None:
+    def __init__(self, page: Page, symbol: str | int) -> None:
         self._page, self._symbol = page, symbol
 
     def fresh(self) -> None:
         self._page.end()
 
     def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
-        from autograder.sandbox.client import Remote
-        from autograder.sandbox.wire import Target
-
         self._page.transcript.clear()  # megabytes, and nobody diagnoses a time
         answered = self._page.call(Remote(self._page, Target(None, [self._symbol])), inputs, {})
         return answered.value, self._page.last_call_s

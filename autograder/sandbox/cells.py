@@ -27,39 +27,31 @@ class Cells:
         self._flags = AWAITING  # and what the cells before imported from __future__
         self.incomplete = False  # a statement was passed over: later ones may fail for want of it
 
-    def run(self, code: str, file: str, line: int = 0) -> str | None:
-        """Run a cell that begins below `line` of `file`. The name of the cell magic for which it is not run, if any."""
+    def run(self, code: str, file: str, line: int = 0, after: int = 0) -> str | None:
+        """Run a cell that begins below `line` of `file`. The name of the cell magic for which it is not run, if any.
+
+        With `after`, run only what follows the statement that this line of the file belongs to.
+        """
         magic = None
         try:
-            compiled = self._compile(code, file, line)
+            compiled = self._compile(code, file, line, after)
         except SyntaxError:
             code, magic = plain_python(code)
-            compiled = self._compile(code, file, line)
-        self._execute(compiled)
-        return magic
-
-    def run_after(self, last: int, code: str, file: str, line: int = 0) -> None:
-        """Run what follows the statement that line `last` of `file` belongs to, in a cell that has begun before."""
-        try:
-            tree = self._parse(code, file, line)
-        except SyntaxError:
-            tree = self._parse(plain_python(code)[0], file, line)
-        tree.body = [statement for statement in tree.body if _first_line(statement) > last]
-        self._execute(compile(tree, file, "exec", self._flags, dont_inherit=True))
-
-    def _execute(self, compiled: types.CodeType) -> None:
+            compiled = self._compile(code, file, line, after)
         self._flags |= compiled.co_flags & _FUTURE
         if compiled.co_flags & inspect.CO_COROUTINE:
             asyncio.run(types.FunctionType(compiled, self._namespace)())
         else:
             exec(compiled, self._namespace)  # noqa: S102 - what a worker is for
+        return magic
 
-    def _compile(self, code: str, file: str, line: int) -> types.CodeType:
-        compiled: types.CodeType = compile("\n" * line + code, file, "exec", self._flags, dont_inherit=True)
+    def _compile(self, code: str, file: str, line: int, after: int) -> types.CodeType:
+        source: Any = "\n" * line + code
+        if after:
+            source = ast.parse(source, file)
+            source.body = [statement for statement in source.body if _first_line(statement) > after]
+        compiled: types.CodeType = compile(source, file, "exec", self._flags, dont_inherit=True)
         return compiled
-
-    def _parse(self, code: str, file: str, line: int) -> ast.Module:
-        return ast.parse("\n" * line + code, file)
 
 
 def _first_line(statement: ast.stmt) -> int:

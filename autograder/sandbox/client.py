@@ -98,8 +98,7 @@ class Page:
         self.limits = limits
         self.problems: list[wire.Problem] = []
         self.skipped: list[wire.Problem] = []
-        self.forbidden: list[str] = []  # by the exercise under test; the worker at hand refuses `_refused`
-        self._refused: list[str] = []
+        self.forbidden: list[str] = []  # by the exercise under test, and so by the worker at hand
         self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
@@ -132,8 +131,9 @@ class Page:
         SECURITY: what another exercise's code left running could answer in this one's place or use up its limits, and
         what an earlier call sent unasked would be held against this one. A fresh worker has neither.
         """
-        self.limits, self.forbidden, self.transcript = limits, refusable(forbidden), []
-        if self._channel is not None and self._refused != self.forbidden:
+        before, self.forbidden = self.forbidden, refusable(forbidden)
+        self.limits, self.transcript = limits, []
+        if self.forbidden != before:
             self.close()  # nothing in that worker can take a refusal back
         if self._channel is not None and not self._channel.idle():
             self.close()
@@ -169,8 +169,7 @@ class Page:
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
         self._channel = Channel(self._fork(), Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
-        self._refused = self.forbidden
-        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self._refused)
+        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden)
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
@@ -233,7 +232,6 @@ class Page:
             echo=echo or any(isinstance(callback, torch.nn.Module) for callback in callbacks),
             gradient=None if gradient is None else wire.Gradient(packer.pack(gradient[0]), *gradient[1:]),
             seed_globals=seed_globals,
-            forbidden=self.forbidden,
             measure=measure,
         )
         answered = self._finish(*self._exchange(request, packer.chunks, callbacks, target._name()))

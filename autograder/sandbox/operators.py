@@ -31,6 +31,10 @@ _ATTENTION = (
     "_triton_scaled_dot_attention", "_triton_multi_head_attention", "_native_multi_head_attention",
     "_transformer_encoder_layer_fwd",
 )  # fmt: skip
+_CONVOLUTION = (
+    "convolution", "_convolution", "_convolution_mode", "convolution_overrideable", "mkldnn_convolution", "thnn_conv2d",
+    "_slow_conv2d_forward",
+)  # fmt: skip
 # What computes the same as a name and is not called like it. Only operators that do so alone: who composes two that are
 # allowed has written it.
 _RELATIVES: dict[str, tuple[str, ...]] = {
@@ -50,10 +54,8 @@ _RELATIVES: dict[str, tuple[str, ...]] = {
     "torch.nn.Embedding": ("embedding", "embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"),
     "torch.nn.functional.embedding": ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"),
     "torch.nn.Linear": ("linear",),
-    "torch.nn.functional.conv2d": ("convolution", "_convolution", "_convolution_mode", "convolution_overrideable",
-                                   "mkldnn_convolution", "thnn_conv2d", "_slow_conv2d_forward"),
-    "torch.nn.Conv2d": ("conv2d", "convolution", "_convolution", "_convolution_mode", "convolution_overrideable",
-                        "mkldnn_convolution", "thnn_conv2d", "_slow_conv2d_forward"),
+    "torch.nn.functional.conv2d": _CONVOLUTION,
+    "torch.nn.Conv2d": ("conv2d", *_CONVOLUTION),
     "torch.nn.functional.unfold": ("im2col", "unfold"),
     "torch.nn.Unfold": ("im2col",),
     "torch.nn.functional.fold": ("col2im",),

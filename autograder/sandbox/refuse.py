@@ -61,7 +61,7 @@ class Refusals:
     """What this worker refuses, and what of it is refused only at the moment."""
 
     def __init__(self) -> None:
-        self._now: frozenset[str] = frozenset()
+        self._called = False  # whether a call is under way
 
     def install(self, names: Sequence[str]) -> None:
         """Refuse these from now on, under every name that they have."""
@@ -75,18 +75,18 @@ class Refusals:
             refuse_operators(operators_of(name), _raising(name))
 
     @contextmanager
-    def during(self, names: Sequence[str]) -> Iterator[None]:
-        """Refuse these, too, while the block runs: what the worker itself needs outside of it."""
-        before, self._now = self._now, frozenset(names)
+    def during_a_call(self) -> Iterator[None]:
+        """Refuse, while the block runs, also what the worker itself needs outside of it."""
+        self._called = True
         try:
             yield
         finally:
-            self._now = before
+            self._called = False
 
     def _wrap(self, name: str, function: Any) -> Any:
         @functools.wraps(function, updated=())
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if name in self._now:
+            if self._called:
                 raise ForbiddenCall(name)
             return function(*args, **kwargs)
 

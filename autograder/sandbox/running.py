@@ -63,22 +63,16 @@ class Pages:
 
         A page may compare its own function with the library's wherever it likes: that costs the comparison only.
         """
-        try:
-            return cells.run(code, file, line)
-        except BaseException as error:
-            while is_refusal(error) or cells.incomplete:
-                cells.incomplete = True
-                here = next((n for frame, n in traceback.walk_tb(error.__traceback__) if _is_top(frame, file)), 0)
-                if here <= line:
+        after = 0
+        while True:
+            try:
+                return cells.run(code, file, line, after)
+            except BaseException as error:
+                cells.incomplete = cells.incomplete or is_refusal(error)
+                after = next((n for frame, n in traceback.walk_tb(error.__traceback__) if _is_top(frame, file)), 0)
+                if not cells.incomplete or after <= line:  # an ordinary error, or none of a statement of this cell
                     raise
                 skipped.append(self._problem(file, error))
-                try:
-                    cells.run_after(here, code, file, line)
-                except BaseException as another:
-                    error = another
-                else:
-                    return None
-            raise error from None
 
     def _remember(self, file: str, code: str) -> None:
         if file not in self._files:

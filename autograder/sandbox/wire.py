@@ -122,7 +122,10 @@ class Target(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True, tag="load"):
-    """Run the page. What is `forbidden` is refused from before that, for the rest of the worker's life."""
+    """Run the page. What is `forbidden` is refused from before that, for the rest of the worker's life.
+
+    What of it the worker itself needs, such as `torch.autograd.grad`, is refused while a call lasts.
+    """
 
     id: int
     page: str
@@ -145,9 +148,8 @@ class Gradient(Struct, frozen=True):
 class Call(Struct, frozen=True, tag="call"):
     """Call the target. `echo` returns the arguments as they are afterwards.
 
-    `seed_globals` seeds the global generators first and reads a number from each afterwards. What of the `forbidden`
-    the worker itself needs, such as `torch.autograd.grad`, is refused while the call lasts. `measure`
-    counts memory and work (see `measure.py`).
+    `seed_globals` seeds the global generators first and reads a number from each afterwards. `measure` counts memory
+    and work (see `measure.py`).
     """
 
     id: int
@@ -157,7 +159,6 @@ class Call(Struct, frozen=True, tag="call"):
     echo: bool = False
     gradient: Gradient | None = None
     seed_globals: int | None = None
-    forbidden: list[str] = []
     measure: bool = False
 
 

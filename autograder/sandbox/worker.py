@@ -93,7 +93,7 @@ class Session:
         if request.seed_globals is not None:
             seed_globals(request.seed_globals)
         function = self._find(request.target)
-        refusing = self._refusals.during(request.forbidden) if self._refusals else contextlib.nullcontext()
+        refusing = self._refusals.during_a_call() if self._refusals else contextlib.nullcontext()
         meter = measure.Meter((args, kwargs)) if request.measure else None
         with refusing, meter or contextlib.nullcontext():
             value = function(*args, **kwargs)
