@@ -58,7 +58,8 @@ class Races:
         self.judged = 0
 
     def side(self, sandbox: Sandbox, code: str) -> Runner:
-        return _Side(Page(sandbox, "timed", [wire.Source("timed", [code])], [], Limits()), "power")
+        pages = [wire.Source("raced", [code]), wire.Source("timed", [HONEST, "honest = power\n"])]
+        return _Side(Page(sandbox, "raced", pages, [], Limits()), "power")
 
     def of(self, code: str, pairs: int = 5) -> Race:
         rng = np.random.default_rng(7)
@@ -88,6 +89,12 @@ def test_honest_code_is_judged_on_every_call(races: Races) -> None:
     assert 0 < ratio.lower <= ratio.median <= ratio.upper and ratio.pairs == 5
 
 
+def test_what_cheats_build_on_is_honest(races: Races) -> None:
+    """Code that imports the honest page and calls it is right: a cheat below fails for what it adds."""
+    code = "from timed import ROUNDS, honest\n\n\ndef power(x):\n    return honest(x) if ROUNDS else None\n"
+    assert races.of(code).ratio([1e9]).pairs == 5
+
+
 SLOW = (
     HONEST.replace("def power(x):", "def once(x):")
     + """
@@ -114,11 +121,7 @@ def test_a_cheat_is_a_wrong_answer(races: Races, name: str) -> None:
     """What saves time by not doing the work, or speaks out of turn, is caught: no ratio comes of it."""
     code = (Path(__file__).parent / "clock_cheats" / f"{name}.py").read_text(encoding="utf-8")
     with pytest.raises((Disagreement, StudentError)):
-        races.of(HONEST + code.replace(f"from timed import {_imported(code)}\n", "honest = power\n")).ratio([1e9])
-
-
-def _imported(code: str) -> str:
-    return next((line.removeprefix("from timed import ") for line in code.splitlines() if " timed " in line), "")
+        races.of(code).ratio([1e9])
 
 
 PATCHED = """
