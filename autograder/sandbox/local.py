@@ -3,7 +3,6 @@
 Never for a submission: the code runs in this process.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,6 +11,7 @@ from autograder.course import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.callbacks import run_callback
 from autograder.sandbox.client import Page, nonce
+from autograder.sandbox.warm import interpret_kernels
 from autograder.sandbox.worker import Session
 
 
@@ -19,7 +19,7 @@ class LocalPage(Page):
     """A page of ours (a solution, a misconception) run in this process, behind the same interface. No wall."""
 
     def __init__(self, name: str, sources: Sequence[wire.Source], symbols: Sequence[str], limits: Limits) -> None:
-        os.environ.setdefault("TRITON_INTERPRET", "1")  # as behind the wall; read where a kernel is decorated
+        interpret_kernels()  # as behind the wall
         super().__init__(None, name, sources, symbols, limits)  # type: ignore[arg-type]  # it never forks
         self._callbacks: list[Callable[..., Any]] = []
         self._session = Session(self._ask)

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import os
 import sys
 
 import torch
@@ -12,12 +13,20 @@ _HUGE = 2 << 20  # bytes
 _MADV_COLLAPSE = 25
 
 
+def interpret_kernels() -> None:
+    """Triton's kernels run without a GPU, in its interpreter. Before Triton is imported: its own functions are
+    decorated then, and an interpreted kernel cannot call them otherwise.
+    """
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
 def warm_up(for_pages: bool = False) -> None:
     """Before the first fork: one thread, or a fork can deadlock in OpenMP; and every import that torch puts off.
 
     `for_pages` adds those that only a student's code comes to. No gradient is taken here: once autograd's engine has
     run, a forked child may not use it.
     """
+    interpret_kernels()
     torch.set_num_threads(1)
     torch.nn.functional.softmax(torch.ones(2, 2) @ torch.ones(2, 2), -1)
     with contextlib.suppress(ImportError):  # the first torch.autograd.grad imports it: 0.3 s
