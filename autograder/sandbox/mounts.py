@@ -15,7 +15,7 @@ _INSIDE_SANDBOX = (
     *("refuse", "operators", "warm", "fence", "forkserver", "measure"),
 )
 INSIDE_FILES = (
-    "given.py",
+    *sorted(f"given/{path.name}" for path in (KIT / "given").glob("*.py")),
     *(f"sandbox/{name}.py" for name in _INSIDE_SANDBOX),
 )
 # tmpfs of the sandbox's own. Not /tmp: the course, and with it the Python environment, may lie below the real one.

@@ -63,7 +63,7 @@ def test_stream_matches_scipy(shape):
 @both_ways
 @pytest.mark.parametrize(("q_len", "kv_len"), LENGTHS)
 def test_attention_matches_torch(q_len, kv_len, is_causal):
-    """Output, logsumexp and gradients are those of torch, for the reference and for the stand-in of given.py."""
+    """Output, logsumexp and gradients are those of torch, for the reference and the stand-in of `given`."""
     q, k, v = inputs(q_len, kv_len)
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
     for function in (lambda *a: tiles.tiled_attention(*a[:3], is_causal=a[3]), attention_with_lse):

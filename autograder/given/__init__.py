@@ -1,0 +1,40 @@
+"""Building blocks that later pages may import, made of public torch calls.
+
+A page never depends on a student's own earlier page: what it builds on comes from here, so that one early failure
+costs nothing later.
+"""
+
+from autograder.given.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    attention_with_lse,
+    masked_softmax,
+    scaled_dot_product_attention,
+)
+from autograder.given.layers import (
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    LayerNorm,
+    sinusoidal_encoding,
+    squared_error,
+)
+from autograder.given.sequences import BareTransformer, SequenceTask, source_mask, target_mask
+
+__all__ = [
+    "BareTransformer",
+    "DecoderLayer",
+    "EncoderLayer",
+    "FeedForward",
+    "LayerNorm",
+    "MultiHeadAttention",
+    "SequenceTask",
+    "attention_weights",
+    "attention_with_lse",
+    "masked_softmax",
+    "scaled_dot_product_attention",
+    "sinusoidal_encoding",
+    "source_mask",
+    "squared_error",
+    "target_mask",
+]
