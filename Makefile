@@ -1,5 +1,6 @@
 # Everything runs in .venv; the first target that needs it makes it.
 PYTHON ?= python3
+TORCH ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -11,13 +12,14 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: $(STAMP) sandbox ## create .venv, install everything, add bubblewrap where it is missing
+setup: $(STAMP) sandbox ## create .venv, install everything, add bubblewrap (TORCH=auto|cpu|cuda)
+	$(if $(filter command line,$(origin TORCH)),@$(BIN)/python .ci/install_torch.py $(TORCH))
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || $(MAKE) --no-print-directory venv-package
-	@echo "installing into $(VENV) (torch first: the CPU build)"
+	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade pip
-	@$(PIP) torch==2.13.0
+	@$(BIN)/python .ci/install_torch.py $(TORCH)
 	@$(PIP) -e '.[nbgrader,docs,tests,kernels]'
 	@touch $@
 
@@ -38,7 +40,7 @@ sandbox: # bubblewrap is what grading is isolated with
 demo: setup ## make a class of sample submissions, grade it, print the table
 	@$(BIN)/autograder demo demo
 
-test: setup ## the tests of the kit, under 10 minutes on 2 cores
+test: setup ## the tests of the kit, some 12 minutes on 2 cores
 	@$(BIN)/autograder build --check
 	@$(BIN)/python -m pytest -m "not slow"
 

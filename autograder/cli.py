@@ -1,7 +1,6 @@
 """The command line: parse, call, render. What a command does lives in the module that it calls."""
 
 import errno
-import importlib.metadata
 import io
 import json
 import os
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from autograder import installed
 from autograder.course import Course, find_root, load_course
 from autograder.errors import UsageError
 
@@ -78,7 +78,7 @@ def _drop_output() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        out.print(f"autograder {importlib.metadata.version('autograder')}", markup=False)
+        out.print(f"autograder {installed.version()}", markup=False)
         raise typer.Exit
 
 
@@ -89,6 +89,8 @@ def options(
     ] = False,
 ) -> None:
     """A graded course on attention and transformers, and its autograder."""
+    for sentence in installed.strangers():
+        err.print(f"autograder: {sentence}", style="red", markup=False)
 
 
 def _print_json(text: str) -> None:

@@ -49,9 +49,9 @@ FLOORS = (
     {"grading"},
     {"sandbox", "intake", "results"},
     {"course.py"},
-    {"errors.py", "given", "text.py"},
+    {"errors.py", "given", "installed.py", "text.py"},
 )
-NO_ROOM = {"__init__.py", "cli.py", "course.py", "errors.py", "text.py"}  # files, not folders
+NO_ROOM = {"__init__.py", "cli.py", "course.py", "errors.py", "installed.py", "text.py"}  # files, not folders
 
 
 def floor(name: str) -> int:

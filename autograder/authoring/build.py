@@ -201,7 +201,7 @@ def _wheel(course: Course, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"the student wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
-    return next(folder.glob("autograder-*.whl"))
+    return next(folder.glob("*.whl"))
 
 
 def _exercise(path: Path, page: Page, exercise_id: str, source: str) -> Exercise:

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from autograder.commands.threats import THREATS, try_threats
 from autograder.errors import UsageError
+from autograder.installed import DISTRIBUTION, strangers
 from autograder.sandbox.rungs import RUNGS, choose_rung, probe
 
-_PACKAGES = ("autograder", "torch", "numpy", "pytest", "pytest-timeout", "msgspec", "nbgrader", "triton")
+_PACKAGES = (DISTRIBUTION, "torch", "numpy", "pytest", "pytest-timeout", "msgspec", "nbgrader", "triton")
 
 
 def examine() -> dict[str, Any]:
@@ -28,6 +29,7 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        "strangers": strangers(thorough=True),
         "isolation": {"chosen": chosen, "why": why, "rungs": rungs},
         "threats": [
             {"threat": threat, "stopped": {rung: found[threat] for rung, found in stopped.items()}}
@@ -47,7 +49,9 @@ def render_doctor(findings: dict[str, Any], console: Console) -> None:
     """The findings as lines and a table."""
     console.print(f"Python {findings['python']} on {findings['platform']}, {findings['cores']} cores", markup=False)
     for name, version in findings["packages"].items():
-        console.print(f"  {name:15} {version or 'not installed'}", markup=False)
+        console.print(f"  {name:20} {version or 'not installed'}", markup=False)
+    for sentence in findings["strangers"]:
+        console.print(f"  {sentence}", style="red", markup=False)
     isolation = findings["isolation"]
     console.print("isolation:")
     for rung, state in isolation["rungs"].items():

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autograder.errors import UsageError
+from autograder.installed import needs
 from autograder.intake.layouts import METADATA, Owner
 from autograder.intake.times import parse_time
 
@@ -22,7 +23,7 @@ def read_metadata(data: bytes, where: str) -> dict[str, list[Owner]]:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"{where} needs PyYAML: pip install 'autograder[nbgrader]'") from None
+        raise UsageError(f"{where} needs PyYAML: {needs('nbgrader')}") from None
 
     class Loader(yaml.SafeLoader):
         """Safe: Ruby's own tags, which the file may hold, are read as plain values."""

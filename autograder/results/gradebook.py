@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, FeedbackLevel, Unit
 from autograder.errors import UsageError
+from autograder.installed import needs
 from autograder.results import feedback
 from autograder.results.record import UnitResult
 
@@ -89,9 +90,7 @@ def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
             from nbgrader.api import Gradebook, InvalidEntry
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
-        raise UsageError(
-            "the gradebook needs nbgrader: pip install 'autograder[nbgrader]', or grade with --no-gradebook"
-        ) from None
+        raise UsageError(f"the gradebook needs nbgrader: {needs('nbgrader')}, or grade with --no-gradebook") from None
     nbgrader.api.get_alembic_version = schema_version
     log = logging.getLogger("tornado.application")  # nbgrader's; it writes the traceback of what is reported below
     disabled, log.disabled = log.disabled, True

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from autograder import installed
 from autograder.course import COURSE_FILE, Course, Unit
 from autograder.errors import UsageError
 from autograder.intake.finding import Asked, read_class
@@ -164,7 +165,8 @@ def _unit_digest(course: Course, unit: Unit, rung: str) -> str:
     for file in files:
         data = file.read_bytes()
         digest.update(f"{file.relative_to(course.root)}\0{len(data)}\0".encode() + data)
-    for package in ("autograder", "torch", "numpy"):
+    digest.update(f"autograder {installed.version()}\0".encode())
+    for package in ("torch", "numpy"):
         digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
     digest.update(rung.encode())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import torch
 from autograder.grading import close
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Deferred
+from autograder.installed import needs
 
 F16, F32 = torch.float16, torch.float32
 
@@ -19,7 +20,7 @@ F16, F32 = torch.float16, torch.float32
 @pytest.fixture(autouse=True)
 def triton_is_here() -> None:
     if importlib.util.find_spec("triton") is None:
-        raise Deferred("Triton is not installed on this machine: pip install 'autograder[kernels]' (Linux)")
+        raise Deferred(f"Triton is not installed on this machine (Linux only): {needs('kernels')}")
 
 
 def inputs(draw, q_len, kv_len=None, D=16, batch=1, heads=2, dtype=F32):
