@@ -126,7 +126,10 @@ MAY_IMPORT = {
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
     "sandbox/worker.py": {
-        *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins")),
+        *(
+            f"sandbox/{name}.py"
+            for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins", "carried")
+        ),
     },
     "sandbox/forkserver.py": {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence")),

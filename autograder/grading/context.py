@@ -1,6 +1,6 @@
 """What a hidden test is given: one unit of one submission, the proxy that tests call, and why a test may not run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, Exercise, Limits, Unit
@@ -48,6 +48,7 @@ class Context:
         self._ends_at = 0.0  # set with the first page
         self.ratios: dict[tuple[str, str], Ratio | Exception] = {}  # by exercise and measure, once they were raced
         self._second = second
+        self._carried: Mapping[str, Mapping[str, Any]] = {}
         self._own_second: Sandbox | None = None
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
@@ -61,12 +62,30 @@ class Context:
             page = self.unit.page(name)
             sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
             made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
+            made.carried = self._carried.get(name, {})
             self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
             self._pages[name] = made
         if self._page is not None and self._page is not self._pages[name]:
             self._page.close()
         self._page = self._pages[name]
         return self._page
+
+    def once_more(self, carried: Mapping[str, Mapping[str, Any]]) -> "Context":
+        """The same submission with fresh workers, in which the grader answers for some symbols of some pages.
+
+        What the submission has left of its time is all there is.
+        """
+        again = Context(self.course, self.unit, self._sources, self._sandbox, self.run_seed, self._second)
+        again._carried, again._ends_at, again._shortcuts = carried, self._ends_at, self._shortcuts
+        return again
+
+    def source(self, page: str) -> Any:
+        """The page as it was handed in, or None."""
+        return next((source for source in self._sources if source.name == page), None)
+
+    def others(self, page: str) -> list[Any]:
+        """The submission's other files, which the page may import."""
+        return [source for source in self._sources if source.name != page]
 
     def local_page(self, name: str, source: Any) -> "LocalPage":
         """The page with `source` of ours in place of the submission's, run in this process."""
@@ -95,7 +114,7 @@ class Context:
         from autograder.sandbox.failures import StudentForbidden, shortcut_words
 
         exercise = self.unit.exercise(exercise_id)
-        source = next((s for s in self._sources if s.name == page), None)
+        source = self.source(page)
         if not exercise.forbidden or source is None:
             return
         if exercise_id not in self._shortcuts:
@@ -114,7 +133,7 @@ class Context:
 
         symbols = [symbol for exercise in exercises for symbol in exercise.symbols]
         forbidden = [name for exercise in exercises for name in exercise.forbidden]
-        return find_shortcut(source, symbols, forbidden, [other for other in self._sources if other is not source])
+        return find_shortcut(source, symbols, forbidden, self.others(source.name))
 
     def problems(self) -> list[str]:
         """What went wrong while the pages were imported, one line each."""

@@ -29,8 +29,26 @@ def find_shortcut(
 
     Cells that are not Python are passed over.
     """
-    modules = {source.name: _Module(source) for source in (*others, page)}
+    for dotted, place in _mentions(page, symbols, others, set()):
+        for banned in forbidden:
+            if dotted == banned or dotted.startswith(banned + "."):
+                return Use(banned, place)
+    return None
+
+
+def reached(page: PageSource, symbols: Sequence[str], others: Sequence[PageSource] = ()) -> set[str]:
+    """The module-level names of the page that the code of `symbols` can reach, through helpers and `others` too."""
     seen: set[tuple[str, str]] = set()
+    for _ in _mentions(page, symbols, others, seen):
+        pass
+    return {name for module, name in seen if module == page.name}
+
+
+def _mentions(
+    page: PageSource, symbols: Sequence[str], others: Sequence[PageSource], seen: set[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """The dotted names that `symbols` can reach, each with its place; what was gone through is left in `seen`."""
+    modules = {source.name: _Module(source) for source in (*others, page)}
     waiting = [(page.name, symbol) for symbol in symbols]
     while waiting:
         module, name = waiting.pop(0)
@@ -39,11 +57,8 @@ def find_shortcut(
         seen.add((module, name))
         for definition, where in modules[module].definitions.get(name, []):
             for line, dotted in modules[module].uses(definition):
-                for banned in forbidden:
-                    if dotted == banned or dotted.startswith(banned + "."):
-                        return Use(banned, f"{where}line {line}")
+                yield dotted, f"{where}line {line}"
                 waiting += _meant(module, dotted, modules)
-    return None
 
 
 def _meant(module: str, dotted: str, modules: "dict[str, _Module]") -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
@@ -100,6 +101,7 @@ class Page:
         self.skipped: list[wire.Problem] = []
         self.forbidden: list[str] = []  # by the exercise under test, and so by the worker at hand
         self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
+        self.carried: Mapping[str, Any] = {}  # what the grader answers for, once the page has run
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -169,7 +171,9 @@ class Page:
             raise StudentMissing(f"the page {self.name} was not handed in, or is as it was released")
         self._channel = Channel(self._fork(), Caps(payload_bytes=self.limits.reply_mb << 20))
         self._generation += 1
-        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden)
+        numbered = enumerate(self.carried.items(), start=wire.STANDING)
+        carried = [wire.Carried(name, number, answerer.is_module) for number, (name, answerer) in numbered]
+        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden, carried)
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
@@ -354,6 +358,9 @@ class Page:
     ) -> None:
         """Run a callback of the grader on what the student passed to it."""
         assert self._channel is not None
+        if ask.callback >= wire.STANDING:
+            ask = msgspec.structs.replace(ask, callback=ask.callback - wire.STANDING)
+            callbacks = list(self.carried.values())
         self._channel.send(*run_callback(ask, payload, callbacks), wait)
 
     def _finish(self, reply: wire.Reply, payload: memoryview, callbacks: list[Callable[..., Any]]) -> Answered:

@@ -9,6 +9,8 @@ Memory is counted in bytes of storages that did not exist before the call:
     peak_bytes      the most that was alive at once
     kept_bytes      alive when the call (without its gradients) returned: its result, and what autograd keeps
 
+    product_flops   floating-point operations of torch's matrix products (`@`, einsum, ...); a multiply-add is two
+
     held_items      of a stream among the arguments: arrays that the code still held when it asked for the next one
 
 Kernels in Triton's interpreter (`TRITON_INTERPRET=1`) add, masked lanes not counted:
@@ -55,7 +57,21 @@ class Meter:
     def counts(self, **others: int) -> dict[str, int]:
         """Everything that was counted, here and by others."""
         memory = {"largest": self._storages.largest, "peak": self._storages.peak, "kept": self._storages.kept}
-        return {**{f"{name}_bytes": count for name, count in memory.items()}, **self._kernels.counts, **others}
+        seen = {f"{name}_bytes": count for name, count in memory.items()}
+        return {**seen, "product_flops": self._storages.product_flops, **self._kernels.counts, **others}
+
+
+_PRODUCTS: dict[
+    Any, int
+] = {  # the matrix products that others are made of, and at which argument their two factors stand
+    torch.ops.aten.mm: 0,
+    torch.ops.aten.bmm: 0,
+    torch.ops.aten.mv: 0,
+    torch.ops.aten.dot: 0,
+    torch.ops.aten.addmm: 1,
+    torch.ops.aten.baddbmm: 1,
+    torch.ops.aten.addmv: 1,
+}
 
 
 class _Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -65,10 +81,13 @@ class _Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._known = known
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.largest = self.peak = self.kept = 0
+        self.largest = self.peak = self.kept = self.product_flops = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
+        factors = _PRODUCTS.get(getattr(function, "overloadpacket", None))
+        if factors is not None:
+            self.product_flops += 2 * args[factors].numel() * _columns(args[factors + 1])
         for tensor in _tensors(result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._known and storage._cdata not in self._alive:
@@ -82,6 +101,11 @@ class _Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Bytes of the storages that are still there."""
         self._alive = {key: pair for key, pair in self._alive.items() if not pair[0].expired()}  # type: ignore[no-untyped-call]
         return sum(size for _, size in self._alive.values())
+
+
+def _columns(factor: Any) -> int:
+    """Of the right factor of a product; a vector is one."""
+    return int(factor.shape[-1]) if factor.ndim > 1 else 1
 
 
 class _Kernels:

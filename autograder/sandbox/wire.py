@@ -121,8 +121,21 @@ class Target(Struct, frozen=True):
     path: list[str | int]
 
 
+STANDING = 1 << 20  # callbacks from here on belong to the page and not to one call
+
+
+class Carried(Struct, frozen=True):
+    """A symbol of the page in whose place the grader answers: a function, or a class of layers (see `carried`)."""
+
+    symbol: str
+    callback: int
+    is_module: bool
+
+
 class Load(Struct, frozen=True, tag="load"):
-    """Run the page. What is `forbidden` is refused from before that, for the rest of the worker's life.
+    """Run the page, and then put what is `carried` in place.
+
+    What is `forbidden` is refused from before that, for the rest of the worker's life.
 
     What of it the worker itself needs, such as `torch.autograd.grad`, is refused while a call lasts.
     """
@@ -132,6 +145,7 @@ class Load(Struct, frozen=True, tag="load"):
     sources: list[Source]
     symbols: list[str]
     forbidden: list[str] = []
+    carried: list[Carried] = []
 
 
 class Gradient(Struct, frozen=True):

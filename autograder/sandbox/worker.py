@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from autograder.sandbox import measure, stand_ins, wire
+from autograder.sandbox.carried import stand_in
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import Refusals
@@ -79,8 +80,16 @@ class Session:
         problems: list[wire.Problem] = []
         skipped: list[wire.Problem] = []
         module = self._pages.run(request.page, problems, skipped)
+        for carried in request.carried:
+            setattr(module, carried.symbol, self._stand_in(carried))
         defined = [name for name in request.symbols if hasattr(module, name)]
         return wire.Loaded(request.id, problems, defined, skipped)
+
+    def _stand_in(self, carried: wire.Carried) -> Any:
+        def ask(operation: str, *rest: Any) -> tuple[Any, ...]:
+            return tuple(self.call_grader(carried.callback, (operation, *rest), {}))
+
+        return stand_in(carried.symbol, carried.is_module, ask)
 
     def _call(self, request: wire.Call, payload: memoryview, packer: Packer) -> wire.Done:
         unpacker = Unpacker(payload, self._resolve, allow_strides=True)

@@ -7,6 +7,7 @@ import torch
 
 from autograder.grading import agree, agree_gradients, close
 from autograder.grading.compare import Disagreement
+from autograder.grading.racing import TIERS
 
 # ---------------------------------------------------------------- tiled_attention
 
@@ -31,7 +32,7 @@ def same(student, reference, *args, **kwargs):
 
 
 @tiled_attention
-@pytest.mark.weight(2)
+@pytest.mark.weight(3)
 def test_one_tile(student, reference, draw):
     """Where one tile covers everything, the output is plain attention and lse the logsumexp of the scaled scores."""
     q, k, v = inputs(draw)
@@ -110,6 +111,7 @@ def test_float32(student, reference, draw):
 
 
 @tiled_attention
+@pytest.mark.weight(2)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
 def test_half_precision(student, reference, draw, dtype):
     """Half precision comes back as it went in, with lse in float32, and is no less exact than the naive formula."""
@@ -141,6 +143,21 @@ def test_arguments_are_left_alone(student, reference, draw):
 
 @tiled_attention
 @pytest.mark.weight(3)
+@pytest.mark.names("causal_tiles_not_skipped")
+def test_tiles_above_the_diagonal(student, reference, draw):
+    """With is_causal a tile that lies wholly above the diagonal is not computed: about half of the products remain."""
+    for q_len, kv_len in ((512, 512), (512, 1024), (1024, 512)):
+        q, k, v = inputs(draw, q_len, kv_len, batch=1, heads=1, d_k=4, d_v=3, dtype=torch.float32)
+        seen = student.measure(student.tiled_attention, q, k, v, 32, 32, is_causal=True)
+        close(seen.value, reference.tiled_attention(q, k, v, is_causal=True), what="(out, lse)", rtol=1e-3, atol=1e-4)
+        needed = sum(min(kv_len, end) for end in range(32, q_len + 1, 32)) * 32 * 2 * (4 + 3)
+        if seen.measured["product_flops"] > 1.1 * needed:
+            share = seen.measured["product_flops"] / needed
+            raise Disagreement(f"{share:.2f} times as many products were computed as the tiles that are seen need")
+
+
+@tiled_attention
+@pytest.mark.weight(3)
 def test_one_tile_at_a_time(student, reference, draw):
     """No tensor made along the way holds more scores than one tile has (tensors of the size of q, k or v are fine)."""
     q, k, v = inputs(draw, q_len=509, kv_len=521, batch=1, heads=2)
@@ -167,6 +184,27 @@ def test_longer_than_memory(student, draw, q_len, kv_len):
     close(out, torch.zeros(1, 1, q_len, 3), rtol=0.0, atol=math.inf, what="out")
     close(out[0, 0, rows].double(), torch.softmax(scores, -1) @ v[0, 0].double(), rtol=1e-3, atol=1e-4, what="out")
     close(lse[0, 0, rows].double(), torch.logsumexp(scores, -1), rtol=1e-4, atol=1e-4, what="lse")
+
+
+def naive(q, k, v, block_q, block_k, is_causal):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return torch.softmax(scores.masked_fill(later, float("-inf")), -1) @ v
+
+
+@tiled_attention
+@pytest.mark.weight(3)
+@pytest.mark.parametrize("tier", TIERS)
+def test_time(student, reference, draw, race, tier):
+    """A causal text of 1024 tokens, in tiles of 128, takes less time than with the naive formula and all its scores."""
+
+    def inputs():
+        return (*(draw.tensor(1, 1, 1024, 32, dtype=torch.float32) for _ in range(3)), 128, 128, True)
+
+    def judge(answer, asked):
+        close(tuple(answer), reference.tiled_attention(*asked), what="(out, lse)", rtol=1e-3, atol=1e-4)
+
+    race(student.tiled_attention, naive, inputs, judge).must_reach(tier)
 
 
 # ---------------------------------------------------------------- flash_backward_tiled
