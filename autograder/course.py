@@ -96,6 +96,7 @@ class Exercise(_Table, frozen=True, kw_only=True):
     call_wall_s: Positive | None = None
     memory_mb: Count | None = None
     forbidden: tuple[str, ...] = ()
+    builds_on: tuple[str, ...] = ()
     thresholds: tuple[Threshold, ...] = msgspec.field(name="threshold", default=())
 
 
@@ -292,6 +293,11 @@ def _broken_rules(course: _CourseFile) -> list[str]:
             exercises.setdefault(exercise.id, where)
             if pages.setdefault(exercise.page, unit.id) != unit.id:
                 problems.append(f"{where}.page {exercise.page!r} is already a page of {pages[exercise.page]}")
+            problems += [
+                f"{where}.builds_on: {earlier!r} is no exercise before this one{did_you_mean(earlier, list(exercises))}"
+                for earlier in exercise.builds_on
+                if earlier not in exercises or earlier == exercise.id
+            ]
             if exercise.page in sys.stdlib_module_names or keyword.iskeyword(exercise.page):
                 problems.append(f"{where}.page {exercise.page!r} is the name of a standard-library module")
             problems += [

@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from autograder.authoring import course_map
 from autograder.authoring.diagrams import pages as diagrams
 from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
 from autograder.errors import UsageError
@@ -75,6 +76,8 @@ def render(course: Course) -> dict[Path, bytes]:
             files[target / checks.name] = checks.read_bytes()
         diagrams.all_are_shown(source, drawn, seen)
     files[course.assignments / RELEASED_FILE] = released_file(released)
+    if any(exercise.builds_on for unit in course.units for exercise in unit.exercises):
+        files[course.assignments / course_map.FILE] = course_map.draw_map(course)
     return files
 
 
@@ -174,6 +177,8 @@ You need Python 3.11 or newer. In this folder, once:
 The third line installs PyTorch's CPU build, which is all that the pages need (on Linux, `pip install torch` alone
 downloads several gigabytes for NVIDIA cards; on Windows and macOS it gives the CPU build as well). If that address
 cannot be reached, https://pytorch.org/get-started/locally/ names the command for your machine.
+
+`assignments/course_map.svg` shows the course as a picture: which exercise builds on which.
 
 Then work on a page as a notebook (`jupyter lab`) or as a plain module in any editor, whichever you prefer, and check it
 as often as you like:
