@@ -7,7 +7,7 @@ method of a tensor) is refused by the worker when it is called.
 
 import ast
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -48,7 +48,7 @@ def _mentions(
     page: PageSource, symbols: Sequence[str], others: Sequence[PageSource], seen: set[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
     """The dotted names that `symbols` can reach, each with its place; what was gone through is left in `seen`."""
-    modules = {source.name: _Module(source) for source in (*others, page)}
+    modules = _Modules((*others, page))
     waiting = [(page.name, symbol) for symbol in symbols]
     while waiting:
         module, name = waiting.pop(0)
@@ -57,11 +57,11 @@ def _mentions(
         seen.add((module, name))
         for definition, where in modules[module].definitions.get(name, []):
             for line, dotted in modules[module].uses(definition):
-                yield dotted, f"{where}line {line}"
+                yield dotted, f"{where.file}, line {where.above + line}"
                 waiting += _meant(module, dotted, modules)
 
 
-def _meant(module: str, dotted: str, modules: "dict[str, _Module]") -> Iterator[tuple[str, str]]:
+def _meant(module: str, dotted: str, modules: "_Modules") -> Iterator[tuple[str, str]]:
     """Whose definition a dotted name in `module` may mean."""
     head, _, rest = dotted.partition(".")
     if head in modules and rest:
@@ -71,41 +71,58 @@ def _meant(module: str, dotted: str, modules: "dict[str, _Module]") -> Iterator[
         yield from ((star, head) for star in modules[module].stars if star in modules)
 
 
+class _Modules:
+    """The sources of a submission by name, each parsed when it is first looked into: most pages import no other."""
+
+    def __init__(self, sources: Iterable[PageSource]) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._parsed: dict[str, _Module] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sources
+
+    def __getitem__(self, name: str) -> "_Module":
+        if name not in self._parsed:
+            self._parsed[name] = _Module(self._sources[name])
+        return self._parsed[name]
+
+
 class _Module:
     """Module-level definitions by name, and what imported and assigned names stand for."""
 
     def __init__(self, source: PageSource) -> None:
-        self.definitions: dict[str, list[tuple[ast.stmt, str]]] = {}  # with the beginning of their place
+        self.definitions: dict[str, list[tuple[ast.stmt, _Place]]] = {}
         self.aliases: dict[str, str] = {}
         self.stars: list[str] = []  # modules of which everything is imported
         above = 0
         for number, cell in enumerate(source.cells, start=1):
-            where = f"{source.name}.ipynb, cell {number}, " if source.notebook else f"{source.name}.py, "
+            where = f"{source.name}.ipynb, cell {number}" if source.notebook else f"{source.name}.py"
             try:
                 tree = ast.parse(plain_python(cell)[0])
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 tree = ast.Module([], [])
-            if not source.notebook:
-                ast.increment_lineno(tree, above)
-                above += cell.count("\n")
             for statement in tree.body:
-                self._read(statement, where)
+                self._read(statement, _Place(where, above))
+            if not source.notebook:
+                above += cell.count("\n")
 
     def uses(self, definition: ast.stmt) -> Iterator[tuple[int, str]]:
         """(line, dotted name) of everything the definition mentions, imported names spelt out."""
         local = dict(self.aliases)
-        for node in ast.walk(definition):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                local.update(_imported(node))
-                yield from ((node.lineno, name) for name in _imported(node).values())
+        mentioned: list[ast.Name | ast.Attribute] = []
         for node in ast.walk(definition):
             if isinstance(node, ast.Name | ast.Attribute):
-                dotted = _dotted(node)
-                if dotted is not None:
-                    head, _, rest = dotted.partition(".")
-                    yield node.lineno, ".".join(filter(None, (local.get(head, head), rest)))
+                mentioned.append(node)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                local.update(_imported(node))
+                yield from ((node.lineno, name) for name in _imported(node).values())
+        for node in mentioned:
+            dotted = _dotted(node)
+            if dotted is not None:
+                head, _, rest = dotted.partition(".")
+                yield node.lineno, ".".join(filter(None, (local.get(head, head), rest)))
 
-    def _read(self, statement: ast.stmt, where: str) -> None:
+    def _read(self, statement: ast.stmt, where: "_Place") -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self.definitions.setdefault(statement.name, []).append((statement, where))
         elif isinstance(statement, ast.Import | ast.ImportFrom):
@@ -123,6 +140,13 @@ class _Module:
             for inner in ast.iter_child_nodes(statement):
                 if isinstance(inner, ast.stmt):
                     self._read(inner, where)
+
+
+class _Place(Struct, frozen=True):
+    """Where a cell lies: its file, with the cell's number in a notebook, and the lines above it in a module."""
+
+    file: str
+    above: int
 
 
 def _only(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
