@@ -133,7 +133,7 @@ def test_the_figures_are_told_in_lines() -> None:
     ours["dearest_tenth"] = {"share": 0.4, "mean_s": 6.0, "kinds": {WRONG: 2}}
     one: dict[str, Any] = {"ours": ours, "nbgrader": {"graded": 5, "wall_s": 300.0, "per_minute": 4.0}, "ratio": 10.0}
     one["shares"] = {STUDENT: 0.7, PYTEST: 0.3, WIRE: 0.0}
-    row = {"unit": "unit0_tiny", "ratio": 2.5, "graded_s": 0.5, "bare_s": 0.2, "cpu_ratio": 3.5}
+    row = {"unit": "unit0_tiny", "ratio": 2.5, "graded_s": 0.5, "bare_s": 0.2, "cpu_ratio": 3.5, "tests_cpu_ratio": 1.5}
     spread = {"median": 8.0, "max": 9.0, "count": 3}
     figures: dict[str, Any] = {
         "unit": "unit0_tiny",

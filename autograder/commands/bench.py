@@ -220,7 +220,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
     lines += ["grading the solution beside the bare calls (warm, one at a time)"]
     lines += [
         f"  {row['unit']:30} ratio {row['ratio']:5.2f} ({row['graded_s']:.2f} s to {row['bare_s']:.2f} s), "
-        f"of CPU time {row['cpu_ratio']:5.2f}"
+        f"of CPU time {row['cpu_ratio']:5.2f}, beside the tests in one process {row['tests_cpu_ratio']:5.2f}"
         for row in figures["bare"]
     ]
     return [

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from msgspec import Struct
 
 from autograder.commands.bench_clock import Clock
 from autograder.course import Course, load_course
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from autograder.rooms.room import Room
 
 BARE, REST = "bare", "rest"
-_Spent = tuple[float, float]
+_Spent = tuple[float, float]  # on the wall and of the CPU
 _SEED = b"autograder bench"
 
 
@@ -74,24 +75,33 @@ def _cpu_seconds(room: "Room") -> float:
     return ended.ru_utime + ended.ru_stime + sum(map(sum, (times[:4] for times in inside)))
 
 
-def _row(unit: str, pairs: list[tuple[_Spent, _Spent]]) -> dict[str, Any]:
+def _row(unit: str, pairs: list[tuple["BareRun", _Spent]]) -> dict[str, Any]:
     def median(values: Iterable[float]) -> float:
         return round(statistics.median(values), 4)
 
     return {
         "unit": unit,
-        "bare_s": median(bare[0] for bare, _ in pairs),
+        "bare_s": median(run.bare[0] for run, _ in pairs),
         "graded_s": median(graded[0] for _, graded in pairs),
-        "ratio": round(median(graded[0] / bare[0] for bare, graded in pairs), 2),
-        "bare_cpu_s": median(bare[1] for bare, _ in pairs),
+        "ratio": round(median(graded[0] / run.bare[0] for run, graded in pairs), 2),
+        "bare_cpu_s": median(run.bare[1] for run, _ in pairs),
         "graded_cpu_s": median(graded[1] for _, graded in pairs),
-        "cpu_ratio": round(median(graded[1] / bare[1] for bare, graded in pairs), 2),
+        "cpu_ratio": round(median(graded[1] / run.bare[1] for run, graded in pairs), 2),
+        "tests_cpu_s": median(run.tests[1] for run, _ in pairs),
+        "tests_cpu_ratio": round(median(graded[1] / run.tests[1] for run, graded in pairs), 2),
         "rounds": len(pairs),
     }
 
 
-def bare_seconds(root: Path, unit_id: str) -> _Spent:
-    """Seconds, on the wall and of the CPU, of bare computation while a unit's hidden tests run on its solution here."""
+class BareRun(Struct, frozen=True):
+    """What a unit's hidden tests take on its solution in one process: the bare computation, and the whole tests."""
+
+    bare: _Spent
+    tests: _Spent
+
+
+def bare_seconds(root: Path, unit_id: str) -> BareRun:
+    """Run a unit's hidden tests on its solution here, without a wall."""
     import torch
 
     from autograder import given
@@ -124,4 +134,5 @@ def bare_seconds(root: Path, unit_id: str) -> _Spent:
                 assert isinstance(item, pytest.Function)
                 run_locally(item, pages[item.path.stem.removeprefix("test_")], course, _SEED)
     tests.close()
-    return clock.seconds[BARE], clock.cpu_seconds[BARE]
+    tests_took = sum(clock.seconds.values()), sum(clock.cpu_seconds.values())
+    return BareRun((clock.seconds[BARE], clock.cpu_seconds[BARE]), tests_took)
