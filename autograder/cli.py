@@ -168,7 +168,7 @@ def grade(
         _print_json(report.to_json())
     if report.our_fault:
         return OUR_FAULT
-    missed = min_score is not None and any(r.score < min_score * r.max_score for r in report.results)
+    missed = min_score is not None and any(not g.excused and g.score < min_score * g.max_score for g in report.grades)
     return FAILED if missed else DONE
 
 

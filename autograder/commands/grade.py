@@ -15,9 +15,12 @@ from rich.text import Text
 
 from autograder.course import Course
 from autograder.errors import UsageError
+from autograder.extensions import Extensions, load_extensions
 from autograder.intake.finding import Asked
 from autograder.results import gradebook
+from autograder.results.attempts import read_students
 from autograder.results.folders import STUDENTS
+from autograder.results.late import Grade, settle
 from autograder.results.record import Outcome, UnitResult
 from autograder.rooms.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
 from autograder.text import printable
@@ -40,6 +43,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """What one call of `grade` did."""
 
     results: list[UnitResult]
+    grades: list[Grade]  # what each of the results is worth now, with the late policy
     fresh: int
     passed_over: list[str]
     notes: list[str]
@@ -61,6 +65,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
     from autograder.sandbox.rungs import choose_rung
 
+    extensions = load_extensions(course)
     with _exclusive(options.out):
         run = Run(
             course=course,
@@ -70,6 +75,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             seed=options.seed or new_seed(),
             jobs=options.jobs,
             regrade=options.regrade,
+            extensions=extensions,
         )
         plan = make_plan(run, options.asked)
 
@@ -78,13 +84,18 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
                 gradebook.prepare(course, options.out)
 
         finished = _grade(run, plan, meanwhile, quiet, console)
-        results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
-        url = gradebook.record(course, options.out, results) if options.gradebook else None
+        keys = sorted((f.result.student, f.result.unit) for f in finished)
+        everything = read_students(options.out, course, {student for student, _ in keys})
+        counted = {student: settle(course, extensions, units) for student, units in everything.items()}
+        url = _fill_gradebook(course, options, extensions, everything, set(keys)) if options.gradebook else None
+    shown = [counted[student][unit] for student, unit in keys]
+    whole = options.asked.student is None and options.asked.unit is None
     report = Report(
-        results=results,
+        results=[one.result for one in shown],
+        grades=[one.grade for one in shown],
         fresh=sum(f.fresh for f in finished),
         passed_over=plan.passed_over,
-        notes=plan.notes,
+        notes=[*plan.notes, *(extensions.notes(course, list(everything)) if whole else [])],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
@@ -92,6 +103,29 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     if not quiet:
         show(report, options.out, console)
     return report
+
+
+def _fill_gradebook(
+    course: Course,
+    options: Options,
+    extensions: Extensions,
+    everything: dict[str, dict[str, list[UnitResult]]],
+    keys: set[tuple[str, str]],
+) -> str:
+    """What was asked for; with slip days every unit of these students, since a day spent here is missing there."""
+    results = [
+        result
+        for student, units in everything.items()
+        for unit, found in units.items()
+        for result in found
+        if (student, unit) in keys or (course.late.slip_days and _is_complete(course, result))
+    ]
+    return gradebook.record(course, options.out, results, extensions)
+
+
+def _is_complete(course: Course, result: UnitResult) -> bool:
+    """Whether it has the exercises that course.toml has now; an older one is written when it is graded again."""
+    return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
 
 
 def show(report: Report, out: Path, console: Console) -> None:
@@ -104,14 +138,13 @@ def show(report: Report, out: Path, console: Console) -> None:
     table.add_column("score", justify="right", min_width=5, no_wrap=True)
     table.add_column("of", justify="right", min_width=3, no_wrap=True)
     table.add_column("")  # the one that gives way on a narrow terminal
-    for result in report.results:
+    for result, grade in zip(report.results, report.grades, strict=True):
         pending = f"{result.pending:g} pending" if result.pending else ""
-        late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
-        remark = "; ".join(filter(None, [pending, late, _remark(result)]))
+        remark = "; ".join(filter(None, [pending, describe_lateness(grade), _remark(result)]))
         table.add_row(
             Text(printable(result.student, 128)),  # SECURITY: a Text has no markup, and nothing unseen is in it
             result.unit,
-            f"{result.score:g}",
+            f"{grade.score:g}",
             f"{result.max_score:g}",
             Text(printable(remark, 110)),
         )
@@ -171,6 +204,16 @@ def _grade(run: Run, plan: Plan, meanwhile: Callable[[], None], quiet: bool, con
                 finished.append(item)
                 progress.advance(task)
     return finished
+
+
+def describe_lateness(grade: Grade) -> str:
+    """What the late policy did, in a few words; nothing where it did nothing."""
+    if grade.excused:
+        return "excused"
+    if grade.cut_off:
+        return "too late to count"
+    slipped = f"{grade.slip_days} slip day{'s' if grade.slip_days > 1 else ''} spent" if grade.slip_days else ""
+    return ", ".join(filter(None, [f"late: -{grade.penalty:g}" if grade.penalty else "", slipped]))
 
 
 def _remark(result: UnitResult) -> str:

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, FeedbackLevel, Unit
+from autograder.course import Course, FeedbackLevel, Unit, exact
 from autograder.errors import UsageError
-from autograder.results import feedback
+from autograder.extensions import Extensions, load_extensions
+from autograder.results import feedback, late
 from autograder.results.record import UnitResult
 
 if TYPE_CHECKING:
@@ -45,17 +46,24 @@ def prepare(course: Course, out: Path) -> None:
         pass
 
 
-def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
-    """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
+def record(course: Course, out: Path, results: Iterable[UnitResult], extensions: Extensions | None = None) -> str:
+    """Write the scores of `results`, and what being late costs now. Returns the gradebook's address. Raises UsageError.
+
+    Args:
+        results: of a student who may have slip days left every unit, since one unit's days are missing in another.
+        extensions: what stands beside course.toml, where it was read already.
+    """
+    settled = late.settle_all(course, load_extensions(course) if extensions is None else extensions, results)
     url = database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
         with _one_transaction(gradebook):
-            for result in results:
-                unit = course.unit(result.unit)
+            for counted in settled.values():
+                unit = course.unit(counted.result.unit)
                 if unit.id not in prepared:
                     prepared[unit.id] = _prepare_unit(gradebook, unit)
-                _record_result(gradebook, unit, result, feedback.level_now(course, unit))
+                level = feedback.level_now(course, unit, due=counted.grade.due)
+                _record_result(gradebook, unit, counted, level)
     return url
 
 
@@ -181,9 +189,11 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
     return cells
 
 
-def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level: FeedbackLevel) -> None:
+def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, level: FeedbackLevel) -> None:
+    result, when = counted.result, counted.grade.submitted_at
     gradebook.update_or_create_student(result.student)
-    submission = gradebook.update_or_create_submission(unit.id, result.student)
+    time = {} if when is None else {"timestamp": when.isoformat()}
+    submission = gradebook.update_or_create_submission(unit.id, result.student, **time)
     notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:
@@ -196,7 +206,7 @@ def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
             _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
-        notebook.late_submission_penalty = _penalty_share(result, page.exercises)
+        notebook.late_submission_penalty = _penalty_share(counted, page.exercises)
     gradebook.db.add(submission)
 
 
@@ -209,9 +219,9 @@ def _row(rows: dict[str, Any], name: str, unit: Unit) -> Any:
     return rows[name]
 
 
-def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:
+def _penalty_share(counted: late.Counted, exercises: Sequence[Any]) -> float:
     """The page's part of the unit's late penalty, in proportion to its points earned."""
-    earned = sum(e.score for e in result.exercises)
     ids = {exercise.id for exercise in exercises}
-    here = sum(e.score for e in result.exercises if e.id in ids)
-    return result.late.penalty * here / earned if earned else 0.0
+    here = sum(exact(e.score) for e in counted.result.exercises if e.id in ids)
+    grade = counted.grade
+    return float(exact(grade.penalty) * here / exact(grade.earned)) if grade.earned else 0.0

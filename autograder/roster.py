@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autograder.errors import UsageError
-from autograder.intake.tables import read_table, same_name
+from autograder.tables import read_table, same_name
 
 OPTION = "--roster"
 
