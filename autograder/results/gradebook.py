@@ -80,10 +80,10 @@ def _one_transaction(gradebook: "Gradebook") -> Iterator[None]:
 
 
 def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
-    """(student, unit) -> score in the gradebook, to compare with the result files."""
+    """(student, unit) -> what the gradebook holds, less the late penalty: to compare with what results are worth."""
     with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
         return {
-            (submission.student.id, assignment.name): float(submission.score)
+            (submission.student.id, assignment.name): float(submission.score - submission.late_submission_penalty)
             for assignment in gradebook.assignments
             for submission in gradebook.assignment_submissions(assignment.name)
         }

@@ -84,7 +84,8 @@ def lateness(policy: LatePolicy, due: datetime | None, submitted_at: datetime | 
 
 def handed_in_at(result: UnitResult, unit: Unit) -> datetime | None:
     """When a result was handed in; a file of an earlier version says only how long after the due date that was."""
-    if result.submitted_at is None and result.late.seconds and unit.due is not None:
+    early_version = not result.basis.submission
+    if early_version and result.submitted_at is None and result.late.seconds and unit.due is not None:
         return unit.due + timedelta(seconds=result.late.seconds)
     return result.submitted_at
 
