@@ -173,6 +173,50 @@ def grade(
 
 
 @app.command()
+def export(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help="csv, canvas, moodle, gradescope, actions, classroom50 or junit."),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where `grade --out` put the results.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file, or the folder, to write.")],
+    unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Student ids (first column) with the names and ids they stand for."),
+    ] = None,
+    worksheet: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="moodle: the grading worksheet that Moodle exported.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=HEADER", help="moodle: what a column is called there (grade=Bewertung)."),
+    ] = None,
+    scale: Annotated[bool, typer.Option("--scale", help="moodle: convert to the worksheet's maximum grade.")] = False,
+    visibility: Annotated[
+        str, typer.Option(metavar="V", help="gradescope: visible, after_due_date, after_published or hidden.")
+    ] = "visible",
+    course: CourseOption = None,
+) -> int:
+    """Instructor, CI: write results for another system; no student code runs."""
+    from autograder.commands.export import asked_columns, asked_environment, run_export
+    from autograder.results.exports.gathered import Asked
+
+    asked = Asked(
+        student=student,
+        unit=unit,
+        worksheet=worksheet,
+        columns=asked_columns(column or []),
+        scale=scale,
+        visibility=visibility,
+        environment=asked_environment(),
+    )
+    run_export(_course(course, Path.cwd()), kind, folder, output, asked, roster, out)
+    return DONE
+
+
+@app.command()
 def build(
     check_: Annotated[bool, typer.Option("--check", help="Exit 1 if assignments/ is stale; write nothing.")] = False,
     student_kit: Annotated[Path | None, typer.Option(metavar="ZIP", help="Also pack what students need.")] = None,

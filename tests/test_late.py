@@ -535,4 +535,5 @@ def test_a_later_decision_runs_no_student_code(
     assert problems == ["times.csv: no time for this student; it counts as handed in on time"]
     times.write_text(f"student,submitted_at\nada,{HAND_IN}\n")
     assert again() == 8.0
-    assert json.loads((out / "students" / "ada" / UNIT / "result.json").read_text())["problems"] == []
+    problems = json.loads((out / "students" / "ada" / UNIT / "result.json").read_text())["problems"]
+    assert not any("no time" in problem for problem in problems)
