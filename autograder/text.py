@@ -38,7 +38,7 @@ def csv_field(text: str) -> CsvField:
 
     Quoting commas and line ends is the CSV writer's. Composed Unicode, so that equal names are equal bytes.
     """
-    shown = unicodedata.normalize("NFC", readable(text.replace("\r\n", "\n"), limit=30_000))
+    shown = unicodedata.normalize("NFC", _visible(text.replace("\r\n", "\n")))
     begins = shown.lstrip(" \xa0\u3000")  # spreadsheets look behind spaces
     return CsvField(f"'{shown}" if begins[:1] and begins[0] in _FORMULA else shown)
 
@@ -56,32 +56,46 @@ def decimal(number: float) -> str:
 
 def html(text: str) -> Html:
     """`text` between tags or in a quoted attribute of HTML. Line ends stay line ends: `<pre>` or CSS shows them."""
-    return Html("".join(_HTML.get(c, c) for c in readable(text, limit=len(text))))
+    return Html("".join(_HTML.get(c, c) for c in _visible(text)))
 
 
 def xml(text: str) -> Xml:
     """`text` between tags or in a quoted attribute of XML 1.0, which has no way to say most control characters."""
-    return Xml("".join(_XML.get(c, c) for c in readable(text, limit=len(text))))
+    return Xml("".join(_XML.get(c, c) for c in _visible(text)))
+
+
+def preformatted(text: str) -> Html:
+    """`text` as a block of its own, where no filter looks for anything: not Markdown's, HTML's, TeX's or for links.
+
+    Every character with a meaning is written as its number, so that it does not matter which dialect reads it; MathJax,
+    which reads the finished page, passes over `<pre>` and `<code>`.
+    """
+    return Html(f"<pre>{_numbered(text)}</pre>")
 
 
 def markdown(text: str) -> Markdown:
-    """`text` as a block of its own: preformatted, where neither Markdown, HTML nor MathJax looks for anything.
-
-    Every character with a meaning is written as its number, so it does not matter which dialect reads it; MathJax
-    passes over `<pre>` and `<code>`.
-    """
-    return Markdown(f"\n\n<pre>{_numbered(text)}</pre>\n\n")
+    """`text` as a block of its own in Markdown."""
+    return Markdown(f"\n\n{preformatted(text)}\n\n")
 
 
 def markdown_inline(text: str) -> Markdown:
     """`text` within a line or a cell of a table, like a word in code."""
-    return Markdown(f"<code>{_numbered(' '.join(readable(text, limit=len(text)).split()))}</code>")
+    return Markdown(f"<code>{_numbered(' '.join(_visible(text).split()))}</code>")
 
 
 def listed(names: list[str], limit: int = 5) -> Line:
     """`a, b, c and 4 more`, each fit for a terminal."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return Line(", ".join(printable(name, 160) for name in names[:limit]) + more)
+
+
+def _visible(text: str) -> str:
+    """`text` with invisible characters written out, but those that words of some script are made of.
+
+    The spaces of every script, and the joiners of Persian, Indic scripts and emoji: names are spelled with them.
+    """
+    shown = (c.isprintable() or c in _KEPT or unicodedata.category(c) == "Zs" for c in text)
+    return "".join(c if is_shown else _written_out(c) for c, is_shown in zip(text, shown, strict=True))
 
 
 def _written_out(character: str) -> str:
@@ -91,9 +105,9 @@ def _written_out(character: str) -> str:
 
 def _numbered(text: str) -> str:
     """Letters and digits of any script and spaces as they are, line ends and all else by number."""
-    shown = readable(text, limit=len(text))
-    return "".join(c if c.isalnum() or c == " " or ord(c) > 127 else f"&#{ord(c)};" for c in shown)
+    return "".join(c if c.isalnum() or c == " " or ord(c) > 127 else f"&#{ord(c)};" for c in _visible(text))
 
 
+_KEPT = "\n\t\u200c\u200d"
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 _XML = {**_HTML, "'": "&apos;", "\n": "&#10;", "\t": "&#9;"}

@@ -469,6 +469,38 @@ def test_nbgraders_plugin_knows_its_units(course: Course) -> None:
     assert plugin(course, "exam", []).late_submission_penalty("ada", 10.0, 1e6) is None
 
 
+def test_the_plugin_inside_nbgrader(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """nbgrader's own preprocessor, with its own gradebook, dates and clamping, writes what our gradebook's writer wrote."""
+    from nbformat.v4 import new_notebook
+    from nbgrader.api import Gradebook
+    from nbgrader.preprocessors import AssignLatePenalties
+    from traitlets.config import Config
+
+    from autograder.results import gradebook
+
+    course = tiny_course(tmp_path)
+    unit = course.units[0]
+    exercises = [
+        ExerciseResult(
+            id=e.id, page=e.page, score=e.points / 2, max_score=e.points, pending=0, status="partial", tests=[]
+        )
+        for e in unit.exercises
+    ]
+    when = unit.due + timedelta(days=1, seconds=1)  # type: ignore[operator]
+    made = replace(handed_in("unit_a", 0), unit=unit.id, course=course.id, exercises=exercises, submitted_at=when)
+    url = gradebook.record(course, tmp_path, [made])
+    assert gradebook.scores(course, tmp_path) == {("ada", unit.id): 4.0}
+    with Gradebook(url) as book:
+        book.find_submission_notebook("tiny_page", unit.id, "ada").late_submission_penalty = None
+        book.db.commit()
+    config = Config()
+    config.AssignLatePenalties.plugin_class = "autograder.results.nbgrader_late.CourseLatePolicy"
+    config.CourseLatePolicy.course = str(course.root)
+    resources = {"nbgrader": {"notebook": "tiny_page", "assignment": unit.id, "student": "ada", "db_url": url}}
+    AssignLatePenalties(config=config).preprocess(new_notebook(), resources)
+    assert gradebook.scores(course, tmp_path) == {("ada", unit.id): 4.0}
+
+
 # ---------------------------------------------------------------- from the command line, without student code
 
 UNIT = "unit0_tiny"

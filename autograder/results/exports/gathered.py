@@ -18,7 +18,7 @@ from autograder.results.late import Counted, Grade, settle
 from autograder.results.record import ExerciseResult, write_atomically
 from autograder.roster import Roster
 from autograder.tables import same_name
-from autograder.text import CsvField, printable
+from autograder.text import CsvField, decimal, printable
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -123,11 +123,11 @@ def lateness_in_words(grade: Grade) -> str:
     if grade.excused:
         return "Excused: this unit does not count."
     if grade.cut_off:
-        return f"Handed in after the last moment at which it counts: {grade.earned:g} points lost."
+        return f"Handed in after the last moment at which it counts: {decimal(grade.earned)} points lost."
     days = f"{grade.days_late} started day{'' if grade.days_late == 1 else 's'} late"
     slip = f", {grade.slip_days} of them paid with slip days" if grade.slip_days else ""
     if grade.penalty:
-        return f"{days}{slip}: {grade.penalty:g} of {grade.earned:g} points are taken off."
+        return f"{days}{slip}: {decimal(grade.penalty)} of {decimal(grade.earned)} points are taken off."
     return f"{days}{slip}." if slip else ""
 
 

@@ -16,7 +16,7 @@ import msgspec
 from autograder.errors import UsageError
 from autograder.results.exports.gathered import Gathered, lateness_in_words, write_each
 from autograder.results.late import Counted
-from autograder.text import readable
+from autograder.text import decimal, readable
 
 VISIBILITIES = ("visible", "after_due_date", "after_published", "hidden")
 
@@ -38,7 +38,9 @@ def results(gathered: Gathered, counted: Counted) -> dict[str, Any]:
     result, grade = counted.result, counted.grade
     visibility = gathered.asked.visibility
     titles = {exercise.id: exercise.title for exercise in gathered.course.unit(result.unit).exercises}
-    pending = f"{grade.pending:g} points are pending: they need hardware that was not there." if grade.pending else ""
+    pending = (
+        f"{decimal(grade.pending)} points are pending: they need hardware that was not there." if grade.pending else ""
+    )
     output = [lateness_in_words(grade), pending, *map(readable, result.problems)]
     made: dict[str, Any] = {
         "score": grade.score,

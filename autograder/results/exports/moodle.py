@@ -20,7 +20,7 @@ from autograder.errors import UsageError
 from autograder.results.exports.gathered import Gathered, lateness_in_words, write_file
 from autograder.results.late import Counted
 from autograder.tables import delimiter_of, read_text, same_name
-from autograder.text import CsvField, csv_field, csv_number, html, listed, printable
+from autograder.text import CsvField, Html, csv_field, csv_number, decimal, html, listed, preformatted, printable
 
 OPTION = "--worksheet"
 # our name of a column -> Moodle's, in small letters; another language's are given with --column
@@ -159,11 +159,12 @@ class _Worksheet:
         return float(round(exact(counted.grade.score) * most / ours, 2))
 
 
-def _feedback(gathered: Gathered, counted: Counted) -> str:
+def _feedback(gathered: Gathered, counted: Counted) -> Html:
     """HTML on one line, as Moodle keeps comments; what students wrote is text in it."""
-    lines = [lateness_in_words(counted.grade)]
+    lines = [html(lateness_in_words(counted.grade))]
     for exercise in counted.result.exercises:
-        lines.append(f"{exercise.id}: {exercise.score:g} of {exercise.max_score:g}")
-        lines.append(gathered.comment(counted, exercise))
-    said = [html(line).replace("\n", "<br>") for line in lines if line]
-    return "<br>".join(said)
+        points = f"{decimal(exercise.score)} of {decimal(exercise.max_score)}"
+        lines.append(Html(f"<p>{html(exercise.id)}: {points}</p>"))
+        if words := gathered.comment(counted, exercise):
+            lines.append(preformatted(words))
+    return Html("".join(lines))
