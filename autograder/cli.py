@@ -145,6 +145,9 @@ def grade(
         typer.Option("--submitted-at", metavar="CSV", help="When each student handed in; counts before all."),
     ] = None,
     no_gradebook: Annotated[bool, typer.Option("--no-gradebook", help="Write result files only.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Grade, show who would change and why, and write nothing.")
+    ] = False,
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
@@ -162,6 +165,7 @@ def grade(
         regrade=regrade,
         seed=_seed(seed),
         gradebook=not no_gradebook,
+        dry_run=dry_run,
     )
     report = run_grade(_course(course, Path.cwd()), options, quiet=json_, console=out)
     if json_:
@@ -170,6 +174,28 @@ def grade(
         return OUR_FAULT
     missed = min_score is not None and any(not g.excused and g.score < min_score * g.max_score for g in report.grades)
     return FAILED if missed else DONE
+
+
+@app.command()
+def show(
+    student: Annotated[str, typer.Argument(metavar="STUDENT", help="The name that the results have.")],
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit's id.")],
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where `grade --out` put the results.")] = Path(
+        "graded"
+    ),
+    json_: JsonOption = False,
+    course: CourseOption = None,
+) -> int:
+    """Instructor: how a score came about, test by test, and the command that repeats it."""
+    from autograder.commands.show import find, render
+
+    found = _course(course, Path.cwd())
+    shown = find(found, student, found.unit(unit), output)
+    if json_:
+        _print_json(shown.to_json())
+    else:
+        render(shown, out)
+    return DONE
 
 
 @app.command()

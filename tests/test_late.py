@@ -470,7 +470,7 @@ def test_nbgraders_plugin_knows_its_units(course: Course) -> None:
 
 
 def test_the_plugin_inside_nbgrader(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
-    """nbgrader's own preprocessor, with its own gradebook, dates and clamping, writes what our gradebook's writer wrote."""
+    """nbgrader's own preprocessor, with its own gradebook, dates and clamping, writes what our own writer wrote."""
     from nbformat.v4 import new_notebook
     from nbgrader.api import Gradebook
     from nbgrader.preprocessors import AssignLatePenalties

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from autograder.commands.changes import Change, changes, show_changes
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import Extensions, load_extensions
 from autograder.intake.finding import Asked
 from autograder.results import gradebook
-from autograder.results.attempts import read_students
+from autograder.results.attempts import after_writing, read_students
 from autograder.results.folders import STUDENTS
 from autograder.results.late import Grade, settle
 from autograder.results.record import Outcome, UnitResult
@@ -37,6 +38,7 @@ class Options(Struct, frozen=True, kw_only=True):
     regrade: bool = False
     seed: bytes | None = None
     gradebook: bool = True
+    dry_run: bool = False
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -50,6 +52,8 @@ class Report(Struct, frozen=True, kw_only=True):
     isolation: str
     seed_id: str
     gradebook: str | None
+    dry_run: bool = False
+    changes: list[Change] = []  # of a dry run
 
     @property
     def our_fault(self) -> bool:
@@ -62,11 +66,14 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def run_grade(course: Course, options: Options, *, quiet: bool, console: Console) -> Report:
-    """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
+    """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError.
+
+    A dry run shows what would change instead, and writes nothing at all.
+    """
     from autograder.sandbox.rungs import choose_rung
 
     extensions = load_extensions(course)
-    with _exclusive(options.out):
+    with contextlib.nullcontext() if options.dry_run else _exclusive(options.out):
         run = Run(
             course=course,
             submitted=options.submitted,
@@ -75,19 +82,23 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             seed=options.seed or new_seed(),
             jobs=options.jobs,
             regrade=options.regrade,
+            dry=options.dry_run,
             extensions=extensions,
         )
         plan = make_plan(run, options.asked)
+        keys = sorted(plan.keys())
+        before = read_students(options.out, course, dict.fromkeys(student for student, _ in keys))
+        fills = options.gradebook and not options.dry_run
 
         def meanwhile() -> None:
-            if options.gradebook:
+            if fills:
                 gradebook.prepare(course, options.out)
 
         finished = _grade(run, plan, meanwhile, quiet, console)
-        keys = sorted((f.result.student, f.result.unit) for f in finished)
-        everything = read_students(options.out, course, {student for student, _ in keys})
-        counted = {student: settle(course, extensions, units) for student, units in everything.items()}
-        url = _fill_gradebook(course, options, extensions, everything, set(keys)) if options.gradebook else None
+        written = [*plan.changed, *(f.result for f in finished if f.fresh)]
+        everything = _with(course, before, written)
+        url = _fill_gradebook(course, options, extensions, everything, set(keys)) if fills else None
+    counted = {student: settle(course, extensions, units) for student, units in everything.items()}
     shown = [counted[student][unit] for student, unit in keys]
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
@@ -99,17 +110,56 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
+        dry_run=options.dry_run,
     )
-    if not quiet:
+    if options.dry_run:
+        old = {student: settle(course, extensions, units) for student, units in before.items()}
+        report = msgspec.structs.replace(report, changes=changes(old, counted))
+        if not quiet:
+            _show_dry(report, run, console)
+    elif not quiet:
         show(report, options.out, console)
     return report
+
+
+Everything = dict[str, dict[str, list[UnitResult]]]  # student -> unit -> results, the latest first
+
+
+def _with(course: Course, before: Everything, written: list[UnitResult]) -> Everything:
+    """What lies in the folder of results once these are written, without reading it again."""
+    everything = {student: dict(units) for student, units in before.items()}
+    for result in written:
+        units = everything[result.student]
+        units[result.unit] = after_writing(course, units.get(result.unit, []), result)
+    return everything
+
+
+def _show_dry(report: Report, run: Run, console: Console) -> None:
+    """What would change, and how to make it so."""
+    show_changes(report.changes, console)
+    for line in report.passed_over:
+        console.print(f"passed over: {line}", markup=False)
+    for line in report.notes:
+        console.print(f"note: {line}", markup=False)
+    _show_faults(report, console)
+    students = len({change.student for change in report.changes})
+    console.print(
+        f"dry run, nothing was written: {report.fresh} graded again, {len(report.results) - report.fresh} unchanged; "
+        f"{students} {'student changes' if students == 1 else 'students change'}",
+        markup=False,
+    )
+    if report.fresh or report.changes:
+        console.print(
+            f"the same command without --dry-run applies it; --seed {run.seed.hex()} draws the same inputs",
+            markup=False,
+        )
 
 
 def _fill_gradebook(
     course: Course,
     options: Options,
     extensions: Extensions,
-    everything: dict[str, dict[str, list[UnitResult]]],
+    everything: "Everything",
     keys: set[tuple[str, str]],
 ) -> str:
     """What was asked for; with slip days every unit of these students, since a day spent here is missing there."""
@@ -153,14 +203,7 @@ def show(report: Report, out: Path, console: Console) -> None:
         console.print(f"passed over: {line}", markup=False)
     for line in report.notes:
         console.print(f"note: {line}", markup=False)
-    for result in report.results:
-        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
-            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
-            console.print(
-                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
-                style="red",
-                markup=False,
-            )
+    _show_faults(report, console)
     standing = len(report.results) - report.fresh
     console.print(
         f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",
@@ -169,6 +212,17 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+
+
+def _show_faults(report: Report, console: Console) -> None:
+    for result in report.results:
+        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
+            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
+            console.print(
+                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
+                style="red",
+                markup=False,
+            )
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ counts, `attempts/<digest>.json` of the earlier ones. Which of them counts is la
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -85,6 +85,12 @@ def write_latest(out: Path, course: Course, result: UnitResult) -> None:
         os.rmdir(attempts)  # when it is empty
     except OSError:
         pass
+
+
+def after_writing(course: Course, before: Sequence[UnitResult], result: UnitResult) -> list[UnitResult]:
+    """What `read_submissions` will find once `result` is written where `before` was found."""
+    kept = before if course.policy.keep == "best" else before[1:]
+    return [result, *(other for other in kept if _digest(other) != _digest(result))]
 
 
 def _digest(result: UnitResult) -> str:

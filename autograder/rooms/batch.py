@@ -27,6 +27,7 @@ from autograder.rooms.room import Graded
 from autograder.text import listed
 
 RUNS_FILE = "runs.json"
+SUBMITTED = "submitted"
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Run(Struct, frozen=True, kw_only=True):
     seed: bytes
     jobs: int
     regrade: bool = False
+    dry: bool = False  # grade, and write nothing
     extensions: Extensions = Extensions()
 
     @property
@@ -83,6 +85,11 @@ class Plan(Struct, frozen=True):
     def total(self) -> int:
         return len(self.jobs) + len(self.standing)
 
+    def keys(self) -> list[tuple[str, str]]:
+        """(student, unit) of everything that was handed in."""
+        handed_in = [job.submission for job in self.jobs]
+        return [(s.student, s.unit) for s in handed_in] + [(r.student, r.unit) for r in self.standing]
+
 
 def new_seed() -> bytes:
     """A fresh secret to draw inputs from."""
@@ -92,7 +99,8 @@ def new_seed() -> bytes:
 def make_plan(run: Run, asked: Asked) -> Plan:
     """Read every submission, and leave out those whose result stands. Raises UsageError."""
     found = read_class(run.submitted, run.course, asked)
-    for students in colliding(run.out, (submission.student for submission in found.submissions)):
+    names = [] if run.dry else [submission.student for submission in found.submissions]
+    for students in colliding(run.out, names):
         found.submissions = [s for s in found.submissions if s.student not in students]
         found.passed_over.append(
             f"{listed(students)}: one folder on this file system, which ignores capitals; rename one"
@@ -117,19 +125,21 @@ def make_plan(run: Run, asked: Asked) -> Plan:
 def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[Finished, None, None]:
     """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first.
 
-    `meanwhile` is called while the rooms start.
+    `meanwhile` is called while the rooms start. A dry run writes nothing.
     """
-    for result in plan.changed:
+    for result in plan.changed if not run.dry else ():
         _write(run, result)
     for result in plan.standing:
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
-    _remember_seed(run)
+    if not run.dry:
+        _remember_seed(run)
     with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
-            _write(run, result)
+            if not run.dry:
+                _write(run, result)
             yield Finished(result, fresh=True)
 
 
@@ -213,14 +223,23 @@ def _basis(course: Course, unit: Unit, rung: str) -> Basis:
     )
 
 
-def _remember_seed(run: Run) -> None:
-    """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's."""
-    path = run.out / RUNS_FILE
+def read_runs(out: Path) -> dict[str, str]:
+    """Seed id -> seed, and `<seed id> submitted` -> what was graded with it; empty where nothing is known."""
     try:
-        known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return msgspec.json.decode((out / RUNS_FILE).read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        known = {}
+        return {}
+
+
+def _remember_seed(run: Run) -> None:
+    """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's.
+
+    With it goes what was graded, so that `autograder show` can print the command that repeats it.
+    """
+    path = run.out / RUNS_FILE
+    known = read_runs(run.out)
     known[run.seed_id] = run.seed.hex()
+    known[f"{run.seed_id} {SUBMITTED}"] = str(run.submitted.resolve())
     try:
         write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
     except OSError as error:
@@ -236,7 +255,7 @@ def _grade_all(
 ) -> Generator[tuple[Job, Graded], None, None]:
     """Every job with its outcome, in the order of completion."""
     units = sorted({job.submission.unit for job in jobs})
-    hidden = [run.submitted.resolve(), run.out.resolve()]
+    hidden = [path.resolve() for path in (run.submitted, run.out) if path.exists()]
     submissions = [job.submission for job in jobs]
     graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden, meanwhile)
     with contextlib.closing(graded):
