@@ -13,18 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from autograder.commands.changes import Change, changes, show_changes
+from autograder.commands.changes import Change, Settled, changes, show_changes
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.extensions import Extensions, load_extensions
+from autograder.extensions import load_extensions
 from autograder.intake.finding import Asked
 from autograder.results import gradebook
-from autograder.results.attempts import after_writing, read_students
+from autograder.results.attempts import ATTEMPTS, after_writing, read_students
 from autograder.results.folders import STUDENTS
 from autograder.results.late import Grade, settle
 from autograder.results.record import Outcome, UnitResult
 from autograder.rooms.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
-from autograder.text import printable
+from autograder.text import listed, printable
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -42,10 +42,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What one call of `grade` did."""
+    """What one call of `grade` did: the result of every submission, and for each what counts of the student now."""
 
     results: list[UnitResult]
-    grades: list[Grade]  # what each of the results is worth now, with the late policy
+    grades: list[Grade]
     fresh: int
     passed_over: list[str]
     notes: list[str]
@@ -97,13 +97,12 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         finished = _grade(run, plan, meanwhile, quiet, console)
         written = [*plan.changed, *(f.result for f in finished if f.fresh)]
         everything = _with(course, before, written)
-        url = _fill_gradebook(course, options, extensions, everything, set(keys)) if fills else None
-    counted = {student: settle(course, extensions, units) for student, units in everything.items()}
-    shown = [counted[student][unit] for student, unit in keys]
+        counted = {student: settle(course, extensions, units) for student, units in everything.items()}
+        url = _fill_gradebook(course, options.out, counted, keys) if fills else None
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
-        results=[one.result for one in shown],
-        grades=[one.grade for one in shown],
+        results=[everything[student][unit][0] for student, unit in keys],
+        grades=[counted[student][unit].grade for student, unit in keys],
         fresh=sum(f.fresh for f in finished),
         passed_over=plan.passed_over,
         notes=[*plan.notes, *(extensions.notes(course, list(everything)) if whole else [])],
@@ -112,6 +111,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         gradebook=url,
         dry_run=options.dry_run,
     )
+    report.notes.extend(_unfit(course, counted, keys))
     if options.dry_run:
         old = {student: settle(course, extensions, units) for student, units in before.items()}
         report = msgspec.structs.replace(report, changes=changes(old, counted))
@@ -155,27 +155,28 @@ def _show_dry(report: Report, run: Run, console: Console) -> None:
         )
 
 
-def _fill_gradebook(
-    course: Course,
-    options: Options,
-    extensions: Extensions,
-    everything: "Everything",
-    keys: set[tuple[str, str]],
-) -> str:
+def _fill_gradebook(course: Course, out: Path, counted: Settled, keys: list[tuple[str, str]]) -> str:
     """What was asked for; with slip days every unit of these students, since a day spent here is missing there."""
-    results = [
-        result
-        for student, units in everything.items()
-        for unit, found in units.items()
-        for result in found
-        if (student, unit) in keys or (course.late.slip_days and _is_complete(course, result))
+    asked = set(keys)
+    wanted = [
+        one
+        for student, units in counted.items()
+        for unit, one in units.items()
+        if ((student, unit) in asked or course.late.slip_days) and _fits(course, one.result)
     ]
-    return gradebook.record(course, options.out, results, extensions)
+    return gradebook.record_counted(course, out, wanted)
 
 
-def _is_complete(course: Course, result: UnitResult) -> bool:
-    """Whether it has the exercises that course.toml has now; an older one is written when it is graded again."""
+def _fits(course: Course, result: UnitResult) -> bool:
+    """Whether it has the exercises that course.toml has now."""
     return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
+
+
+def _unfit(course: Course, counted: Settled, keys: list[tuple[str, str]]) -> list[str]:
+    """What counts and cannot go into the gradebook, in words: an earlier submission, of before course.toml changed."""
+    odd = [f"{student}/{unit}" for student, unit in keys if not _fits(course, counted[student][unit].result)]
+    said = "the best submission was graded when course.toml had other exercises, and is not in the gradebook"
+    return [f"{listed(odd)}: {said}"] if odd else []
 
 
 def show(report: Report, out: Path, console: Console) -> None:
@@ -189,8 +190,9 @@ def show(report: Report, out: Path, console: Console) -> None:
     table.add_column("of", justify="right", min_width=3, no_wrap=True)
     table.add_column("")  # the one that gives way on a narrow terminal
     for result, grade in zip(report.results, report.grades, strict=True):
-        pending = f"{result.pending:g} pending" if result.pending else ""
-        remark = "; ".join(filter(None, [pending, describe_lateness(grade), _remark(result)]))
+        pending = f"{grade.pending:g} pending" if grade.pending else ""
+        earlier = "an earlier submission counts" if grade.earned != float(result.earned) else ""
+        remark = "; ".join(filter(None, [pending, describe_lateness(grade), earlier, _remark(result)]))
         table.add_row(
             Text(printable(result.student, 128)),  # SECURITY: a Text has no markup, and nothing unseen is in it
             result.unit,
@@ -243,8 +245,9 @@ def _exclusive(out: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks
             pass
-        for left in (out / STUDENTS).glob("*/*/.result.json.*"):  # of a run that was killed while it wrote
-            left.unlink(missing_ok=True)
+        for pattern in ("*/*/.result.json.*", f"*/*/{ATTEMPTS}/.*"):  # of a run that was killed while it wrote
+            for left in (out / STUDENTS).glob(pattern):
+                left.unlink(missing_ok=True)
         yield
 
 

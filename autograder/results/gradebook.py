@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, FeedbackLevel, Unit, exact
 from autograder.errors import UsageError
-from autograder.extensions import Extensions, load_extensions
+from autograder.extensions import load_extensions
 from autograder.results import feedback, late
 from autograder.results.record import UnitResult
 
@@ -46,19 +46,22 @@ def prepare(course: Course, out: Path) -> None:
         pass
 
 
-def record(course: Course, out: Path, results: Iterable[UnitResult], extensions: Extensions | None = None) -> str:
+def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     """Write the scores of `results`, and what being late costs now. Returns the gradebook's address. Raises UsageError.
 
     Args:
         results: of a student who may have slip days left every unit, since one unit's days are missing in another.
-        extensions: what stands beside course.toml, where it was read already.
     """
-    settled = late.settle_all(course, load_extensions(course) if extensions is None else extensions, results)
+    return record_counted(course, out, late.settle_all(course, load_extensions(course), results).values())
+
+
+def record_counted(course: Course, out: Path, settled: Iterable[late.Counted]) -> str:
+    """The same for results of which it is known what they are worth."""
     url = database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
         with _one_transaction(gradebook):
-            for counted in settled.values():
+            for counted in settled:
                 unit = course.unit(counted.result.unit)
                 if unit.id not in prepared:
                     prepared[unit.id] = _prepare_unit(gradebook, unit)
@@ -192,8 +195,8 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
 def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, level: FeedbackLevel) -> None:
     result, when = counted.result, counted.grade.submitted_at
     gradebook.update_or_create_student(result.student)
-    time = {} if when is None else {"timestamp": when.isoformat()}
-    submission = gradebook.update_or_create_submission(unit.id, result.student, **time)
+    timestamp = None if when is None else when.isoformat()
+    submission = gradebook.update_or_create_submission(unit.id, result.student, timestamp=timestamp)
     notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:
