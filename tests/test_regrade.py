@@ -28,7 +28,7 @@ HAND_IN = "2026-12-16 12:00:00 UTC"  # the tiny course's unit is due on 14 Decem
 
 
 class Batch:
-    """Three students of the tiny course: all right, one exercise wrong, and the same late. No wall: the pages are ours."""
+    """Three students of the tiny course: all right, one exercise wrong, the same late. No wall: the pages are ours."""
 
     def __init__(self, course: Course, folder: Path) -> None:
         self.root = course.root
@@ -227,7 +227,7 @@ def test_a_fault_of_ours_in_the_latest_is_told(quick: Batch, monkeypatch: pytest
     quick.edit("course.toml", "[late]", '[policy]\nkeep = "best"\n\n[late]')
     quick.grade("ada")
     quick.hand_in("ada", quick.solution + WRONG)
-    monkeypatch.setattr("autograder.rooms.batch.grade_all", lambda submissions, *_: iter([(0, None)]))
+    monkeypatch.setattr("autograder.rooms.batch.grade_all", lambda *_: (outcome for outcome in [(0, None)]))
     report = quick.grade("ada")
     assert report["grades"][0]["score"] == 10
     assert {t["outcome"] for e in report["results"][0]["exercises"] for t in e["tests"]} == {"grader_error"}
@@ -275,7 +275,7 @@ def test_what_is_foretold_is_what_is_written(quick: Batch) -> None:
 
 
 def test_show_tells_how_a_score_came_about(batch: Batch, cli: Any) -> None:
-    """Points by weight, every test with its words, the late policy in numbers, what it rests on; and how to repeat it."""
+    """Points by weight, every test with its words, the late policy in numbers, what it rests on; how to repeat it."""
     batch.grade()
     (batch.root / "extensions.csv").write_text("student,unit,days\nLATE,unit0_tiny,1\n")
     text = batch.show("Late")
