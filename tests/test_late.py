@@ -128,6 +128,14 @@ def test_points_are_decimal_numbers(course: Course, scores: tuple[float, float],
     assert grade(course, Extensions(), handed_in("unit_a", days * DAY, scores)).score == score
 
 
+def test_limits_are_decimal_numbers() -> None:
+    """0.7 minutes are 42 seconds and 0.7 days 60480, to the last one; the float 0.7 is a little less."""
+    due = DUE["unit_a"]
+    policy = LatePolicy(grace_minutes=0.7, penalty_per_day=0.1, cutoff_days=0.7)
+    late = [lateness(policy, due, due + timedelta(seconds=s)) for s in (42, 43, 60480, 60481)]
+    assert [(one.days, one.cut_off) for one in late] == [(0, False), (1, False), (1, False), (1, True)]
+
+
 def test_no_time_no_due_date_no_penalty(course: Course) -> None:
     """Where no time is known, or the unit has no due date, nothing is late."""
     assert grade(course, Extensions(), handed_in("unit_a", None)).score == 10
@@ -326,6 +334,13 @@ def test_lines_that_change_nothing_are_noted(course: Course) -> None:
         "extensions.csv, line 3: not later than unit_b is due anyway; the later date counts",
         "extensions.csv, line 4: unit_c has no due date in course.toml, so nothing is late",
     ]
+
+
+def test_an_extension_takes_no_time_away(course: Course) -> None:
+    """A date before the due date, which may have moved since, leaves the student the others' date."""
+    earlier = extensions_of(course, "ada,unit_a,2026-11-01T00:00Z,,,")
+    assert earlier.due(course, course.unit("unit_a"), "ada") == DUE["unit_a"]
+    assert grade(course, earlier, handed_in("unit_a", -60)).penalty == 0
 
 
 BERLIN = {

@@ -148,6 +148,14 @@ def test_moodle_refuses(small_class: Class, tmp_path: Path, sheet: str, asked: d
     assert not (tmp_path / "filled.csv").exists()
 
 
+def test_moodle_gets_no_grade_of_an_excused_student(small_class: Class, tmp_path: Path) -> None:
+    """Handed in or not: the cell stays as it was, and who it is is said."""
+    sheet = f"{ENGLISH}\nParticipant 1,bob,,,,,4.00,Yes,-,-,\nParticipant 2,ada,,,,,4.00,Yes,-,-,\n"
+    rows, said, _ = filled(small_class, tmp_path, sheet, unit="unit_b")
+    assert [row[5] for row in rows[1:]] == ["", "3.6"] and rows[1][-1] == ""
+    assert any("excused, so without a grade" in line and line.endswith(": bob") for line in said)
+
+
 def test_moodle_scales_when_asked(small_class: Class, tmp_path: Path) -> None:
     """To the worksheet's maximum, in two decimals."""
     rows, _, _ = filled(small_class, tmp_path, SHEET.replace("9.50", "100.00"), scale=True)
