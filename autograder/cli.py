@@ -147,6 +147,9 @@ def grade(
         typer.Option("--submitted-at", metavar="CSV", help="When each student handed in; counts before all."),
     ] = None,
     no_gradebook: Annotated[bool, typer.Option("--no-gradebook", help="Write result files only.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Grade, show who would change and why, and write nothing.")
+    ] = False,
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
@@ -164,14 +167,81 @@ def grade(
         regrade=regrade,
         seed=_seed(seed),
         gradebook=not no_gradebook,
+        dry_run=dry_run,
     )
     report = run_grade(_course(course, Path.cwd()), options, quiet=json_, console=out)
     if json_:
         _print_json(report.to_json())
     if report.our_fault:
         return OUR_FAULT
-    missed = min_score is not None and any(r.score < min_score * r.max_score for r in report.results)
+    missed = min_score is not None and any(not g.excused and g.score < min_score * g.max_score for g in report.grades)
     return FAILED if missed else DONE
+
+
+@app.command()
+def show(
+    student: Annotated[str, typer.Argument(metavar="STUDENT", help="The name that the results have.")],
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit's id.")],
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where `grade --out` put the results.")] = Path(
+        "graded"
+    ),
+    json_: JsonOption = False,
+    course: CourseOption = None,
+) -> int:
+    """Instructor: how a score came about, test by test, and the command that repeats it."""
+    from autograder.commands.show import find, render
+
+    found = _course(course, Path.cwd())
+    shown = find(found, student, found.unit(unit), output)
+    if json_:
+        _print_json(shown.to_json())
+    else:
+        render(shown, out)
+    return DONE
+
+
+@app.command()
+def export(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help="csv, canvas, moodle, gradescope, actions, classroom50 or junit."),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where `grade --out` put the results.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file, or the folder, to write.")],
+    unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Student ids (first column) with the names and ids they stand for."),
+    ] = None,
+    worksheet: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="moodle: the grading worksheet that Moodle exported.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=HEADER", help="moodle: what a column is called there (grade=Bewertung)."),
+    ] = None,
+    scale: Annotated[bool, typer.Option("--scale", help="moodle: convert to the worksheet's maximum grade.")] = False,
+    visibility: Annotated[
+        str, typer.Option(metavar="V", help="gradescope: visible, after_due_date, after_published or hidden.")
+    ] = "visible",
+    course: CourseOption = None,
+) -> int:
+    """Instructor, CI: write results for another system; no student code runs."""
+    from autograder.commands.export import asked_columns, asked_environment, run_export
+    from autograder.results.exports.gathered import Asked
+
+    asked = Asked(
+        student=student,
+        unit=unit,
+        worksheet=worksheet,
+        columns=asked_columns(column or []),
+        scale=scale,
+        visibility=visibility,
+        environment=asked_environment(),
+    )
+    run_export(_course(course, Path.cwd()), kind, folder, output, asked, roster, out)
+    return DONE
 
 
 @app.command()

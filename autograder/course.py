@@ -6,9 +6,12 @@ of the key (`$.unit[2].exercise[0].ponts`) and, where one is near, the key that 
 
 import difflib
 import keyword
+import math
 import sys
 import tomllib
+import zoneinfo
 from datetime import datetime
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -19,10 +22,12 @@ from msgspec import Meta, Struct
 from autograder.errors import UsageError
 
 COURSE_FILE = "course.toml"
+DAY_S = 86400
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -35,18 +40,53 @@ class GradebookConfig(_Table, frozen=True, kw_only=True):
 
 
 class LatePolicy(_Table, frozen=True, kw_only=True):
-    """After the grace period, each started day costs a share of the score earned."""
+    """After the grace period each started day costs a share of the score earned; past the cut-off nothing counts.
 
-    grace_minutes: Annotated[float, Meta(ge=0)] = 0.0
+    `slip_days` is a budget of the whole course: started days that cost a student nothing, at most `max_slip_days` of
+    them on one unit. A day is 24 hours. All arithmetic is exact: 0.1 means one tenth.
+    """
+
+    grace_minutes: NotNegative = 0.0
     penalty_per_day: Share = 0.0
     max_penalty: Share = 1.0
+    cutoff_days: NotNegative | None = None
+    slip_days: Annotated[int, Meta(ge=0)] = 0
+    max_slip_days: Annotated[int, Meta(ge=0)] | None = None
+
+    def started_days(self, seconds_late: Fraction) -> int:
+        """Started days since the due date; none within the grace period."""
+        return 0 if seconds_late <= exact(self.grace_minutes) * 60 else math.ceil(seconds_late / DAY_S)
+
+    def is_cut_off(self, seconds_late: Fraction) -> bool:
+        """Whether it is too late to count at all."""
+        if self.cutoff_days is None or math.isinf(self.cutoff_days):
+            return False
+        return seconds_late > max(exact(self.cutoff_days) * DAY_S, exact(self.grace_minutes) * 60)
+
+    def share(self, days: int) -> Fraction:
+        """The share of the score that so many days cost, in 0..max_penalty."""
+        return min(exact(self.max_penalty), days * exact(self.penalty_per_day))
 
     def penalty_share(self, seconds_late: float) -> float:
-        """The share of the score that is lost, in 0..max_penalty."""
-        if seconds_late <= self.grace_minutes * 60:
-            return 0.0
-        days = -(-seconds_late // 86400)
-        return min(self.max_penalty, days * self.penalty_per_day)
+        """The share of the score that is lost without slip days."""
+        seconds = exact(seconds_late)
+        return 1.0 if self.is_cut_off(seconds) else float(self.share(self.started_days(seconds)))
+
+
+class UnitLatePolicy(_Table, frozen=True, kw_only=True):
+    """What a unit does differently from [late]; `inf` as cut-off takes the course's away."""
+
+    grace_minutes: NotNegative | None = None
+    penalty_per_day: Share | None = None
+    max_penalty: Share | None = None
+    cutoff_days: NotNegative | None = None
+    max_slip_days: Annotated[int, Meta(ge=0)] | None = None
+
+
+class SubmissionPolicy(_Table, frozen=True, kw_only=True):
+    """Of several submissions of one student for one unit, which counts."""
+
+    keep: Literal["latest", "best"] = "latest"
 
 
 FeedbackLevel = Literal["full", "hint", "score"]
@@ -118,6 +158,7 @@ class Unit(_Table, frozen=True, kw_only=True, dict=True):
     title: str
     about: str = ""
     due: Annotated[datetime, Meta(tz=True)] | None = None
+    late: UnitLatePolicy = UnitLatePolicy()
     exercises: Annotated[tuple[Exercise, ...], Meta(min_length=1)] = msgspec.field(name="exercise")
 
     @cached_property
@@ -140,8 +181,10 @@ class Unit(_Table, frozen=True, kw_only=True, dict=True):
 class _CourseFile(_Table, frozen=True, kw_only=True):
     id: Identifier
     title: str
+    timezone: str | None = None
     gradebook: GradebookConfig = GradebookConfig()
     late: LatePolicy = LatePolicy()
+    policy: SubmissionPolicy = SubmissionPolicy()
     feedback: Feedback = Feedback()
     limits: Limits = Limits()
     units: Annotated[tuple[Unit, ...], Meta(min_length=1)] = msgspec.field(name="unit")
@@ -158,6 +201,8 @@ class Course(Struct, frozen=True):
     feedback: Feedback
     limits: Limits
     units: tuple[Unit, ...]
+    policy: SubmissionPolicy = SubmissionPolicy()
+    timezone: str | None = None
 
     @property
     def solutions(self) -> Path:
@@ -190,10 +235,25 @@ class Course(Struct, frozen=True):
         """The page called `name`; names are unique across the course."""
         return next((page for unit in self.units for page in unit.pages if page.name == name), None)
 
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo | None:
+        """The time zone of dates that say none; None where the course names none."""
+        return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
+
+    def late_for(self, unit: Unit) -> LatePolicy:
+        """The course's late policy with the unit's own where it sets something."""
+        own = {key: value for key, value in msgspec.structs.asdict(unit.late).items() if value is not None}
+        return msgspec.structs.replace(self.late, **own)
+
     def limits_for(self, exercise: Exercise) -> Limits:
         """The course's limits with the exercise's own where it sets them."""
         own = {key: getattr(exercise, key) for key in ("call_wall_s", "memory_mb")}
         return msgspec.structs.replace(self.limits, **{key: value for key, value in own.items() if value is not None})
+
+
+def exact(number: float) -> Fraction:
+    """The number as it is written: 0.1 is one tenth, which no float is."""
+    return Fraction(str(number))
 
 
 def did_you_mean(word: str, choices: list[str]) -> str:
@@ -241,6 +301,8 @@ def load_course(root: Path) -> Course:
         feedback=parsed.feedback,
         limits=parsed.limits,
         units=parsed.units,
+        policy=parsed.policy,
+        timezone=parsed.timezone,
     )
 
 
@@ -282,10 +344,14 @@ def _broken_rules(course: _CourseFile) -> list[str]:
     units: dict[str, str] = {}
     pages: dict[str, str] = {}
     exercises: dict[str, str] = {}
+    problems += _endless("$.late", course.late)
+    if course.timezone is not None and not _is_zone(course.timezone):
+        problems.append(f"$.timezone: no time zone {course.timezone!r}; give a name like Europe/Berlin")
     for u, unit in enumerate(course.units):
         if unit.id in units:
             problems.append(f"$.unit[{u}].id {unit.id!r} is already used by {units[unit.id]}; unit ids are unique")
         units.setdefault(unit.id, f"$.unit[{u}]")
+        problems += _endless(f"$.unit[{u}].late", unit.late)
         for e, exercise in enumerate(unit.exercises):
             where = f"$.unit[{u}].exercise[{e}]"
             if exercise.id in exercises:
@@ -306,3 +372,18 @@ def _broken_rules(course: _CourseFile) -> list[str]:
                 if not symbol.isidentifier() or keyword.iskeyword(symbol)
             ]
     return problems
+
+
+def _endless(where: str, policy: LatePolicy | UnitLatePolicy) -> list[str]:
+    """TOML has `inf`; as a cut-off it means none."""
+    if policy.grace_minutes is not None and math.isinf(policy.grace_minutes):
+        return [f"{where}.grace_minutes is endless; for no penalty at all write penalty_per_day = 0"]
+    return []
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return not zoneinfo.available_timezones()  # a student's Windows knows no zones, and needs none
+    return True

@@ -14,6 +14,11 @@ from autograder.sandbox.warm import interpret_kernels
 
 interpret_kernels()  # some test or other imports Triton before the kernels of unit 7 are read
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew; then read the diff")
+
+
 ROOT = Path(__file__).resolve().parents[1]
 
 _COURSE = """\

@@ -13,14 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from autograder.commands.changes import Change, Settled, changes, show_changes
 from autograder.course import Course
 from autograder.errors import UsageError
+from autograder.extensions import load_extensions
 from autograder.intake.finding import Asked
 from autograder.results import gradebook
+from autograder.results.attempts import ATTEMPTS, after_writing, read_students
 from autograder.results.folders import STUDENTS
+from autograder.results.late import Grade, settle
 from autograder.results.record import Outcome, UnitResult
 from autograder.rooms.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
-from autograder.text import printable
+from autograder.text import listed, printable
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -34,18 +38,22 @@ class Options(Struct, frozen=True, kw_only=True):
     regrade: bool = False
     seed: bytes | None = None
     gradebook: bool = True
+    dry_run: bool = False
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What one call of `grade` did."""
+    """What one call of `grade` did: the result of every submission, and for each what counts of the student now."""
 
     results: list[UnitResult]
+    grades: list[Grade]
     fresh: int
     passed_over: list[str]
     notes: list[str]
     isolation: str
     seed_id: str
     gradebook: str | None
+    dry_run: bool = False
+    changes: list[Change] = []  # of a dry run
 
     @property
     def our_fault(self) -> bool:
@@ -58,10 +66,14 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def run_grade(course: Course, options: Options, *, quiet: bool, console: Console) -> Report:
-    """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
+    """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError.
+
+    A dry run shows what would change instead, and writes nothing at all.
+    """
     from autograder.sandbox.rungs import choose_rung
 
-    with _exclusive(options.out):
+    extensions = load_extensions(course)
+    with contextlib.nullcontext() if options.dry_run else _exclusive(options.out):
         run = Run(
             course=course,
             submitted=options.submitted,
@@ -70,28 +82,101 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             seed=options.seed or new_seed(),
             jobs=options.jobs,
             regrade=options.regrade,
+            dry=options.dry_run,
+            extensions=extensions,
         )
         plan = make_plan(run, options.asked)
+        keys = sorted(plan.keys())
+        before = read_students(options.out, course, dict.fromkeys(student for student, _ in keys))
+        fills = options.gradebook and not options.dry_run
 
         def meanwhile() -> None:
-            if options.gradebook:
+            if fills:
                 gradebook.prepare(course, options.out)
 
         finished = _grade(run, plan, meanwhile, quiet, console)
-        results = sorted((f.result for f in finished), key=lambda r: (r.student, r.unit))
-        url = gradebook.record(course, options.out, results) if options.gradebook else None
+        written = [*plan.changed, *(f.result for f in finished if f.fresh)]
+        everything = _with(course, before, written)
+        counted = {student: settle(course, extensions, units) for student, units in everything.items()}
+        url = _fill_gradebook(course, options.out, counted, keys) if fills else None
+    whole = options.asked.student is None and options.asked.unit is None
     report = Report(
-        results=results,
+        results=[everything[student][unit][0] for student, unit in keys],
+        grades=[counted[student][unit].grade for student, unit in keys],
         fresh=sum(f.fresh for f in finished),
         passed_over=plan.passed_over,
-        notes=plan.notes,
+        notes=[*plan.notes, *(extensions.notes(course, list(everything)) if whole else [])],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
+        dry_run=options.dry_run,
     )
-    if not quiet:
+    report.notes.extend(_unfit(course, counted, keys))
+    if options.dry_run:
+        old = {student: settle(course, extensions, units) for student, units in before.items()}
+        report = msgspec.structs.replace(report, changes=changes(old, counted))
+        if not quiet:
+            _show_dry(report, run, console)
+    elif not quiet:
         show(report, options.out, console)
     return report
+
+
+Everything = dict[str, dict[str, list[UnitResult]]]  # student -> unit -> results, the latest first
+
+
+def _with(course: Course, before: Everything, written: list[UnitResult]) -> Everything:
+    """What lies in the folder of results once these are written, without reading it again."""
+    everything = {student: dict(units) for student, units in before.items()}
+    for result in written:
+        units = everything[result.student]
+        units[result.unit] = after_writing(course, units.get(result.unit, []), result)
+    return everything
+
+
+def _show_dry(report: Report, run: Run, console: Console) -> None:
+    """What would change, and how to make it so."""
+    show_changes(report.changes, console)
+    for line in report.passed_over:
+        console.print(f"passed over: {line}", markup=False)
+    for line in report.notes:
+        console.print(f"note: {line}", markup=False)
+    _show_faults(report, console)
+    students = len({change.student for change in report.changes})
+    console.print(
+        f"dry run, nothing was written: {report.fresh} graded again, {len(report.results) - report.fresh} unchanged; "
+        f"{students} {'student changes' if students == 1 else 'students change'}",
+        markup=False,
+    )
+    if report.fresh or report.changes:
+        console.print(
+            f"the same command without --dry-run applies it; --seed {run.seed.hex()} draws the same inputs",
+            markup=False,
+        )
+
+
+def _fill_gradebook(course: Course, out: Path, counted: Settled, keys: list[tuple[str, str]]) -> str:
+    """What was asked for; with slip days every unit of these students, since a day spent here is missing there."""
+    asked = set(keys)
+    wanted = [
+        one
+        for student, units in counted.items()
+        for unit, one in units.items()
+        if ((student, unit) in asked or course.late.slip_days) and _fits(course, one.result)
+    ]
+    return gradebook.record_counted(course, out, wanted)
+
+
+def _fits(course: Course, result: UnitResult) -> bool:
+    """Whether it has the exercises that course.toml has now."""
+    return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
+
+
+def _unfit(course: Course, counted: Settled, keys: list[tuple[str, str]]) -> list[str]:
+    """What counts and cannot go into the gradebook, in words: an earlier submission, of before course.toml changed."""
+    odd = [f"{student}/{unit}" for student, unit in keys if not _fits(course, counted[student][unit].result)]
+    said = "the best submission was graded when course.toml had other exercises, and is not in the gradebook"
+    return [f"{listed(odd)}: {said}"] if odd else []
 
 
 def show(report: Report, out: Path, console: Console) -> None:
@@ -104,14 +189,14 @@ def show(report: Report, out: Path, console: Console) -> None:
     table.add_column("score", justify="right", min_width=5, no_wrap=True)
     table.add_column("of", justify="right", min_width=3, no_wrap=True)
     table.add_column("")  # the one that gives way on a narrow terminal
-    for result in report.results:
-        pending = f"{result.pending:g} pending" if result.pending else ""
-        late = f"late: -{result.late.penalty:g}" if result.late.penalty else ""
-        remark = "; ".join(filter(None, [pending, late, _remark(result)]))
+    for result, grade in zip(report.results, report.grades, strict=True):
+        pending = f"{grade.pending:g} pending" if grade.pending else ""
+        earlier = "an earlier submission counts" if grade.earned != float(result.earned) else ""
+        remark = "; ".join(filter(None, [pending, describe_lateness(grade), earlier, _remark(result)]))
         table.add_row(
             Text(printable(result.student, 128)),  # SECURITY: a Text has no markup, and nothing unseen is in it
             result.unit,
-            f"{result.score:g}",
+            f"{grade.score:g}",
             f"{result.max_score:g}",
             Text(printable(remark, 110)),
         )
@@ -120,14 +205,7 @@ def show(report: Report, out: Path, console: Console) -> None:
         console.print(f"passed over: {line}", markup=False)
     for line in report.notes:
         console.print(f"note: {line}", markup=False)
-    for result in report.results:
-        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
-            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
-            console.print(
-                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
-                style="red",
-                markup=False,
-            )
+    _show_faults(report, console)
     standing = len(report.results) - report.fresh
     console.print(
         f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",
@@ -136,6 +214,17 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+
+
+def _show_faults(report: Report, console: Console) -> None:
+    for result in report.results:
+        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
+            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
+            console.print(
+                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
+                style="red",
+                markup=False,
+            )
 
 
 @contextlib.contextmanager
@@ -156,8 +245,9 @@ def _exclusive(out: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks
             pass
-        for left in (out / STUDENTS).glob("*/*/.result.json.*"):  # of a run that was killed while it wrote
-            left.unlink(missing_ok=True)
+        for pattern in ("*/*/.result.json.*", f"*/*/{ATTEMPTS}/.*"):  # of a run that was killed while it wrote
+            for left in (out / STUDENTS).glob(pattern):
+                left.unlink(missing_ok=True)
         yield
 
 
@@ -171,6 +261,16 @@ def _grade(run: Run, plan: Plan, meanwhile: Callable[[], None], quiet: bool, con
                 finished.append(item)
                 progress.advance(task)
     return finished
+
+
+def describe_lateness(grade: Grade) -> str:
+    """What the late policy did, in a few words; nothing where it did nothing."""
+    if grade.excused:
+        return "excused"
+    if grade.cut_off:
+        return "too late to count"
+    slipped = f"{grade.slip_days} slip day{'s' if grade.slip_days > 1 else ''} spent" if grade.slip_days else ""
+    return ", ".join(filter(None, [f"late: -{grade.penalty:g}" if grade.penalty else "", slipped]))
 
 
 def _remark(result: UnitResult) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.intake import layouts
 from autograder.intake.files import Listing
@@ -16,10 +16,10 @@ from autograder.intake.names import PageNames
 from autograder.intake.people import People
 from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
-from autograder.intake.roster import Roster
-from autograder.intake.submission import Submission, digest_of_submission, with_problem
-from autograder.intake.tables import same_name
+from autograder.intake.submission import Submission, digest_of_submission, with_time_problem
 from autograder.intake.times import OPTION, Stamp, SubmittedAt, judged
+from autograder.roster import Roster
+from autograder.tables import same_name
 from autograder.text import listed, printable
 
 Owned = tuple[Owner, Item]
@@ -195,22 +195,26 @@ class _Reader:
 
         return stamp
 
+    def _is_costly(self, unit: Unit) -> bool:
+        """Whether it can cost anything to be late."""
+        policy = self._course.late_for(unit)
+        return bool(policy.penalty_per_day) or policy.cutoff_days is not None
+
     def _note_times(self) -> None:
         """Say where times are missing: to each student where others have one, once where nobody has."""
         found = self._found
         unused = self._times.unused() if self._times is not None and self._asked.student is None else []
         if self._times is not None and unused:
             found.notes.append(f"{self._times.path.name}: nothing was handed in by {listed(unused)}")
-        if not self._course.late.penalty_per_day:
-            return
         dated = {s.unit for s in found.submissions if s.submitted_at is not None}
-        due = {unit.id for unit in self._course.units if unit.due is not None}
+        due = {unit.id for unit in self._course.units if unit.due is not None and self._is_costly(unit)}
         missing = f"no time of submission, so it counts as on time; {OPTION} gives it"
+        untimed = [s.submitted_at is None and not s.time_problem and s.unit in dated & due for s in found.submissions]
         found.submissions = [
-            with_problem(s, missing) if s.submitted_at is None and not s.time_said and s.unit in dated & due else s
-            for s in found.submissions
+            with_time_problem(s, missing) if is_untimed else s
+            for s, is_untimed in zip(found.submissions, untimed, strict=True)
         ]
-        if undated := {s.unit for s in found.submissions if not s.time_said} & due - dated:
+        if undated := {s.unit for s in found.submissions if not s.time_problem} & due - dated:
             found.notes.append(
                 f"no submission of {listed(sorted(undated))} has a time, so none is late; times come from nbgrader's "
                 f"exchange, a platform's metadata or {OPTION}"
@@ -219,5 +223,5 @@ class _Reader:
 
 def _unread(student: str, unit: str, problems: list[str]) -> Submission:
     """Nothing of this student can be read: a problem of the one unit that is graded."""
-    digest = digest_of_submission([], problems, None)
+    digest = digest_of_submission([], problems)
     return Submission(student=student, unit=unit, pages=[], problems=problems, digest=digest)

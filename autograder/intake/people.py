@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from autograder.intake.layouts import Item, Owner
-from autograder.intake.roster import Roster
+from autograder.roster import Roster
 from autograder.text import printable
 
 MAX_NAME_CHARS = 128  # what nbgrader's table of students takes

@@ -181,16 +181,16 @@ class _Placing:
     def _submission(self, unit: Unit) -> Submission:
         found = self._units[unit.id]
         stamp = self._stamp(unit.id)
-        problems = [*([stamp.problem] if stamp.problem else []), *found.times, *found.problems, *found.remarks]
-        problems = _shortened(list(dict.fromkeys(problems)), MAX_PROBLEMS)
+        said = [*found.times, *found.problems, *found.remarks]
+        problems = [*([stamp.problem] if stamp.problem else []), *said]
         return Submission(
             student=self._student,
             unit=unit.id,
             pages=found.sources,
-            problems=problems,
-            digest=digest_of_submission(found.sources, problems, stamp.when),
+            problems=_shortened(list(dict.fromkeys(problems)), MAX_PROBLEMS),
+            digest=digest_of_submission(found.sources, said),
             submitted_at=stamp.when,
-            time_said=stamp.problem is not None,
+            time_problem=stamp.problem or "",
         )
 
     def _stamp(self, unit: str) -> Stamp:

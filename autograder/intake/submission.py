@@ -18,7 +18,10 @@ class PageSource(Struct, frozen=True):
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """`pages` holds the pages that differ from the release, and their helpers; `digest` covers all that counts."""
+    """`pages` holds the pages that differ from the release, and their helpers; `digest` covers all that is graded.
+
+    Not covered is the time: nothing is graded again because of it.
+    """
 
     student: str
     unit: str
@@ -26,17 +29,16 @@ class Submission(Struct, frozen=True, kw_only=True):
     problems: list[str]
     digest: str
     submitted_at: datetime | None = None
-    time_said: bool = False  # whether the problems say what is wrong with the time
+    time_problem: str = ""  # which of the problems says what is wrong with the time
 
 
-def with_problem(submission: Submission, problem: str) -> Submission:
-    """The submission with one more thing to be said first."""
+def with_time_problem(submission: Submission, problem: str) -> Submission:
+    """The submission with something to be said about its time."""
     problems = [*submission.problems, problem]  # what was not read comes first: the table shows the first
-    digest = digest_of_submission(submission.pages, problems, submission.submitted_at)
-    return msgspec.structs.replace(submission, problems=problems, digest=digest)
+    return msgspec.structs.replace(submission, problems=problems, time_problem=problem)
 
 
-def digest_of_submission(pages: Sequence[PageSource], problems: Sequence[str], when: datetime | None) -> str:
+def digest_of_submission(pages: Sequence[PageSource], problems: Sequence[str]) -> str:
     """Equal digest, nothing to grade again. What does not count (a notebook's outputs) does not change it."""
     digest = hashlib.sha256()
     for page in pages:
@@ -46,5 +48,4 @@ def digest_of_submission(pages: Sequence[PageSource], problems: Sequence[str], w
             digest.update(f"{len(code)}\0".encode() + code)
     for problem in problems:
         digest.update(problem.encode("utf-8", "replace") + b"\0")
-    digest.update(str(when).encode())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.intake.files import Entry, Unreadable
-from autograder.intake.tables import column, read_table, same_name
+from autograder.tables import column, read_table, same_name
 from autograder.text import printable
 
 TIMESTAMP = "timestamp.txt"

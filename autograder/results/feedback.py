@@ -6,10 +6,11 @@ from autograder.course import Course, FeedbackLevel, Unit
 from autograder.results.record import ExerciseResult, Outcome, TestResult
 
 
-def level_now(course: Course, unit: Unit, now: datetime | None = None) -> FeedbackLevel:
-    """The level that holds at `now` (the present unless given)."""
-    due = unit.due is not None and (now or datetime.now(UTC)) > unit.due
-    return course.feedback.after_due if due else course.feedback.before_due
+def level_now(course: Course, unit: Unit, now: datetime | None = None, due: datetime | None = None) -> FeedbackLevel:
+    """The level that holds at `now` (the present unless given), for a student whose due date is `due` or the unit's."""
+    due = due or unit.due
+    over = due is not None and (now or datetime.now(UTC)) > due
+    return course.feedback.after_due if over else course.feedback.before_due
 
 
 def visible(test: TestResult, level: FeedbackLevel) -> str:

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, FeedbackLevel, Unit
+from autograder.course import Course, FeedbackLevel, Unit, exact
 from autograder.errors import UsageError
+from autograder.extensions import load_extensions
 from autograder.installed import needs
-from autograder.results import feedback
+from autograder.results import feedback, late
 from autograder.results.record import UnitResult
 
 if TYPE_CHECKING:
@@ -47,16 +48,26 @@ def prepare(course: Course, out: Path) -> None:
 
 
 def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
-    """Write the scores of `results`. Returns the gradebook's address. Raises UsageError."""
+    """Write the scores of `results`, and what being late costs now. Returns the gradebook's address. Raises UsageError.
+
+    Args:
+        results: of a student who may have slip days left every unit, since one unit's days are missing in another.
+    """
+    return record_counted(course, out, late.settle_all(course, load_extensions(course), results).values())
+
+
+def record_counted(course: Course, out: Path, settled: Iterable[late.Counted]) -> str:
+    """The same for results of which it is known what they are worth."""
     url = database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
         with _one_transaction(gradebook):
-            for result in results:
-                unit = course.unit(result.unit)
+            for counted in settled:
+                unit = course.unit(counted.result.unit)
                 if unit.id not in prepared:
                     prepared[unit.id] = _prepare_unit(gradebook, unit)
-                _record_result(gradebook, unit, result, feedback.level_now(course, unit))
+                level = feedback.level_now(course, unit, due=counted.grade.due)
+                _record_result(gradebook, unit, counted, level)
     return url
 
 
@@ -73,10 +84,10 @@ def _one_transaction(gradebook: "Gradebook") -> Iterator[None]:
 
 
 def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
-    """(student, unit) -> score in the gradebook, to compare with the result files."""
+    """(student, unit) -> what the gradebook holds, less the late penalty: to compare with what results are worth."""
     with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
         return {
-            (submission.student.id, assignment.name): float(submission.score)
+            (submission.student.id, assignment.name): float(submission.score - submission.late_submission_penalty)
             for assignment in gradebook.assignments
             for submission in gradebook.assignment_submissions(assignment.name)
         }
@@ -180,9 +191,11 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
     return cells
 
 
-def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level: FeedbackLevel) -> None:
+def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, level: FeedbackLevel) -> None:
+    result, when = counted.result, counted.grade.submitted_at
     gradebook.update_or_create_student(result.student)
-    submission = gradebook.update_or_create_submission(unit.id, result.student)
+    timestamp = None if when is None else when.isoformat()
+    submission = gradebook.update_or_create_submission(unit.id, result.student, timestamp=timestamp)
     notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:
@@ -195,7 +208,7 @@ def _record_result(gradebook: "Gradebook", unit: Unit, result: UnitResult, level
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
             _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
-        notebook.late_submission_penalty = _penalty_share(result, page.exercises)
+        notebook.late_submission_penalty = _penalty_share(counted, page.exercises)
     gradebook.db.add(submission)
 
 
@@ -208,9 +221,9 @@ def _row(rows: dict[str, Any], name: str, unit: Unit) -> Any:
     return rows[name]
 
 
-def _penalty_share(result: UnitResult, exercises: Sequence[Any]) -> float:
+def _penalty_share(counted: late.Counted, exercises: Sequence[Any]) -> float:
     """The page's part of the unit's late penalty, in proportion to its points earned."""
-    earned = sum(e.score for e in result.exercises)
     ids = {exercise.id for exercise in exercises}
-    here = sum(e.score for e in result.exercises if e.id in ids)
-    return result.late.penalty * here / earned if earned else 0.0
+    here = sum(exact(e.score) for e in counted.result.exercises if e.id in ids)
+    grade = counted.grade
+    return float(exact(grade.penalty) * here / exact(grade.earned)) if grade.earned else 0.0

@@ -2,12 +2,15 @@
 
 import os
 import tempfile
+from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from autograder.course import exact
 from autograder.results.folders import result_path
 
 SCHEMA = "autograder/result/v1"
@@ -54,14 +57,42 @@ class ExerciseResult(Struct, frozen=True, kw_only=True):
 
 
 class Late(Struct, frozen=True, kw_only=True):
-    """`penalty` is in points, already taken off the unit's score."""
+    """What was known about the time when it was graded: seconds past the due date of that day, and points at stake.
+
+    A memory, not a rule: the unit's `score` is without it, and what a late submission costs is computed whenever
+    results are read (late.py), from the time, the policy and the extensions as they are then.
+    """
 
     seconds: float = 0.0
     penalty: float = 0.0
 
 
+class Basis(Struct, frozen=True, kw_only=True):
+    """What a result rests on, each part as a digest, so that a change has a name. Together they are the fingerprint.
+
+    `submission` is the digest of what was graded, without its time; `grader` of hidden graders and reference; `course`
+    of what course.toml says about the unit's exercises and the limits.
+    """
+
+    submission: str = ""
+    grader: str = ""
+    course: str = ""
+    versions: dict[str, str] = {}
+
+
+class Leader(Struct, frozen=True, kw_only=True):
+    """An entry for a leaderboard: a number that the grader measured, and which way is up (`asc` or `desc`)."""
+
+    name: str
+    value: float
+    order: str = "desc"
+
+
 class UnitResult(Struct, frozen=True, kw_only=True):
-    """One student, one unit: all that anything after grading reads."""
+    """One student, one unit: all that anything after grading reads.
+
+    `score` is what the tests gave, whenever it was handed in (`submitted_at`, where somebody knows).
+    """
 
     schema: str = SCHEMA
     course: str
@@ -78,6 +109,15 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     late: Late
     problems: list[str]
     exercises: list[ExerciseResult]
+    submitted_at: datetime | None = None
+    time_problem: str = ""  # the one of the problems that is about the time
+    basis: Basis = Basis()
+    leaderboard: list[Leader] = []
+
+    @property
+    def earned(self) -> Fraction:
+        """The points of its tests, exactly; the `score` of an older file has the late penalty taken off."""
+        return sum((exact(exercise.score) for exercise in self.exercises), Fraction(0))
 
     def has_grader_error(self) -> bool:
         """Whether anything in it is our fault."""
@@ -96,8 +136,13 @@ def read_result(path: Path) -> UnitResult | None:
 def write_result(out: Path, result: UnitResult) -> Path:
     """Write the result so that a reader sees the old file or the new one, never half of one."""
     path = result_path(out, result.student, result.unit)
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_atomically(path, encode_result(result))
     return path
+
+
+def encode_result(result: UnitResult) -> bytes:
+    """The file's bytes."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

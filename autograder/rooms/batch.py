@@ -13,26 +13,22 @@ import msgspec
 from msgspec import Struct
 
 from autograder import installed
-from autograder.course import COURSE_FILE, Course, Unit
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
+from autograder.extensions import Extensions
 from autograder.intake.finding import Asked, read_class
 from autograder.intake.submission import Submission
+from autograder.results import late
+from autograder.results.attempts import read_submissions, write_latest
 from autograder.results.folders import colliding, result_path
-from autograder.results.record import (
-    Late,
-    Outcome,
-    TestResult,
-    UnitResult,
-    read_result,
-    write_atomically,
-    write_result,
-)
+from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, write_atomically
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
 from autograder.text import listed
 
 RUNS_FILE = "runs.json"
+SUBMITTED = "submitted"
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -45,6 +41,8 @@ class Run(Struct, frozen=True, kw_only=True):
     seed: bytes
     jobs: int
     regrade: bool = False
+    dry: bool = False  # grade, and write nothing
+    extensions: Extensions = Extensions()
 
     @property
     def seed_id(self) -> str:
@@ -53,10 +51,15 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True):
-    """A submission to grade, and the fingerprint that its result will carry."""
+    """A submission to grade, and what its result will rest on."""
 
     submission: Submission
-    fingerprint: str
+    basis: Basis
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprint, equal basis: nothing to grade again."""
+        return f"sha256:{hashlib.sha256(msgspec.json.encode(self.basis)).hexdigest()}"
 
 
 class Finished(Struct, frozen=True):
@@ -67,16 +70,26 @@ class Finished(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What `grade` is going to do."""
+    """What `grade` is going to do. `changed` are the standing results whose file says something else by now.
+
+    Those were handed in at another time than it says, or are of an earlier submission that was handed in again: no
+    student's code runs for that.
+    """
 
     jobs: list[Job]
     standing: list[UnitResult]
+    changed: list[UnitResult]
     passed_over: list[str]
     notes: list[str]
 
     @property
     def total(self) -> int:
         return len(self.jobs) + len(self.standing)
+
+    def keys(self) -> list[tuple[str, str]]:
+        """(student, unit) of everything that was handed in."""
+        handed_in = [job.submission for job in self.jobs]
+        return [(s.student, s.unit) for s in handed_in] + [(r.student, r.unit) for r in self.standing]
 
 
 def new_seed() -> bytes:
@@ -87,59 +100,69 @@ def new_seed() -> bytes:
 def make_plan(run: Run, asked: Asked) -> Plan:
     """Read every submission, and leave out those whose result stands. Raises UsageError."""
     found = read_class(run.submitted, run.course, asked)
-    for students in colliding(run.out, (submission.student for submission in found.submissions)):
+    names = [] if run.dry else [submission.student for submission in found.submissions]
+    for students in colliding(run.out, names):
         found.submissions = [s for s in found.submissions if s.student not in students]
         found.passed_over.append(
             f"{listed(students)}: one folder on this file system, which ignores capitals; rename one"
         )
     units = {submission.unit for submission in found.submissions}
-    versions = {unit: _unit_digest(run.course, run.course.unit(unit), run.rung) for unit in units}
-    jobs: list[Job] = []
-    standing: list[UnitResult] = []
+    bases = {unit: _basis(run.course, run.course.unit(unit), run.rung) for unit in units}
+    plan = Plan([], [], [], found.passed_over, found.notes)
     for submission in found.submissions:
-        fingerprint = f"sha256:{hashlib.sha256((versions[submission.unit] + submission.digest).encode()).hexdigest()}"
-        result = None if run.regrade else read_result(result_path(run.out, submission.student, submission.unit))
-        if result is not None and result.fingerprint == fingerprint and not result.has_grader_error():
-            standing.append(result)
-        else:
-            jobs.append(Job(submission, fingerprint))
-    return Plan(jobs, standing, found.passed_over, found.notes)
+        job = Job(submission, msgspec.structs.replace(bases[submission.unit], submission=submission.digest))
+        known = [] if run.regrade else read_submissions(run.out, submission.student, submission.unit)
+        standing = next((r for r in known if r.fingerprint == job.fingerprint and not r.has_grader_error()), None)
+        if standing is None:
+            plan.jobs.append(job)
+            continue
+        now = _with_time_of(run, standing, submission)
+        plan.standing.append(now)
+        if now is not standing or standing is not known[0]:
+            plan.changed.append(now)
+    return plan
 
 
 def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[Finished, None, None]:
     """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first.
 
-    `meanwhile` is called while the rooms start.
+    `meanwhile` is called while the rooms start. A dry run writes nothing.
     """
+    for result in plan.changed if not run.dry else ():
+        _write(run, result)
     for result in plan.standing:
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
-    _remember_seed(run)
+    if not run.dry:
+        _remember_seed(run)
     with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
-            try:
-                write_result(run.out, result)
-            except OSError as error:
-                raise UsageError(
-                    f"{result_path(run.out, result.student, result.unit)} cannot be written: {error.strerror}; "
-                    "what was graded before is kept: mend this and run the same command again"
-                ) from None
+            if not run.dry:
+                _write(run, result)
             yield Finished(result, fresh=True)
 
 
+def _write(run: Run, result: UnitResult) -> None:
+    try:
+        write_latest(run.out, run.course, result)
+    except OSError as error:
+        raise UsageError(
+            f"{result_path(run.out, result.student, result.unit)} cannot be written: {error.strerror}; "
+            "what was graded before is kept: mend this and run the same command again"
+        ) from None
+
+
 def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
-    """The record of one submission: points, late penalty, problems."""
+    """The record of one submission: points, time, problems."""
     unit = run.course.unit(job.submission.unit)
     exercises = [score_exercise(exercise, graded.results.get(exercise.id, [])) for exercise in unit.exercises]
-    earned = sum(exercise.score for exercise in exercises)
-    late = _late(run.course, unit, job.submission, earned)
-    return UnitResult(
+    result = UnitResult(
         course=run.course.id,
         student=job.submission.student,
         unit=unit.id,
-        score=round(earned - late.penalty, 4),
+        score=round(sum(exercise.score for exercise in exercises), 4),
         max_score=float(unit.points),
         pending=round(sum(exercise.pending for exercise in exercises), 4),
         graded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -147,51 +170,82 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
         isolation=run.rung,
         seed_id=run.seed_id,
         duration_s=graded.duration_s,
-        late=late,
+        late=Late(),
         problems=graded.problems,
         exercises=exercises,
+        submitted_at=job.submission.submitted_at,
+        time_problem=job.submission.time_problem,
+        basis=job.basis,
+    )
+    return _with_lateness(run, result)
+
+
+def _with_lateness(run: Run, result: UnitResult) -> UnitResult:
+    """The result with what is known about its lateness now."""
+    worth = late.grade(run.course, run.extensions, result)
+    return msgspec.structs.replace(result, late=Late(seconds=worth.seconds_late, penalty=worth.penalty))
+
+
+def _with_time_of(run: Run, result: UnitResult, submission: Submission) -> UnitResult:
+    """The standing result of a submission, with the time that is known for it by now."""
+    if (result.submitted_at, result.time_problem) == (submission.submitted_at, submission.time_problem):
+        return result
+    rest = [problem for problem in result.problems if problem != result.time_problem]
+    said = [submission.time_problem] if submission.time_problem else []
+    moved = msgspec.structs.replace(
+        result,
+        submitted_at=submission.submitted_at,
+        time_problem=submission.time_problem,
+        problems=[*said, *rest],
+    )
+    return _with_lateness(run, moved)
+
+
+# ---------------------------------------------------------------- fingerprints, seeds
+
+
+def _basis(course: Course, unit: Unit, rung: str) -> Basis:
+    """All that a result depends on besides the submission itself.
+
+    Of course.toml the unit's exercises and the limits: titles, due dates, the late policy and what other units say
+    change no answer.
+    """
+    files = [file for of in (course.graders, course.reference) for file in sorted((of / unit.id).rglob("*.py"))]
+    grader = hashlib.sha256()
+    for file in files:
+        data = file.read_bytes()
+        grader.update(f"{file.relative_to(course.root)}\0{len(data)}\0".encode() + data)
+    asked = [msgspec.structs.replace(exercise, title="", builds_on=()) for exercise in unit.exercises]
+    versions = {package: importlib.metadata.version(package) for package in ("torch", "numpy")}
+    return Basis(
+        grader=grader.hexdigest(),
+        course=hashlib.sha256(msgspec.json.encode([course.id, unit.id, asked, course.limits])).hexdigest(),
+        versions={"autograder": installed.version(), **versions, "isolation": rung},
     )
 
 
-# ---------------------------------------------------------------- fingerprints, seeds, late days
-
-
-def _unit_digest(course: Course, unit: Unit, rung: str) -> str:
-    """Covers all that a result depends on besides the submission's own bytes."""
-    digest = hashlib.sha256()
-    files = [course.root / COURSE_FILE]
-    for folder in (course.graders / unit.id, course.reference / unit.id):
-        files += sorted(folder.rglob("*.py"))
-    for file in files:
-        data = file.read_bytes()
-        digest.update(f"{file.relative_to(course.root)}\0{len(data)}\0".encode() + data)
-    digest.update(f"autograder {installed.version()}\0".encode())
-    for package in ("torch", "numpy"):
-        digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
-    digest.update(rung.encode())
-    return digest.hexdigest()
+def read_runs(out: Path) -> dict[str, str]:
+    """Seed id -> seed, and `<seed id> submitted` -> what was graded with it; empty where nothing is known."""
+    try:
+        return msgspec.json.decode((out / RUNS_FILE).read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def _remember_seed(run: Run) -> None:
-    """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's."""
+    """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's.
+
+    With it goes what was graded, so that `autograder show` can print the command that repeats it.
+    """
     path = run.out / RUNS_FILE
-    try:
-        known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
-        known = {}
+    known = read_runs(run.out)
     known[run.seed_id] = run.seed.hex()
+    known[f"{run.seed_id} {SUBMITTED}"] = str(run.submitted.resolve())
     try:
         write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
     except OSError as error:
         raise UsageError(f"{run.out} cannot be written: {error.strerror}; give another folder with --out") from None
     os.chmod(path, 0o600)
-
-
-def _late(course: Course, unit: Unit, submission: Submission, earned: float) -> Late:
-    if unit.due is None or submission.submitted_at is None:
-        return Late()
-    seconds = max(0.0, (submission.submitted_at - unit.due).total_seconds())
-    return Late(seconds=seconds, penalty=round(earned * course.late.penalty_share(seconds), 4))
 
 
 # ---------------------------------------------------------------- processes
@@ -202,7 +256,7 @@ def _grade_all(
 ) -> Generator[tuple[Job, Graded], None, None]:
     """Every job with its outcome, in the order of completion."""
     units = sorted({job.submission.unit for job in jobs})
-    hidden = [run.submitted.resolve(), run.out.resolve()]
+    hidden = [path.resolve() for path in (run.submitted, run.out) if path.exists()]
     submissions = [job.submission for job in jobs]
     graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden, meanwhile)
     with contextlib.closing(graded):

@@ -1,0 +1,67 @@
+"""`autograder export`: result files -> what another system reads. Runs no student code, and needs no sandbox."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from autograder.course import Course, did_you_mean
+from autograder.errors import UsageError
+from autograder.extensions import load_extensions
+from autograder.results.attempts import read_class
+from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, table
+from autograder.results.exports.gathered import Asked, Gathered, gather
+from autograder.results.folders import STUDENTS
+from autograder.roster import Roster
+
+FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {
+    "csv": table.export,
+    "canvas": canvas.export,
+    "moodle": moodle.export,
+    "gradescope": gradescope.export,
+    "actions": actions.export,
+    "classroom50": classroom50.export,
+    "junit": junit.export,
+}
+ENVIRONMENT = (
+    *("CLASSROOM", "ASSIGNMENT", "ASSIGNMENT_TYPE", "OWNER"),
+    *("SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL", "REVIEW_URL"),
+)
+
+
+def run_export(
+    course: Course, kind: str, folder: Path, out: Path, asked: Asked, roster: Path | None, console: Console
+) -> list[Path]:
+    """Write the export and say what was written, what was left out and why. Raises UsageError."""
+    if kind not in FORMATS:
+        raise UsageError(f"no format {kind!r}{did_you_mean(kind, list(FORMATS))}")
+    if not (folder / STUDENTS).is_dir():
+        raise UsageError(f"{folder} holds no results: give the folder that `autograder grade --out` wrote")
+    found = read_class(folder, course)
+    gathered = gather(course, load_extensions(course), found, Roster(roster), asked)
+    written = FORMATS[kind](gathered, out)
+    results = sum(1 for _ in gathered.handed_in())
+    empty = sum(1 for student, unit, counted in gathered.rows() if counted is None)
+    for line in gathered.said:
+        console.print(f"note: {line}", markup=False)
+    nothing = f"; {empty} not handed in" if empty else ""
+    files = str(written[0]) if len(written) == 1 else f"{len(written)} files in {out}"
+    console.print(f"{kind}: {results} results{nothing}: {files}", markup=False)
+    return written
+
+
+def asked_environment() -> dict[str, str]:
+    """What a workflow of Classroom 50 tells about the submission."""
+    return {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)}
+
+
+def asked_columns(pairs: list[str]) -> dict[str, str]:
+    """`--column KEY=HEADER` as a table. Raises UsageError."""
+    found = {}
+    for pair in pairs:
+        key, equals, name = pair.partition("=")
+        if not equals or not name or key not in moodle.COLUMNS:
+            raise UsageError(f"--column {pair}: write KEY=HEADER with a KEY of {', '.join(moodle.COLUMNS)}")
+        found[key] = name
+    return found

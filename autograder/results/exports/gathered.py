@@ -1,0 +1,156 @@
+"""What an export is made of: the counted results of a class, who the students are, and what is said at the end."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from autograder.course import Course, Unit
+from autograder.errors import UsageError
+from autograder.extensions import Extensions
+from autograder.results import feedback
+from autograder.results.attempts import ClassResults
+from autograder.results.folders import safe_name
+from autograder.results.late import Counted, Grade, settle
+from autograder.results.record import ExerciseResult, write_atomically
+from autograder.roster import Roster
+from autograder.tables import same_name
+from autograder.text import CsvField, decimal, printable
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What the command line says about an export."""
+
+    student: str | None = None
+    unit: str | None = None
+    worksheet: Path | None = None
+    columns: dict[str, str] = {}
+    scale: bool = False
+    visibility: str = "visible"
+    environment: dict[str, str] = {}
+
+
+class Gathered(Struct):
+    """A class, ready to be written in any format. `said` collects what was left out, and why."""
+
+    course: Course
+    extensions: Extensions
+    roster: Roster
+    asked: Asked
+    counted: dict[tuple[str, str], Counted]
+    students: list[str]
+    units: list[Unit]
+    said: list[str] = field(default_factory=list)
+
+    def rows(self) -> Iterator[tuple[str, Unit, Counted | None]]:
+        """Every student with every unit; None where nothing was handed in."""
+        for student in self.students:
+            for unit in self.units:
+                yield student, unit, self.counted.get((student, unit.id))
+
+    def handed_in(self) -> Iterator[Counted]:
+        """Every result that counts."""
+        for _, _, counted in self.rows():
+            if counted is not None:
+                yield counted
+
+    def is_excused(self, student: str, unit: Unit) -> bool:
+        """Whether extensions.csv says so, handed in or not."""
+        extension = self.extensions.of(student, unit.id)
+        return extension is not None and extension.excused
+
+    def comment(self, counted: Counted, exercise: ExerciseResult) -> str:
+        """What the student may read about an exercise today."""
+        unit = self.course.unit(counted.result.unit)
+        level = feedback.level_now(self.course, unit, due=counted.grade.due)
+        return feedback.comment(exercise, level)
+
+    def the_unit(self, why: str) -> Unit:
+        """The one unit that is exported. Raises UsageError where there are several."""
+        if len(self.units) != 1:
+            raise UsageError(f"{why}: give --unit, one of {', '.join(unit.id for unit in self.units)}")
+        return self.units[0]
+
+
+def gather(course: Course, extensions: Extensions, found: ClassResults, roster: Roster, asked: Asked) -> Gathered:
+    """What counts of a class, with the students whom extensions.csv or the roster add, of the units asked for.
+
+    A unit of which nobody handed in anything is left out, unless it is asked for. Raises UsageError.
+    """
+    everybody = {same_name(student): student for student in found.by_student}
+    excused = [extension.student for extension in extensions.by_key.values() if extension.excused]
+    for student in [*roster.students, *excused]:
+        everybody.setdefault(same_name(student), student)
+    students = sorted(everybody.values())
+    if asked.student is not None:
+        if same_name(asked.student) not in everybody:
+            raise UsageError(f"--student {printable(asked.student)}: no result of that student")
+        students = [everybody[same_name(asked.student)]]
+    counted = {
+        (student, unit): one
+        for student in students
+        for unit, one in settle(course, extensions, found.by_student.get(student, {})).items()
+    }
+    if asked.unit is not None:
+        units = [course.unit(asked.unit)]
+    else:
+        units = [unit for unit in course.units if any(key[1] == unit.id for key in counted)]
+    gathered = Gathered(course, extensions, roster, asked, counted, students, units, list(found.left_out))
+    if not any(gathered.handed_in()):
+        left = f"; left out: {found.left_out[0]}" if found.left_out else ""
+        raise UsageError(f"no result to export; run `autograder grade` first, or give its --out folder{left}")
+    gathered.said += extensions.notes(course, list(found.by_student)) if asked.student is None else []
+    return gathered
+
+
+def csv_text(rows: Sequence[Sequence[CsvField]], delimiter: str = ",", line_end: str = "\r\n") -> str:
+    """RFC 4180; every cell went through text.py."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter=delimiter, lineterminator=line_end).writerows(rows)
+    return buffer.getvalue()
+
+
+def utc(when: datetime | None) -> str:
+    """A moment in UTC as every platform reads it; empty where there is none."""
+    return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def lateness_in_words(grade: Grade) -> str:
+    """A sentence for the student; empty where being late cost nothing."""
+    if grade.excused:
+        return "Excused: this unit does not count."
+    if grade.cut_off:
+        return f"Handed in after the last moment at which it counts: {decimal(grade.earned)} points lost."
+    days = f"{grade.days_late} started day{'' if grade.days_late == 1 else 's'} late"
+    slip = f", {grade.slip_days} of them paid with slip days" if grade.slip_days else ""
+    if grade.penalty:
+        return f"{days}{slip}: {decimal(grade.penalty)} of {decimal(grade.earned)} points are taken off."
+    return f"{days}{slip}." if slip else ""
+
+
+def write_file(out: Path, data: str | bytes) -> Path:
+    """Write an export's file, whole or not at all. Raises UsageError."""
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; give the name of a file")
+    try:
+        write_atomically(out, data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}; give another name") from None
+    return out
+
+
+def write_each(gathered: Gathered, out: Path, name: str, files: Iterator[tuple[Counted, bytes]]) -> list[Path]:
+    """One file for each result: `OUT/<safe name>/<unit>/<name>`, or OUT itself where one result is asked for.
+
+    One is asked for with --student and --unit.
+    """
+    single = gathered.asked.student is not None and gathered.asked.unit is not None
+    if not single and out.is_file():
+        raise UsageError(f"{out} is a file; give a folder, or --student and --unit for a single file")
+    return [
+        write_file(out if single else out / safe_name(counted.result.student) / counted.result.unit / name, data)
+        for counted, data in files
+    ]

@@ -1,0 +1,170 @@
+"""moodle: fills the grading worksheet that Moodle itself exported, so that Moodle takes it back.
+
+An assignment's worksheet (Submissions > Actions > Download grading worksheet, with offline grading switched on) is the
+one thing that has Moodle's own identifiers, in the columns and the language of that Moodle. Filled are `Grade` and,
+where it is there, `Feedback comments`; every other cell goes back as it came. A row is one of ours by its full name,
+identifier, ID number or email, or by what the roster makes of them. Moodle skips rows that did not change and leaves
+out an empty grade, so who handed in nothing stays without one.
+
+Source: moodle/moodle, mod/assign/feedback/offline/importgradeslib.php and locallib.php.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from autograder.course import Unit, exact
+from autograder.errors import UsageError
+from autograder.results.exports.gathered import Gathered, lateness_in_words, write_file
+from autograder.results.late import Counted
+from autograder.tables import delimiter_of, read_text, same_name
+from autograder.text import CsvField, Html, csv_field, csv_number, decimal, html, listed, preformatted, printable
+
+OPTION = "--worksheet"
+# our name of a column -> Moodle's, in small letters; another language's are given with --column
+COLUMNS = {
+    "identifier": ("identifier",),
+    "name": ("full name",),
+    "number": ("id number",),
+    "email": ("email address",),
+    "grade": ("grade",),
+    "maximum": ("maximum grade",),
+    "changeable": ("grade can be changed",),
+    "feedback": ("feedback comments",),
+}
+_NO = ("no", "nein", "non", "false", "0")
+
+
+def export(gathered: Gathered, out: Path) -> list[Path]:
+    """Write OUT: the worksheet with the grades of one unit. Raises UsageError."""
+    unit = gathered.the_unit("Moodle has a worksheet for each assignment")
+    if gathered.asked.worksheet is None:
+        raise UsageError(f"moodle needs {OPTION} FILE: the grading worksheet that Moodle exported for {unit.id}")
+    sheet = _Worksheet(gathered, unit, gathered.asked.worksheet)
+    return [write_file(out, sheet.filled())]
+
+
+class _Worksheet:
+    def __init__(self, gathered: Gathered, unit: Unit, path: Path) -> None:
+        self._gathered, self._unit, self._path = gathered, unit, path
+        text = read_text(path, OPTION)
+        self._delimiter = delimiter_of(text)
+        self._line_end = "\r\n" if "\r\n" in text else "\n"
+        self._rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter) if row]
+        if not self._rows:
+            raise UsageError(f"{OPTION} {path}: the table is empty")
+        self._at = self._columns(self._rows[0])
+        self._by_name = {same_name(student): student for student in gathered.students}
+
+    def filled(self) -> str:
+        """The worksheet's text, with a byte-order mark as Moodle writes one."""
+        placed: dict[str, int] = {}
+        unknown, locked = [], []
+        lines = [list(map(CsvField, self._rows[0]))]
+        for number, row in enumerate(self._rows[1:], start=2):
+            row = [*row, *[""] * (len(self._rows[0]) - len(row))]
+            cells = list(map(CsvField, row))  # the platform's own, which it looks for as it wrote them
+            student = self._student(row)
+            if student is None:
+                unknown.append(self._cell(row, "name") or self._cell(row, "identifier") or f"row {number}")
+            elif student in placed:
+                raise UsageError(
+                    f"{OPTION} {self._path}: rows {placed[student]} and {number} are both {printable(student)}; "
+                    "give a --roster that tells them apart"
+                )
+            else:
+                placed[student] = number
+                counted = self._gathered.counted.get((student, self._unit.id))
+                if self._cell(row, "changeable").casefold() in _NO:
+                    locked.append(student)
+                elif counted is not None and not counted.grade.excused:
+                    self._fill(cells, row, counted, number)
+            lines.append(cells)
+        self._say(placed, unknown, locked)
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, delimiter=self._delimiter, lineterminator=self._line_end).writerows(lines)
+        return "\ufeff" + buffer.getvalue()
+
+    def _say(self, placed: dict[str, int], unknown: list[str], locked: list[str]) -> None:
+        said, unit = self._gathered.said, self._unit
+        if unknown:
+            said.append(f"no student of ours, left as they are: {listed(unknown)}; a --roster can say who they are")
+        if locked:
+            said.append(f"Moodle says that the grade cannot be changed: {listed(locked)}")
+        ours = [student for student, of, counted in self._gathered.rows() if counted is not None and of is unit]
+        missing = [student for student in ours if student not in placed]
+        if missing:
+            said.append(f"not in the worksheet, so not exported: {listed(missing)}")
+        excused = [student for student in placed if self._gathered.is_excused(student, unit)]
+        if excused:
+            said.append(f"excused, so without a grade (Moodle has no word for it here): {listed(excused)}")
+
+    # -- columns
+
+    def _columns(self, header: list[str]) -> dict[str, int]:
+        names = [name.strip().casefold() for name in header]
+        given = self._gathered.asked.columns
+        at: dict[str, int] = {}
+        for key, expected in COLUMNS.items():
+            wanted = (given[key].strip().casefold(),) if key in given else expected
+            found = next((names.index(name) for name in wanted if name in names), None)
+            if found is not None:
+                at[key] = found
+            elif key in given:
+                raise UsageError(f"{OPTION} {self._path}: no column {given[key]!r}; it has {', '.join(header)}")
+        for key in ("identifier", "grade"):
+            if key not in at:
+                raise UsageError(
+                    f"{OPTION} {self._path}: no column {COLUMNS[key][0]!r}; it has "
+                    f"{printable(', '.join(header), 400)}. In another language say which it is: --column {key}=..."
+                )
+        return at
+
+    def _cell(self, row: Sequence[str], key: str) -> str:
+        return row[self._at[key]].strip() if key in self._at else ""
+
+    # -- rows
+
+    def _student(self, row: Sequence[str]) -> str | None:
+        identifier, name = self._cell(row, "identifier"), self._cell(row, "name")
+        digits = "".join(re.findall(r"\d+", identifier)[-1:])  # `Participant 123`, in whatever language
+        names = [self._cell(row, "number"), self._cell(row, "email"), digits, identifier, f"{name} ({digits})", name]
+        names = [name for name in names if name]
+        known = self._gathered.roster.student(names)
+        found = [self._by_name[key] for key in map(same_name, [known] if known else names) if key in self._by_name]
+        return found[0] if found else None
+
+    def _fill(self, cells: list[CsvField], row: Sequence[str], counted: Counted, number: int) -> None:
+        cells[self._at["grade"]] = csv_number(self._points(row, counted, number))
+        if "feedback" in self._at:
+            cells[self._at["feedback"]] = csv_field(_feedback(self._gathered, counted))
+
+    def _points(self, row: Sequence[str], counted: Counted, number: int) -> float:
+        """The grade on the worksheet's scale, which is the unit's points unless --scale allows another."""
+        text = self._cell(row, "maximum").replace(",", ".")
+        try:
+            most = exact(float(text)) if text else exact(counted.grade.max_score)
+        except ValueError:
+            raise UsageError(f"{OPTION} {self._path}, row {number}: the maximum {text!r} is no number") from None
+        ours = exact(counted.grade.max_score)
+        if most == ours:
+            return counted.grade.score
+        if not self._gathered.asked.scale:
+            raise UsageError(
+                f"{OPTION} {self._path}, row {number}: the maximum is {float(most):g}, and {self._unit.id} has "
+                f"{float(ours):g} points; set the maximum in Moodle, or give --scale to convert"
+            )
+        return float(round(exact(counted.grade.score) * most / ours, 2))
+
+
+def _feedback(gathered: Gathered, counted: Counted) -> Html:
+    """HTML on one line, as Moodle keeps comments; what students wrote is text in it."""
+    lines = [html(lateness_in_words(counted.grade))]
+    for exercise in counted.result.exercises:
+        points = f"{decimal(exercise.score)} of {decimal(exercise.max_score)}"
+        lines.append(Html(f"<p>{html(exercise.id)}: {points}</p>"))
+        if words := gathered.comment(counted, exercise):
+            lines.append(preformatted(words))
+    return Html("".join(lines))
