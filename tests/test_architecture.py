@@ -129,7 +129,7 @@ MAY_IMPORT = {
         *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins")),
     },
     "sandbox/forkserver.py": {
-        *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence")),
+        *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),
         "given/__init__.py",
     },
     "given/__init__.py": {f"given/{name}.py" for name in ("attention", "layers", "sequences")},

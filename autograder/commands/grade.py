@@ -61,7 +61,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError."""
     from autograder.sandbox.rungs import choose_rung
 
-    with _exclusive(options.out):
+    with exclusive(options.out):
         run = Run(
             course=course,
             submitted=options.submitted,
@@ -139,7 +139,7 @@ def show(report: Report, out: Path, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
+def exclusive(out: Path) -> Iterator[None]:
     """Make the folder for results, and be the only one who writes there. Raises UsageError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

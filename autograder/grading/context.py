@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, Exercise, Limits, Unit
 from autograder.results.record import TestResult
+from autograder.sandbox.devices import Device
 
 if TYPE_CHECKING:
     from autograder.grading.shortcuts import Use
@@ -25,7 +26,8 @@ class Deferred(Exception):
 class Context:
     """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run.
 
-    `second` is a sandbox that no student code has run in, for what a student's code is timed against.
+    `second` is a sandbox that no student code has run in, for what a student's code is timed against. `device` is the
+    GPU, where there is one and this run is to use it; without, tests that need one are deferred.
     """
 
     def __init__(
@@ -36,10 +38,13 @@ class Context:
         sandbox: "Sandbox",
         run_seed: bytes,
         second: "Sandbox | None" = None,
+        device: Device | None = None,
     ) -> None:
         self.course = course
         self.unit = unit
         self.run_seed = run_seed
+        self.device = device
+        self.completing = False  # True: only tests that an earlier run has deferred, and whose conditions it has seen
         self.until_failure = False  # True: the first failure ends the session, and no misconception is named
         self._sources = sources
         self._sandbox = sandbox

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autograder.grading.draw import Draw
     from autograder.grading.misconceptions import Misconception
     from autograder.grading.racing import Racer
+    from autograder.sandbox.devices import Device
     from autograder.sandbox.launch import Sandbox
 
 _CONTEXT = pytest.StashKey[Context]()
@@ -147,6 +148,12 @@ def race(request: pytest.FixtureRequest) -> "Racer":
     return _race(request.node, _context(request))
 
 
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> "Racer":
+    """As `race`, on the GPU: deferred where there is none."""
+    return _gpu(request.node, _context(request))
+
+
 def _student(item: pytest.Item, context: Context) -> Student:
     page = context.page(_page_name(item.path))
     exercise = marks_of(item).exercise
@@ -168,13 +175,24 @@ def _draw(item: pytest.Item, context: Context) -> "Draw":
     return Draw(context.run_seed, f"{item.path.stem}::{item.name}")
 
 
-def _race(item: pytest.Item, context: Context) -> "Racer":
+def _race(item: pytest.Item, context: Context, device: "Device | None" = None) -> "Racer":
     from autograder.grading.racing import Racer
 
     exercise = marks_of(item).exercise
     if exercise is None:
         raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
-    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise))
+    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise), device)
+
+
+def _gpu(item: pytest.Item, context: Context) -> "Racer":
+    exercise = marks_of(item).exercise
+    results = item.config.stash[_RESULTS]
+    others = [result for key, result in results.items() if key.startswith(f"{exercise}::")]
+    if not context.completing and not any(result.outcome is Outcome.PASSED for result in others):
+        raise Blocked("nothing else of this exercise passes yet: put that right first")
+    if context.device is None:
+        raise Deferred("needs a GPU: these points are pending until a machine with one completes them")
+    return _race(item, context, context.device)
 
 
 # ---------------------------------------------------------------- the short way
@@ -186,6 +204,7 @@ _MAKERS: "dict[str, Callable[[pytest.Item, Context], object]]" = {
     "reference": _reference,
     "draw": _draw,
     "race": _race,
+    "gpu": _gpu,
 }
 
 
@@ -232,6 +251,9 @@ def run_plain(item: pytest.Function) -> None:
 # ---------------------------------------------------------------- outcomes
 
 
+_NOT_FAILED = (Outcome.PASSED, Outcome.DEFERRED)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _refuse_blocked(item)
@@ -241,7 +263,7 @@ def _refuse_blocked(item: pytest.Item) -> None:
     """Raises Blocked where a prerequisite failed."""
     results = item.config.stash[_RESULTS]
     for needed in marks_of(item).needs:
-        if any(key.startswith(f"{needed}::") and r.outcome is not Outcome.PASSED for key, r in results.items()):
+        if any(key.startswith(f"{needed}::") and r.outcome not in _NOT_FAILED for key, r in results.items()):
             raise Blocked(f"needs {needed}, which failed: put that right first")
 
 
@@ -304,7 +326,7 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
     context = item.config.stash.get(_CONTEXT, None)
     if context is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
-    if "race" in item.fixturenames:  # how fast a misconception is says nothing
+    if {"race", "gpu"} & set(item.fixturenames):  # how fast a misconception is says nothing
         return None
     try:
         return diagnose(item, context, exercise)

@@ -26,6 +26,7 @@ from autograder.grading.draw import Draw
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.verdict import PAIRS, Ratio
 from autograder.sandbox.client import Page, Remote
+from autograder.sandbox.devices import Device
 from autograder.sandbox.wire import Target
 
 TIERS = ("pass", "good", "excellent")
@@ -51,8 +52,8 @@ class Result(Struct, frozen=True):
 class Racer:
     """Makes the races of one test; see the module."""
 
-    def __init__(self, context: Context, page: Page, exercise: Exercise) -> None:
-        self._context, self._page, self._exercise = context, page, exercise
+    def __init__(self, context: Context, page: Page, exercise: Exercise, device: Device | None = None) -> None:
+        self._context, self._page, self._exercise, self._device = context, page, exercise, device
 
     def __call__(
         self,
@@ -73,7 +74,7 @@ class Racer:
         """
         threshold = self._threshold(measure)
         known = self._context.ratios
-        key = (self._exercise.id, measure)
+        key = (self._exercise.id, f"{measure}@{threshold.device}")
         if key not in known:
             race = Race(
                 _Side(self._page, student._target.path[-1]),
@@ -95,12 +96,14 @@ class Racer:
         return Result(found, threshold, baseline.__name__)
 
     def _threshold(self, measure: str) -> Threshold:
-        for threshold in self._exercise.thresholds:
-            if (threshold.measure, threshold.device) == (measure, "cpu"):
-                return threshold
+        kinds = ("cpu",) if self._device is None else self._device.kinds
+        by_kind = {t.device: t for t in self._exercise.thresholds if t.measure == measure}
+        for kind in kinds:  # the most specific first
+            if kind in by_kind:
+                return by_kind[kind]
         raise UsageError(
-            f"course.toml: exercise {self._exercise.id!r} has a test of {measure!r} and no threshold for it; "
-            f'add [[unit.exercise.threshold]] with measure = "{measure}"'
+            f"course.toml: exercise {self._exercise.id!r} has a test of {measure!r} on {kinds[-1]} and no threshold "
+            f'for it; add [[unit.exercise.threshold]] with measure = "{measure}" and device = "{kinds[-1]}"'
         )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from autograder.results.folders import result_path
 
@@ -60,8 +60,24 @@ class Late(Struct, frozen=True, kw_only=True):
     penalty: float = 0.0
 
 
+class Completion(Struct, frozen=True, kw_only=True):
+    """On which machine pending tests were completed, with a seed of that run's own."""
+
+    at: str
+    device: str
+    title: str
+    isolation: str
+    versions: dict[str, str]
+    seed_id: str
+
+
 class UnitResult(Struct, frozen=True, kw_only=True):
-    """One student, one unit: all that anything after grading reads."""
+    """One student, one unit: all that anything after grading reads.
+
+    `fingerprint` covers everything that the result depends on. `content` leaves the machine out of it (the isolation
+    and the versions of torch and numpy): where it is the same, the same submission is judged by the same tests, and a
+    machine with other hardware may complete what is pending.
+    """
 
     schema: str = SCHEMA
     course: str
@@ -72,12 +88,18 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     pending: float
     graded_at: str
     fingerprint: str
+    content: str = ""
     isolation: str
     seed_id: str
     duration_s: float
     late: Late
     problems: list[str]
     exercises: list[ExerciseResult]
+    completed: list[Completion] | UnsetType = UNSET
+
+    def waiting(self) -> list[str]:
+        """The tests that wait for hardware, as `<exercise>::<test>`."""
+        return [f"{e.id}::{test.name}" for e in self.exercises for test in e.tests if test.outcome is Outcome.DEFERRED]
 
     def has_grader_error(self) -> bool:
         """Whether anything in it is our fault."""

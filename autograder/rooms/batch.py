@@ -48,7 +48,7 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def seed_id(self) -> str:
         """Names the seed without telling it."""
-        return hashlib.sha256(self.seed).hexdigest()[:12]
+        return seed_id(self.seed)
 
 
 class Job(Struct, frozen=True):
@@ -56,6 +56,7 @@ class Job(Struct, frozen=True):
 
     submission: Submission
     fingerprint: str
+    content: str
 
 
 class Finished(Struct, frozen=True):
@@ -78,6 +79,11 @@ class Plan(Struct, frozen=True):
         return len(self.jobs) + len(self.standing)
 
 
+def seed_id(seed: bytes) -> str:
+    """Names a seed without telling it."""
+    return hashlib.sha256(seed).hexdigest()[:12]
+
+
 def new_seed() -> bytes:
     """A fresh secret to draw inputs from."""
     return secrets.token_bytes(16)
@@ -92,16 +98,18 @@ def make_plan(run: Run, asked: Asked) -> Plan:
             f"{listed(students)}: one folder on this file system, which ignores capitals; rename one"
         )
     units = {submission.unit for submission in found.submissions}
-    versions = {unit: _unit_digest(run.course, run.course.unit(unit), run.rung) for unit in units}
+    contents = {unit: unit_digest(run.course, run.course.unit(unit)) for unit in units}
+    machine = _machine(run.rung)
     jobs: list[Job] = []
     standing: list[UnitResult] = []
     for submission in found.submissions:
-        fingerprint = f"sha256:{hashlib.sha256((versions[submission.unit] + submission.digest).encode()).hexdigest()}"
+        content = _sha256(contents[submission.unit] + submission.digest)
+        fingerprint = _sha256(content + machine)
         result = None if run.regrade else read_result(result_path(run.out, submission.student, submission.unit))
         if result is not None and result.fingerprint == fingerprint and not result.has_grader_error():
             standing.append(result)
         else:
-            jobs.append(Job(submission, fingerprint))
+            jobs.append(Job(submission, fingerprint, content))
     return Plan(jobs, standing, found.passed_over, found.notes)
 
 
@@ -114,7 +122,7 @@ def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[F
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
-    _remember_seed(run)
+    remember_seed(run.out, run.seed)
     with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
@@ -143,6 +151,7 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
         pending=round(sum(exercise.pending for exercise in exercises), 4),
         graded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         fingerprint=job.fingerprint,
+        content=job.content,
         isolation=run.rung,
         seed_id=run.seed_id,
         duration_s=graded.duration_s,
@@ -155,8 +164,8 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
 # ---------------------------------------------------------------- fingerprints, seeds, late days
 
 
-def _unit_digest(course: Course, unit: Unit, rung: str) -> str:
-    """Covers all that a result depends on besides the submission's own bytes."""
+def unit_digest(course: Course, unit: Unit) -> str:
+    """Covers all that a result depends on besides the submission's own bytes and the machine."""
     digest = hashlib.sha256()
     files = [course.root / COURSE_FILE]
     for folder in (course.graders / unit.id, course.reference / unit.id):
@@ -164,24 +173,39 @@ def _unit_digest(course: Course, unit: Unit, rung: str) -> str:
     for file in files:
         data = file.read_bytes()
         digest.update(f"{file.relative_to(course.root)}\0{len(data)}\0".encode() + data)
-    for package in ("autograder", "torch", "numpy"):
-        digest.update(f"{package} {importlib.metadata.version(package)}\0".encode())
-    digest.update(rung.encode())
+    digest.update(f"autograder {importlib.metadata.version('autograder')}\0".encode())
     return digest.hexdigest()
 
 
-def _remember_seed(run: Run) -> None:
+def content_of(course: Course, submission: Submission) -> str:
+    """What `UnitResult.content` is for a submission."""
+    return _sha256(unit_digest(course, course.unit(submission.unit)) + submission.digest)
+
+
+def _machine(rung: str) -> str:
+    """What a result depends on that another machine may have otherwise: versions, isolation; hardware goes unnamed,
+    since whatever depends on it is pending until it is there.
+    """
+    versions = (f"{package} {importlib.metadata.version(package)}\0" for package in ("torch", "numpy"))
+    return "".join(versions) + rung
+
+
+def _sha256(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def remember_seed(out: Path, seed: bytes) -> None:
     """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's."""
-    path = run.out / RUNS_FILE
+    path = out / RUNS_FILE
     try:
         known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
         known = {}
-    known[run.seed_id] = run.seed.hex()
+    known[seed_id(seed)] = seed.hex()
     try:
         write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
     except OSError as error:
-        raise UsageError(f"{run.out} cannot be written: {error.strerror}; give another folder with --out") from None
+        raise UsageError(f"{out} cannot be written: {error.strerror}; give another folder with --out") from None
     os.chmod(path, 0o600)
 
 

@@ -155,9 +155,9 @@ def count_others(config: Config) -> int:
     """How many processes are in the sandbox besides this one, the dead that nobody has reaped included."""
     if config.rung == "bubblewrap":
         return sum(name.isdecimal() for name in os.listdir("/proc")) - 1
-    import psutil
+    from autograder.sandbox.processes import below
 
-    return len(psutil.Process().children(recursive=True))
+    return len(below(os.getpid())) - 1
 
 
 def kill_others(config: Config) -> None:
@@ -189,10 +189,10 @@ def _kill_uid(uid: int) -> None:
 
 def _kill_descendants() -> None:
     """Stop every descendant first, until no new one appears, and only then kill: what is stopped cannot fork."""
-    import psutil
+    from autograder.sandbox.processes import below
 
     stopped: set[int] = set()
-    while new := {child.pid for child in psutil.Process().children(recursive=True)} - stopped:
+    while new := {process.pid for process in below(os.getpid())} - stopped - {os.getpid()}:
         for pid in new:
             _kill(pid, signal.SIGSTOP)
         stopped |= new

@@ -12,7 +12,7 @@ KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins"),
-    *("refuse", "operators", "warm", "fence", "forkserver", "measure"),
+    *("refuse", "operators", "warm", "fence", "forkserver", "processes", "measure"),
 )
 INSIDE_FILES = (
     *sorted(f"given/{path.name}" for path in (KIT / "given").glob("*.py")),
