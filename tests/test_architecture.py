@@ -122,11 +122,15 @@ INSIDE = {"sandbox/inside.py", *mounts.INSIDE_FILES}
 MAY_IMPORT = {
     "sandbox/packing.py": {"sandbox/wire.py"},
     "sandbox/channel.py": {"sandbox/wire.py"},
+    "sandbox/turns.py": {"sandbox/driver.py", "sandbox/wire.py"},
     "sandbox/cells.py": {"sandbox/magics.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
     "sandbox/worker.py": {
-        *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins")),
+        *(
+            f"sandbox/{name}.py"
+            for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins", "turns")
+        ),
     },
     "sandbox/forkserver.py": {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),

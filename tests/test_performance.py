@@ -15,10 +15,12 @@ from autograder.course import Limits
 from autograder.grading.compare import Disagreement, close
 from autograder.grading.performance import Disturbed, Race, Runner
 from autograder.grading.racing import _Side
+from autograder.grading.sandwich import Sandwich
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError
 from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.shared import MachineMemory
 
 ROUNDS, WIDTH = 12, 96
 HONEST = f"""
@@ -53,13 +55,23 @@ def reference(x: torch.Tensor) -> torch.Tensor:
 class Races:
     """Races of pages against the honest one, and what was judged in them."""
 
-    def __init__(self, sandboxes: tuple[Sandbox, Sandbox]) -> None:
+    def __init__(self, sandboxes: tuple[Sandbox, Sandbox], shared: bool) -> None:
         self._mine, self._theirs = sandboxes
+        self._shared = shared
+        self._sides: list[Sandwich] = []
         self.judged = 0
 
     def side(self, sandbox: Sandbox, code: str) -> Runner:
         pages = [wire.Source("raced", [code]), wire.Source("timed", [HONEST, "honest = power\n"])]
-        return _Side(Page(sandbox, "raced", pages, [], Limits()), "power")
+        page = Page(sandbox, "raced", pages, ["power"], Limits())
+        if not self._shared:
+            return _Side(page, "power")
+        self._sides.append(Sandwich(page, "power", MachineMemory))
+        return self._sides[-1]
+
+    def close(self) -> None:
+        for side in self._sides:
+            side.close()
 
     def of(self, code: str, pairs: int = 5) -> Race:
         rng = np.random.default_rng(7)
@@ -75,11 +87,15 @@ class Races:
         return Race(mine, theirs, inputs, judge, np.random.default_rng(8), pairs)
 
 
-@pytest.fixture
-def races(sandboxes: tuple[Sandbox, Sandbox], monkeypatch: pytest.MonkeyPatch) -> Races:
+@pytest.fixture(params=["bytes on a socket", "shared memory"])
+def races(
+    request: pytest.FixtureRequest, sandboxes: tuple[Sandbox, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Races]:
     # a busy machine slows whatever it likes; `test_who_slows_the_baseline_voids_the_run` is about that rule
     monkeypatch.setattr("autograder.grading.performance.slowed_down", lambda *args: False)
-    return Races(sandboxes)
+    races = Races(sandboxes, request.param == "shared memory")
+    yield races
+    races.close()
 
 
 def test_honest_code_is_judged_on_every_call(races: Races) -> None:

@@ -44,6 +44,7 @@ class Context:
         self.unit = unit
         self.run_seed = run_seed
         self.device = device
+        self.transport: str | None = None  # how arrays travel to the device, once it was probed
         self.completing = False  # True: only tests that an earlier run has deferred, and whose conditions it has seen
         self.until_failure = False  # True: the first failure ends the session, and no misconception is named
         self._sources = sources
@@ -54,6 +55,8 @@ class Context:
         self.ratios: dict[tuple[str, str], Ratio | Exception] = {}  # by exercise and measure, once they were raced
         self._second = second
         self._own_second: Sandbox | None = None
+        self._on_device: dict[int, Sandbox] = {}
+        self._to_close: list[Any] = []
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
@@ -90,6 +93,41 @@ class Context:
         if self._second is None:
             self._second = self._own_second = Sandbox(self._sandbox.rung, self.course.limits, (self.course.root,))
         return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
+
+    def device_page(self, name: str, exercise_id: str) -> "Page":
+        """A second page of the submission's, in a sandbox that reaches the device."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
+        sandbox = self._device_sandbox(0)
+        page = Page(sandbox, name, sources, self.unit.page(name).asked_names, sandbox.limits)
+        page.begin(exercise_id, self._device_limits(exercise_id), self.unit.exercise(exercise_id).forbidden)
+        return page
+
+    def device_baseline(self, source: str) -> "Page":
+        """A page of the grader's own, in a sandbox that reaches the device and never runs student code."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        sandbox = self._device_sandbox(1)
+        return Page(sandbox, "baseline", [wire.Source("baseline", [source])], [], sandbox.limits)
+
+    def _device_sandbox(self, number: int) -> "Sandbox":
+        """The sandbox of the student's (0) or of the grader's own code (1), started on first use."""
+        from autograder.sandbox.launch import Sandbox
+
+        assert self.device is not None
+        if number not in self._on_device:
+            hidden, with_gpu = (self.course.root,), self.device.is_cuda
+            self._on_device[number] = Sandbox(self._sandbox.rung, self.course.limits, hidden, with_gpu=with_gpu)
+        return self._on_device[number]
+
+    def _device_limits(self, exercise_id: str) -> Limits:
+        from autograder.sandbox import gpu
+
+        assert self.device is not None
+        return gpu.limits(self.limits(exercise_id)) if self.device.is_cuda else self.limits(exercise_id)
 
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""
@@ -140,8 +178,15 @@ class Context:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
             page.close()
-        if self._own_second is not None:
-            self._own_second.close()
+        for one in self._to_close:
+            one.close()
+        for sandbox in (self._own_second, *self._on_device.values()):
+            if sandbox is not None:
+                sandbox.close()
+
+    def close_with(self, one: Any) -> None:
+        """Close `one` before the sandboxes end."""
+        self._to_close.append(one)
 
 
 class Student:

@@ -11,8 +11,8 @@ The baseline goes the same way, in a sandbox of its own that never runs student 
 order. It is also timed alone, before the student's worker is there and after it is gone: who slows it down voids the
 run (`verdict.slowed_down`).
 
-Nothing here knows what a call costs to carry: both sides carry the same bytes, which pulls a ratio towards 1. Use sizes
-at which the computation is at least twenty times as long.
+What a call costs to carry is the same on both sides and pulls a ratio towards 1: use sizes at which the computation is
+at least twenty times as long, or say what it is (`sandwich.overhead_s`), and it is taken off.
 """
 
 import math
@@ -50,6 +50,7 @@ class Race:
         judge: raises (an AssertionError) where an answer to such inputs is wrong.
         rng: decides the order of the two sides, and the bootstrap. Its seed is the grader's secret.
         pairs: timed pairs of a batch.
+        overhead_s: what a call takes with a worker that answers at once; taken off both sides.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Race:
         judge: Callable[[Any, Sequence[Any]], None],
         rng: np.random.Generator,
         pairs: int = PAIRS,
+        overhead_s: float = 0.0,
     ) -> None:
         self._student, self._baseline = student, baseline
         self._inputs, self._judge = inputs, judge
         self._rng = rng
         self._pairs = pairs
+        self._overhead_s = overhead_s
 
     def ratio(self, thresholds: Sequence[float] = ()) -> Ratio:
         """t_student / t_baseline, measured until each threshold is decided or three batches are done.
@@ -107,9 +110,13 @@ class Race:
             else:
                 ours, theirs = self._baseline.timed(others)[1], self._judged(inputs)
             if pair >= DISCARDED:
-                logs.append(math.log(theirs / ours))
+                logs.append(math.log(self._net(theirs) / self._net(ours)))
                 beside.append(ours)
         return logs, beside
+
+    def _net(self, seconds: float) -> float:
+        """Without what carrying costs; a call that is lost in that keeps a tenth, for a ratio that is a number."""
+        return max(seconds - self._overhead_s, seconds / 10)
 
     def _judged(self, inputs: Sequence[Any]) -> float:
         answer, seconds = self._student.timed(inputs)

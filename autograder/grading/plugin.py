@@ -22,9 +22,9 @@ from autograder.results.record import Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
+    from autograder.grading.gpu import GpuRacer
     from autograder.grading.misconceptions import Misconception
     from autograder.grading.racing import Racer
-    from autograder.sandbox.devices import Device
     from autograder.sandbox.launch import Sandbox
 
 _CONTEXT = pytest.StashKey[Context]()
@@ -149,8 +149,8 @@ def race(request: pytest.FixtureRequest) -> "Racer":
 
 
 @pytest.fixture
-def gpu(request: pytest.FixtureRequest) -> "Racer":
-    """As `race`, on the GPU: deferred where there is none."""
+def gpu(request: pytest.FixtureRequest) -> "GpuRacer":
+    """As `race`, on the GPU: `autograder.grading.gpu`. Deferred where there is none."""
     return _gpu(request.node, _context(request))
 
 
@@ -175,24 +175,29 @@ def _draw(item: pytest.Item, context: Context) -> "Draw":
     return Draw(context.run_seed, f"{item.path.stem}::{item.name}")
 
 
-def _race(item: pytest.Item, context: Context, device: "Device | None" = None) -> "Racer":
+def _race(item: pytest.Item, context: Context) -> "Racer":
     from autograder.grading.racing import Racer
 
     exercise = marks_of(item).exercise
     if exercise is None:
         raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
-    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise), device)
+    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise))
 
 
-def _gpu(item: pytest.Item, context: Context) -> "Racer":
+def _gpu(item: pytest.Item, context: Context) -> "GpuRacer":
     exercise = marks_of(item).exercise
+    if exercise is None:
+        raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
     results = item.config.stash[_RESULTS]
     others = [result for key, result in results.items() if key.startswith(f"{exercise}::")]
     if not context.completing and not any(result.outcome is Outcome.PASSED for result in others):
         raise Blocked("nothing else of this exercise passes yet: put that right first")
     if context.device is None:
         raise Deferred("needs a GPU: these points are pending until a machine with one completes them")
-    return _race(item, context, context.device)
+    from autograder.grading.gpu import GpuRacer
+
+    page, seed = context.page(_page_name(item.path)), f"{item.path.stem}::{item.name}"
+    return GpuRacer(context, page, context.unit.exercise(exercise), context.device, seed)
 
 
 # ---------------------------------------------------------------- the short way

@@ -84,7 +84,7 @@ class CollectedTests:
 
 def _has_timeouts() -> bool:
     try:
-        import pytest_timeout  # noqa: F401
+        import pytest_timeout  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         return False
     return True
