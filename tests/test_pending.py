@@ -314,7 +314,7 @@ def refused(*words: str) -> Iterator[None]:
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "kit/../../evil.py", "/etc/evil", "kit\\..\\evil.py", "kit/.hidden/x"])
+@pytest.mark.parametrize("name", ["../evil.py", "kit/../../evil.py", "/etc/evil", "kit\\..\\evil.py"])
 def test_a_name_that_leaves_the_bundle(graded: Class, name: str) -> None:
     """Nothing of such a bundle is used."""
     path = rewritten(graded.bundle, lambda files: files.update({name: b"x"}))

@@ -193,6 +193,25 @@ def test_what_is_decided_is_not_measured_again() -> None:
     assert (clear.fresh_workers, doubtful.fresh_workers) == (2, 6)
 
 
+def test_a_baseline_that_fails_is_no_students_fault() -> None:
+    """What goes wrong on the grader's own side is told as ours, never as an answer of the submission's."""
+
+    def fails() -> float:
+        raise StudentError("out of memory")
+
+    with pytest.raises(RuntimeError, match="the baseline failed: out of memory"):
+        scripted(Scripted(lambda: 0.1), Scripted(fails)).ratio([2.0])
+
+
+def test_what_carrying_costs_is_taken_off_both_sides() -> None:
+    """With an overhead of 0.1 s, 0.3 s against 0.2 s is twice as long; a call lost in the overhead stays positive."""
+    sides = Scripted(lambda: 0.3), Scripted(lambda: 0.2)
+    race = Race(*sides, lambda: (), lambda answer, given: None, np.random.default_rng(3), 9, overhead_s=0.1)
+    assert race.ratio([9.0]).median == pytest.approx(2.0)
+    lost = Race(*sides[::-1], lambda: (), lambda answer, given: None, np.random.default_rng(3), 9, overhead_s=0.25)
+    assert 0 < lost.ratio([9.0]).median < 1
+
+
 def test_both_sides_go_first_in_turn() -> None:
     """The order within a pair is drawn, so that neither side is always the one that warms the caches."""
     order: list[str] = []

@@ -17,7 +17,7 @@ from autograder.grading.sandwich import Sandwich, overhead_s
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.driver import HANDLE_BYTES, Driver, DriverError
-from autograder.sandbox.failures import StudentBroke, StudentOutOfMemory, StudentRaised
+from autograder.sandbox.failures import StudentBroke, StudentMissing, StudentOutOfMemory, StudentRaised
 from autograder.sandbox.launch import Sandbox
 from autograder.sandbox.shared import Laid, MachineMemory
 from autograder.sandbox.turns import next_query
@@ -122,7 +122,7 @@ def test_what_is_not_written_is_nan(side: Any) -> None:
         ("raises", StudentRaised, "no such thing"),
         ("leaves", StudentBroke, "the process ended without an answer"),
         ("large", StudentOutOfMemory, "memory"),
-        ("nowhere", StudentBroke, "nowhere is not defined"),
+        ("nowhere", StudentMissing, "nowhere is not defined"),
     ],
 )
 def test_failures_are_the_students(side: Any, symbol: str, error: type[Exception], words: str) -> None:
@@ -182,7 +182,7 @@ def plain(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_skipped_link_is_seen(side: Any, dtype: torch.dtype) -> None:
-    """Without a GPU's shared memory one turn is four dependent calls: honest ones are right, and none can be skipped."""
+    """Where one turn is four dependent calls, honest ones are right, and none can be skipped."""
     rng = torch.Generator().manual_seed(5)
     q, k, v = (torch.randn(2, 256, 64, generator=rng).to(dtype) for _ in range(3))
     judge = Chain(exact, plain).judge(4)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from autograder.grading.verdict import BATCHES, DISCARDED, PAIRS, Ratio, ratio_of, slowed_down
+from autograder.sandbox.failures import StudentError
 
 _ALONE = 7  # calls of the baseline alone, before and after
 _VOID_RUNS = 3  # runs that may be void before the machine is given up
@@ -98,7 +99,7 @@ class Race:
         """The baseline's seconds while there is no student's worker."""
         self._student.fresh()
         self._baseline.fresh()
-        return [self._baseline.timed(self._inputs())[1] for _ in range(_ALONE + 1)][1:]  # the first one warms up
+        return [self._ours(self._inputs()) for _ in range(_ALONE + 1)][1:]  # the first one warms up
 
     def _batch(self) -> tuple[list[float], list[float]]:
         """Log-ratios of pairs in a fresh worker, and the baseline's seconds among them."""
@@ -106,13 +107,19 @@ class Race:
         for pair in range(DISCARDED + self._pairs):
             inputs, others = self._inputs(), self._inputs()
             if self._rng.integers(2):
-                theirs, ours = self._judged(inputs), self._baseline.timed(others)[1]
+                theirs, ours = self._judged(inputs), self._ours(others)
             else:
-                ours, theirs = self._baseline.timed(others)[1], self._judged(inputs)
+                ours, theirs = self._ours(others), self._judged(inputs)
             if pair >= DISCARDED:
                 logs.append(math.log(self._net(theirs) / self._net(ours)))
                 beside.append(ours)
         return logs, beside
+
+    def _ours(self, inputs: Sequence[Any]) -> float:
+        try:
+            return self._baseline.timed(inputs)[1]
+        except StudentError as error:  # whoever caused it, this code is ours
+            raise RuntimeError(f"the baseline failed: {error}") from error
 
     def _net(self, seconds: float) -> float:
         """Without what carrying costs; a call that is lost in that keeps a tenth, for a ratio that is a number."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from autograder.sandbox import wire
 from autograder.sandbox.channel import deadline
-from autograder.sandbox.client import Page, nonce
+from autograder.sandbox.client import Page, Remote, nonce
 from autograder.sandbox.failures import StudentBroke, StudentError, raise_failure
 from autograder.sandbox.packing import Packer
 from autograder.sandbox.shared import Laid, Memory
@@ -36,8 +36,8 @@ class Asking:
         page.close()  # one in the middle of turns understands nothing else
         page.load()
         target = None if self._symbol is None else wire.Target(None, [self._symbol])
-        if self._symbol is not None and not page.defines(self._symbol):
-            raise StudentBroke(f"{self._symbol} is not defined in {page.name}")
+        if target is not None:
+            page._prepare(Remote(page, target))
         request = wire.Time(
             id=nonce(),
             target=target,
