@@ -7,10 +7,10 @@ public checks `test_<page>.py` beside a student's page make one for that page.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("autograder")
     group.addoption("--submission", type=Path, help="the file or folder to grade instead of the solution")
     group.addoption("--isolation", default=None, help="auto, bubblewrap or none (auto for --submission, else none)")
+    group.addoption("--device", default=None, help="auto: run the tests that need a GPU, on the one of this machine")
     group.addoption("--run-seed", default=None, metavar="HEX", help="draw the inputs of an earlier run again")
 
 
@@ -88,6 +89,7 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     from autograder.intake.placing import Rules, place
     from autograder.intake.released import Released
     from autograder.intake.submission import PageSource
+    from autograder.sandbox.devices import find_device
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.rungs import choose_rung
 
@@ -114,7 +116,11 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     sandbox = Sandbox(choose_rung(rung), course.limits, hidden=(course.root,))
     config.stash[_OWN_SANDBOX] = sandbox
     seed = config.getoption("--run-seed")
-    return Context(course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16))
+    wanted = config.getoption("--device")
+    device = None if wanted is None else find_device(wanted)
+    return Context(
+        course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16), device=device
+    )
 
 
 def _page_name(test_file: Path) -> str:
@@ -273,8 +279,11 @@ def _refuse_blocked(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    yield
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    outcome = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, Deferred):  # run by hand: not a failure
+        report = outcome.get_result()
+        report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"Skipped: {call.excinfo.value}")
     if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
         _tell(item, call.excinfo.value if call.excinfo is not None else None, call.duration)
 
