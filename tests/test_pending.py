@@ -93,7 +93,11 @@ def test_gpu_time(student, reference, draw, gpu, tier):
     )
     result.must_reach(tier)
 '''
-STUDENTS = {"ada": RIGHT, "bob": CACHED, "cyd": "def power(x):\n    raise NotImplementedError\n"}
+STUDENTS = {
+    "ada": RIGHT + '\n\nPSEUDONYM = "the \\x1b[31m fastest"\n',
+    "bob": CACHED,
+    "cyd": "def power(x):\n    raise NotImplementedError\n",
+}
 FILES = {
     "course/course.toml": COURSE,
     f"course/solutions/{UNIT}/powers.py": RIGHT,
@@ -218,6 +222,9 @@ def test_the_whole_trip(graded: Class, there: Callable[..., "subprocess.Complete
         }
         assert ada.score > before["ada"].score and ada.pending == 0
         assert isinstance(ada.completed, list) and ada.completed[0].device == "cpu-as-gpu"
+        (measured,) = ada.exercises[0].measured or []
+        assert (measured.measure, measured.device, measured.pairs >= 5) == ("time", "cpu-as-gpu", True)
+        assert measured.lower <= measured.ratio <= measured.upper and measured.pseudonym == r"the \x1b[31m fastest"
     for student in ("ada", "bob"):
         assert graded.result(student).fingerprint == before[student].fingerprint
     assert graded.result("cyd") == before["cyd"]

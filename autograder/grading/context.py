@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, Exercise, Limits, Unit
-from autograder.results.record import TestResult
+from autograder.results.record import Measured, TestResult
 from autograder.sandbox.devices import Device
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Context:
         self.unit = unit
         self.run_seed = run_seed
         self.device = device
+        self.measured: Measured | None = None  # by the race of the test that runs
         self.transport: str | None = None  # how arrays travel to the device, once it was probed
         self.completing = False  # True: only tests that an earlier run has deferred, and whose conditions it has seen
         self.until_failure = False  # True: the first failure ends the session, and no misconception is named
@@ -57,6 +58,7 @@ class Context:
         self._own_second: Sandbox | None = None
         self._on_device: dict[int, Sandbox] = {}
         self._to_close: list[Any] = []
+        self._pseudonyms: dict[str, str] = {}
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
@@ -128,6 +130,22 @@ class Context:
 
         assert self.device is not None
         return gpu.limits(self.limits(exercise_id)) if self.device.is_cuda else self.limits(exercise_id)
+
+    def pseudonym(self, page: "Page") -> str:
+        """The name that a page gives itself for a table of the fastest (`PSEUDONYM = "..."`), or nothing."""
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.failures import StudentError
+        from autograder.sandbox.wire import Target
+        from autograder.text import printable
+
+        if page.name not in self._pseudonyms:
+            try:
+                value = page.fetch(Remote(page, Target(None, ["PSEUDONYM"])))
+            except StudentError:
+                value = None
+            # SECURITY: it will be shown
+            self._pseudonyms[page.name] = printable(" ".join(value.split()), 40) if isinstance(value, str) else ""
+        return self._pseudonyms[page.name]
 
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""

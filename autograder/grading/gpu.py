@@ -77,7 +77,9 @@ class GpuRacer(Racer):
     """Makes the races of one test on the context's device; see the module."""
 
     def __init__(self, context: Context, page: Page, exercise: Exercise, device: Device, seed: str) -> None:
-        super().__init__(context, page, exercise, device.kinds)
+        super().__init__(
+            context, page, exercise, device.kinds if device.is_cuda else (device.name, *device.kinds), device.title
+        )
         self._device = device
         self._draw = Draw(context.run_seed, f"gpu::{seed}")
         self.is_cuda = device.is_cuda

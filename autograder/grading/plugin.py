@@ -13,12 +13,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from autograder.course import find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
 from autograder.grading.marks import MARKERS, marks_of
-from autograder.results.record import Outcome, TestResult
+from autograder.results.record import Measured, Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
@@ -306,12 +307,22 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
         hint=cause.explanation if cause is not None else "",
         misconception=cause.id if cause is not None else None,
         duration_s=round(seconds, 4),
+        measured=_measured(item),
     )
     item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
     if (context := item.config.stash.get(_CONTEXT, None)) is not None:
         context.on_result(exercise, result)
         if context.until_failure and outcome not in (Outcome.PASSED, Outcome.DEFERRED):
             item.session.shouldfail = f"{name}: {outcome}"
+
+
+def _measured(item: pytest.Item) -> Measured | UnsetType:
+    """What this test's race has measured, once."""
+    context = item.config.stash.get(_CONTEXT, None)
+    if context is None or context.measured is None:
+        return UNSET
+    measured, context.measured = context.measured, None
+    return measured
 
 
 def classify(error: BaseException | None) -> Outcome:

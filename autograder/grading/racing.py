@@ -25,6 +25,7 @@ from autograder.grading.context import Context, Deferred
 from autograder.grading.draw import Draw
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.verdict import PAIRS, Ratio
+from autograder.results.record import Measured
 from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.wire import Target
 
@@ -51,8 +52,11 @@ class Result(Struct, frozen=True):
 class Racer:
     """Makes the races of one test; see the module."""
 
-    def __init__(self, context: Context, page: Page, exercise: Exercise, kinds: Sequence[str] = ("cpu",)) -> None:
-        self._context, self._page, self._exercise, self._kinds = context, page, exercise, kinds
+    def __init__(
+        self, context: Context, page: Page, exercise: Exercise, kinds: Sequence[str] = ("cpu",), title: str = ""
+    ) -> None:
+        self._context, self._page, self._exercise = context, page, exercise
+        self._kinds, self._title = kinds, title
 
     def __call__(
         self,
@@ -99,6 +103,16 @@ class Racer:
             raise Deferred(f"{found}; grade again on a quiet machine")
         if isinstance(found, Exception):
             raise found
+        self._context.measured = Measured(
+            measure=measure,
+            device=self._kinds[0],
+            title=self._title,
+            ratio=round(found.median, 4),
+            lower=round(found.lower, 4),
+            upper=round(found.upper, 4),
+            pairs=found.pairs,
+            pseudonym=self._context.pseudonym(self._page),
+        )
         return Result(found, threshold, baseline)
 
     def _threshold(self, measure: str) -> Threshold:

@@ -26,6 +26,22 @@ class Outcome(StrEnum):
     GRADER_ERROR = "grader_error"  # our fault; never lowers a score
 
 
+class Measured(Struct, frozen=True, kw_only=True):
+    """A ratio to the grader's baseline: the median with its bounds, and where. `pseudonym` is the student's own choice.
+
+    The ratio was measured outside the wall; the pseudonym came through it and is made fit to be shown.
+    """
+
+    measure: str
+    device: str
+    title: str
+    ratio: float
+    lower: float
+    upper: float
+    pairs: int
+    pseudonym: str = ""
+
+
 class TestResult(Struct, frozen=True, kw_only=True):
     """One hidden test. `message` is for the student; `hint` and `misconception` are set when the cause is known."""
 
@@ -39,10 +55,11 @@ class TestResult(Struct, frozen=True, kw_only=True):
     hint: str = ""
     misconception: str | None = None
     duration_s: float = 0.0
+    measured: Measured | UnsetType = UNSET
 
 
 class ExerciseResult(Struct, frozen=True, kw_only=True):
-    """`status` is full, partial, none, pending or error."""
+    """`status` is full, partial, none, pending or error. `measured` is there where something was raced."""
 
     id: str
     page: str
@@ -51,6 +68,7 @@ class ExerciseResult(Struct, frozen=True, kw_only=True):
     pending: float
     status: str
     tests: list[TestResult]
+    measured: list[Measured] | UnsetType = UNSET
 
 
 class Late(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from autograder.course import COURSE_FILE, Course
 from autograder.errors import UsageError
@@ -31,7 +31,15 @@ from autograder.intake.files import Unreadable
 from autograder.intake.submission import Submission
 from autograder.intake.unpacking import BROKEN, Caps, members
 from autograder.results.folders import result_path
-from autograder.results.record import Completion, Outcome, TestResult, UnitResult, read_result, write_atomically
+from autograder.results.record import (
+    Completion,
+    Measured,
+    Outcome,
+    TestResult,
+    UnitResult,
+    read_result,
+    write_atomically,
+)
 from autograder.rooms.completing import Waiting, completed
 from autograder.text import printable, readable
 
@@ -334,10 +342,19 @@ def _merged(course: Course, now: UnitResult, told: Told) -> UnitResult:
             outcome=test.outcome,
             message=readable(test.message),
             duration_s=test.duration_s,
+            measured=_shown(test.measured),
         )
         for name, test in told.tests.items()
     }
     return completed(course, now, tests, told.completion)
+
+
+def _shown(measured: Measured | UnsetType) -> Measured | UnsetType:
+    """With words that are fit to be shown, wherever the bundle has been."""
+    if isinstance(measured, UnsetType):
+        return UNSET
+    words = {name: printable(getattr(measured, name), 80) for name in ("measure", "device", "title", "pseudonym")}
+    return msgspec.structs.replace(measured, **words)
 
 
 def remember_merged(out: Path, bundle: Bundle, results: Sequence[UnitResult]) -> None:
