@@ -354,6 +354,25 @@ def doctor(json_: JsonOption = False) -> int:
     return DONE if findings["isolation"]["chosen"] else FAILED
 
 
+_BARE: Any = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
+
+
+@app.command("gpu-check", **_BARE)
+def gpu_check(context: typer.Context) -> int:
+    """Instructor: does everything work on this machine's GPU, and how fast is it? (--help tells the options.)"""
+    from autograder.commands.bare import main as bare
+
+    return bare(["gpu-check", *context.args])
+
+
+@app.command("calibrate", **_BARE)
+def calibrate(context: typer.Context) -> int:
+    """Course author: thresholds for course.toml, from the solution on this machine's GPU."""
+    from autograder.commands.bare import main as bare
+
+    return bare(["calibrate", *context.args])
+
+
 @app.command()
 def bench(
     submissions: Annotated[

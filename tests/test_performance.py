@@ -22,20 +22,9 @@ from autograder.sandbox.failures import StudentError
 from autograder.sandbox.launch import Sandbox
 from autograder.sandbox.shared import MachineMemory
 
+FOLDER = Path(__file__).parent / "clock_cheats"
+HONEST = (FOLDER / "_honest.py").read_text(encoding="utf-8")
 ROUNDS, WIDTH = 12, 96
-HONEST = f"""
-import torch
-
-ROUNDS = {ROUNDS}
-
-
-def power(x):
-    out = x
-    for _ in range(ROUNDS):
-        out = out @ x
-        out = out / out.norm()
-    return out
-"""
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +118,13 @@ def test_slower_code_has_a_larger_ratio(races: Races) -> None:
     assert ratio.median > 2.0 and not ratio.passes(2.0)
 
 
-CHEATS = sorted(path.stem for path in (Path(__file__).parent / "clock_cheats").glob("*.py"))
+CHEATS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
 
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_a_wrong_answer(races: Races, name: str) -> None:
     """What saves time by not doing the work, or speaks out of turn, is caught: no ratio comes of it."""
-    code = (Path(__file__).parent / "clock_cheats" / f"{name}.py").read_text(encoding="utf-8")
+    code = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     with pytest.raises((Disagreement, StudentError)):
         races.of(code).ratio([1e9])
 

@@ -45,6 +45,7 @@ class Context:
         self.run_seed = run_seed
         self.device = device
         self.measured: Measured | None = None  # by the race of the test that runs
+        self.pairs: int | None = None  # of a race, where a rehearsal wants fewer than usual
         self.transport: str | None = None  # how arrays travel to the device, once it was probed
         self.completing = False  # True: only tests that an earlier run has deferred, and whose conditions it has seen
         self.until_failure = False  # True: the first failure ends the session, and no misconception is named
@@ -57,7 +58,6 @@ class Context:
         self._second = second
         self._own_second: Sandbox | None = None
         self._on_device: dict[int, Sandbox] = {}
-        self._to_close: list[Any] = []
         self._pseudonyms: dict[str, str] = {}
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
@@ -102,7 +102,7 @@ class Context:
         from autograder.sandbox.client import Page
 
         sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
-        sandbox = self._device_sandbox(0)
+        sandbox = self.device_sandbox(0)
         page = Page(sandbox, name, sources, self.unit.page(name).asked_names, sandbox.limits)
         page.begin(exercise_id, self._device_limits(exercise_id), self.unit.exercise(exercise_id).forbidden)
         return page
@@ -112,10 +112,10 @@ class Context:
         from autograder.sandbox import wire
         from autograder.sandbox.client import Page
 
-        sandbox = self._device_sandbox(1)
+        sandbox = self.device_sandbox(1)
         return Page(sandbox, "baseline", [wire.Source("baseline", [source])], [], sandbox.limits)
 
-    def _device_sandbox(self, number: int) -> "Sandbox":
+    def device_sandbox(self, number: int) -> "Sandbox":
         """The sandbox of the student's (0) or of the grader's own code (1), started on first use."""
         from autograder.sandbox.launch import Sandbox
 
@@ -196,15 +196,9 @@ class Context:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
             page.close()
-        for one in self._to_close:
-            one.close()
         for sandbox in (self._own_second, *self._on_device.values()):
             if sandbox is not None:
                 sandbox.close()
-
-    def close_with(self, one: Any) -> None:
-        """Close `one` before the sandboxes end."""
-        self._to_close.append(one)
 
 
 class Student:

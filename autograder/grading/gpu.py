@@ -127,7 +127,8 @@ class GpuRacer(Racer):
             try:
                 overhead, _ = overhead_s(sides[2], inputs)
                 rng = Draw(self._context.run_seed, f"race::{self._exercise.id}::{measure}::gpu").rng()
-                return Race(sides[0], sides[1], inputs, judged, rng, pairs, overhead).ratio(thresholds)
+                wanted = self._context.pairs or pairs
+                return Race(sides[0], sides[1], inputs, judged, rng, wanted, overhead).ratio(thresholds)
             finally:
                 for side in sides:
                     side.close()

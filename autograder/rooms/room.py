@@ -48,6 +48,7 @@ class Room:
         run_seed: the secret that inputs are drawn from.
         hidden: further folders that must not be visible in the sandbox (submissions, results).
         device: the GPU that tests may use; without, those that need one are deferred.
+        pairs: of a race on it, for a rehearsal that wants fewer than usual.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Room:
         run_seed: bytes,
         hidden: Sequence[Path] = (),
         device: Device | None = None,
+        pairs: int | None = None,
     ) -> None:
         self.course = load_course(root)
         self.rung = rung
-        self._device = device
+        self._device, self._pairs = device, pairs
         self._run_seed = run_seed
         self._child: int | None = None
         self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
@@ -108,6 +110,7 @@ class Room:
             until_failure=until_failure,
             only=None if only is None else list(only),
             device=self._device,
+            pairs=self._pairs,
         )
         results, problems, sound = self._hold(sitting)
         if problems is None or not sound:  # the child or the sandbox died: once more, then it is our fault
@@ -124,6 +127,13 @@ class Room:
             problems=[*submission.problems, *(problems or [])],
             duration_s=round(time.monotonic() - started, 4),
         )
+
+    def on_device(self, unit_id: str) -> list[str]:
+        """The tests of a unit that need a GPU, as `only` takes them."""
+        from autograder.grading.marks import marks_of
+
+        items = self._tests[unit_id].items
+        return [marks_of(item).full_name for item in items if "gpu" in getattr(item, "fixturenames", ())]
 
     def _hold(self, sitting: Sitting) -> tuple[Results, list[str] | None, bool]:
         """One forked pytest session. The problems are None where it did not finish.

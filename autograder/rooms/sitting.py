@@ -39,6 +39,7 @@ class Sitting(Struct, frozen=True, kw_only=True):
     until_failure: bool = False
     only: list[str] | None = None
     device: Device | None = None
+    pairs: int | None = None  # of a race; as many as usual unless said
 
 
 class Told(Struct, frozen=True):
@@ -76,7 +77,7 @@ def sit(
 
         context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second, sitting.device)
         context.on_result, context.until_failure = on_result, sitting.until_failure
-        context.completing = sitting.only is not None
+        context.completing, context.pairs = sitting.only is not None, sitting.pairs
         tests.run(context, sitting.exercise, sitting.only)
         context.close()
         if doubtful:
@@ -101,7 +102,7 @@ def _passes_for_solution(
     pages = solution_pages(course, sitting.unit)
     context = Context(course, sitting.unit, pages, sandbox, sitting.seed, None, sitting.device)
     context.on_result = lambda exercise, r: passed.add(r.name) if r.outcome is Outcome.PASSED else None
-    context.completing = sitting.only is not None
+    context.completing, context.pairs = sitting.only is not None, sitting.pairs
     tests.run(context, None, sitting.only)
     context.close()
     return passed.intersection(names)
