@@ -27,6 +27,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -201,15 +202,16 @@ class Sandbox:
         scratch = [self._scratch] if self._scratch else mounts.SCRATCH
         kit = str(mounts.INSIDE) if self.rung == "bubblewrap" else str(mounts.KIT.parent)
         uid, keep_reading = -1, False
+        more, devices = (gpu.readable(), gpu.devices()) if self.with_gpu else ([], [])
+        self._refuse_visible(more)  # on any rung: it is shown after the course was covered
         if self.rung == "bubblewrap":
             privileged = root_without_user_namespace() if self._privileged is None else self._privileged
             uid = self._uid if privileged else -1
         elif self.rung == "landlock":
-            self._refuse_visible()
+            self._refuse_visible([*mounts.runtime_paths(), *more])
             if os.geteuid() == 0:
                 uid, keep_reading = self._uid, not _readable_by_others()
                 os.chown(scratch[0], uid, uid)
-        more, devices = (gpu.readable(), gpu.devices()) if self.with_gpu else ([], [])
         config = Config(
             rung=self.rung,
             control=control,
@@ -226,10 +228,10 @@ class Sandbox:
             server = [*mounts.bubblewrap(self.limits, self._hidden, uid >= 0, more, devices), *server]
         return server, {**mounts.environment(scratch[0]), **(gpu.environment() if self.with_gpu else {})}
 
-    def _refuse_visible(self) -> None:
+    def _refuse_visible(self, shown: Sequence[Path]) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""
         for path in self._hidden:
-            for readable in mounts.runtime_paths():
+            for readable in shown:
                 if path.resolve().is_relative_to(readable.resolve()):
                     raise SandboxError(f"{path} lies below {readable}, which workers must read: move it elsewhere")
 
