@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-all mutation lint build bench clean
+.PHONY: help setup sandbox demo test test-all mutation lint build bench gpu-check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ lint: setup ## ruff and mypy
 
 build: setup ## solutions/ -> assignments/
 	@$(BIN)/autograder build
+
+gpu-check: ## on a machine with a GPU: does everything work there, and how fast is it (no setup, no network)
+	@PYTHONPATH=. $(PYTHON) -m autograder.cli gpu-check
 
 bench: setup ## what grading costs, beside nbgrader and beside the bare computation
 	@$(BIN)/autograder bench

@@ -1,15 +1,24 @@
 """The command line: parse, call, render. What a command does lives in the module that it calls."""
 
+import contextlib
 import errno
 import io
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
+try:
+    import typer
+    from rich.console import Console
+except ImportError:  # a machine with a GPU and little else
+    if __name__ != "__main__":
+        raise
+    from autograder.commands.bare import main as bare
+
+    sys.exit(bare())
 
 from autograder import installed
 from autograder.course import Course, find_root, load_course
@@ -150,17 +159,26 @@ def grade(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Grade, show who would change and why, and write nothing.")
     ] = False,
+    only_pending: Annotated[
+        bool,
+        typer.Option("--only-pending", help="Only what waits for a GPU, of results or of a bundle, on this machine."),
+    ] = False,
+    device: Annotated[str, typer.Option(hidden=True)] = "auto",
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
     from autograder.commands.grade import Options, run_grade
     from autograder.intake.finding import Asked
 
+    asked = Asked(unit=unit, student=student, layout=layout, roster=roster, submitted_at=submitted_at)
+    if only_pending:
+        return _only_pending(submitted, output, asked, isolation, device, _seed(seed), not no_gradebook, course)
+
     if min_score is not None and not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: give a share between 0 and 1")
     options = Options(
         submitted=submitted,
-        asked=Asked(unit=unit, student=student, layout=layout, roster=roster, submitted_at=submitted_at),
+        asked=asked,
         out=output,
         jobs=jobs,
         isolation=isolation,
@@ -176,6 +194,93 @@ def grade(
         return OUR_FAULT
     missed = min_score is not None and any(not g.excused and g.score < min_score * g.max_score for g in report.grades)
     return FAILED if missed else DONE
+
+
+def _only_pending(
+    submitted: Path,
+    output: Path,
+    asked: Any,
+    isolation: str,
+    device: str,
+    seed: bytes | None,
+    gradebook: bool,
+    course: Path | None,
+) -> int:
+    from autograder.commands import pending
+    from autograder.rooms.bundle import is_bundle
+
+    options = pending.Options(isolation=isolation, device=device, seed=seed)
+    if is_bundle(submitted):
+        pending.complete_bundle(submitted, options, _say)
+        return DONE
+    found = _course(course, Path.cwd())
+    with _results(found, output, gradebook) as changed:
+        changed += pending.complete_here(found, submitted, output, asked, options, _say)
+    return DONE
+
+
+@contextlib.contextmanager
+def _results(course: Course, out_folder: Path, gradebook: bool) -> Iterator[list[Any]]:
+    """Alone in the folder of results; what is put into the list goes into the gradebook."""
+    from autograder.commands.grade import exclusive
+    from autograder.results.gradebook import record
+
+    if not out_folder.is_dir():
+        raise UsageError(f"{out_folder} does not exist: give the folder that `grade` wrote to with --out")
+    changed: list[Any] = []
+    with exclusive(out_folder):
+        yield changed
+        if gradebook and changed:
+            _say(f"gradebook: {record(course, out_folder, changed)}")
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False)
+
+
+pending_app = typer.Typer(
+    help="Instructor: take what waits for a GPU to another machine and back.", no_args_is_help=True
+)
+app.add_typer(pending_app, name="pending")
+
+
+@pending_app.command()
+def pack(
+    submitted: Annotated[Path, typer.Argument(help="The submissions, as `grade` was given them.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE.zip", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results are.")] = Path("graded"),
+    unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
+    layout: Annotated[str, typer.Option(metavar="L", help="As `grade` was given it.")] = "auto",
+    roster: Annotated[Path | None, typer.Option(metavar="CSV", help="As `grade` was given it.")] = None,
+    submitted_at: Annotated[Path | None, typer.Option("--submitted-at", metavar="CSV", help="As above.")] = None,
+    course: CourseOption = None,
+) -> int:
+    """Write a bundle of all results that wait, for `python3 BUNDLE.zip` on a machine with a GPU."""
+    from autograder.commands import pending
+    from autograder.intake.finding import Asked
+
+    found = _course(course, Path.cwd())
+    asked = Asked(unit=unit, student=student, layout=layout, roster=roster, submitted_at=submitted_at)
+    with _results(found, output, gradebook=False):
+        pending.pack(found, submitted, bundle, output, asked, _say)
+    return DONE
+
+
+@pending_app.command()
+def merge(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE.zip", help="The file that came back.")],
+    output: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results are.")] = Path("graded"),
+    no_gradebook: Annotated[bool, typer.Option("--no-gradebook", help="Write result files only.")] = False,
+    course: CourseOption = None,
+) -> int:
+    """Take what was completed into the results and the gradebook."""
+    from autograder.commands import pending
+
+    found = _course(course, Path.cwd())
+    with _results(found, output, not no_gradebook) as changed:
+        changed += pending.merge(found, bundle, output, _say)
+    return DONE
 
 
 @app.command()
@@ -319,6 +424,25 @@ def doctor(json_: JsonOption = False) -> int:
     else:
         render_doctor(findings, out)
     return DONE if findings["isolation"]["chosen"] else FAILED
+
+
+_BARE: Any = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
+
+
+@app.command("gpu-check", **_BARE)
+def gpu_check(context: typer.Context) -> int:
+    """Instructor: does everything work on this machine's GPU, and how fast is it? (--help tells the options.)"""
+    from autograder.commands.bare import main as bare
+
+    return bare(["gpu-check", *context.args])
+
+
+@app.command("calibrate", **_BARE)
+def calibrate(context: typer.Context) -> int:
+    """Course author: thresholds for course.toml, from the solution on this machine's GPU."""
+    from autograder.commands.bare import main as bare
+
+    return bare(["calibrate", *context.args])
 
 
 @app.command()

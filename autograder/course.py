@@ -112,10 +112,13 @@ class Limits(_Table, frozen=True, kw_only=True):
 
 
 class Threshold(_Table, frozen=True, kw_only=True):
-    """The largest ratio to the baseline for each tier, on one kind of device, and where that was measured."""
+    """The largest ratio to the baseline for each tier, on one kind of device, and where that was measured.
+
+    `device` is "cpu", "cuda" for any GPU, or a family of them ("sm_90"): the most specific one that fits counts.
+    """
 
     measure: Identifier
-    device: str = "cpu"
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda|sm_[0-9]{2,3})$")] = "cpu"
     enough: Positive = msgspec.field(name="pass")
     good: Positive
     excellent: Positive

@@ -132,17 +132,18 @@ INSIDE = {"sandbox/inside.py", *mounts.INSIDE_FILES}
 MAY_IMPORT = {
     "sandbox/packing.py": {"sandbox/wire.py"},
     "sandbox/channel.py": {"sandbox/wire.py"},
+    "sandbox/turns.py": {"sandbox/driver.py", "sandbox/wire.py"},
     "sandbox/cells.py": {"sandbox/magics.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
     "sandbox/worker.py": {
         *(
             f"sandbox/{name}.py"
-            for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins", "carried")
+            for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins", "turns", "carried")
         ),
     },
     "sandbox/forkserver.py": {
-        *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence")),
+        *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),
         "given/__init__.py",
     },
     "given/__init__.py": {f"given/{name}.py" for name in ("attention", "layers", "sequences")},

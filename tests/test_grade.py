@@ -106,7 +106,7 @@ def test_results_follow_the_contract(batch: Batch) -> None:
     assert set(result) == {
         *("schema", "course", "student", "unit", "score", "max_score", "pending", "graded_at", "fingerprint"),
         *("isolation", "seed_id", "duration_s", "late", "problems", "exercises"),
-        *("submitted_at", "time_problem", "basis", "leaderboard"),
+        *("submitted_at", "time_problem", "basis"),
     }
     assert result["schema"] == "autograder/result/v1" and result["isolation"] in ("bubblewrap", "landlock")
     assert result["fingerprint"].startswith("sha256:") and result["late"] == {"seconds": 0.0, "penalty": 0.0}

@@ -15,25 +15,16 @@ from autograder.course import Limits
 from autograder.grading.compare import Disagreement, close
 from autograder.grading.performance import Disturbed, Race, Runner
 from autograder.grading.racing import _Side
+from autograder.grading.sandwich import Sandwich
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError
 from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.shared import MachineMemory
 
+FOLDER = Path(__file__).parent / "clock_cheats"
+HONEST = (FOLDER / "_honest.py").read_text(encoding="utf-8")
 ROUNDS, WIDTH = 12, 96
-HONEST = f"""
-import torch
-
-ROUNDS = {ROUNDS}
-
-
-def power(x):
-    out = x
-    for _ in range(ROUNDS):
-        out = out @ x
-        out = out / out.norm()
-    return out
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +44,23 @@ def reference(x: torch.Tensor) -> torch.Tensor:
 class Races:
     """Races of pages against the honest one, and what was judged in them."""
 
-    def __init__(self, sandboxes: tuple[Sandbox, Sandbox]) -> None:
+    def __init__(self, sandboxes: tuple[Sandbox, Sandbox], shared: bool) -> None:
         self._mine, self._theirs = sandboxes
+        self._shared = shared
+        self._sides: list[Sandwich] = []
         self.judged = 0
 
     def side(self, sandbox: Sandbox, code: str) -> Runner:
         pages = [wire.Source("raced", [code]), wire.Source("timed", [HONEST, "honest = power\n"])]
-        return _Side(Page(sandbox, "raced", pages, [], Limits()), "power")
+        page = Page(sandbox, "raced", pages, ["power"], Limits())
+        if not self._shared:
+            return _Side(page, "power")
+        self._sides.append(Sandwich(page, "power", MachineMemory))
+        return self._sides[-1]
+
+    def close(self) -> None:
+        for side in self._sides:
+            side.close()
 
     def of(self, code: str, pairs: int = 5) -> Race:
         rng = np.random.default_rng(7)
@@ -75,11 +76,15 @@ class Races:
         return Race(mine, theirs, inputs, judge, np.random.default_rng(8), pairs)
 
 
-@pytest.fixture
-def races(sandboxes: tuple[Sandbox, Sandbox], monkeypatch: pytest.MonkeyPatch) -> Races:
+@pytest.fixture(params=["bytes on a socket", "shared memory"])
+def races(
+    request: pytest.FixtureRequest, sandboxes: tuple[Sandbox, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Races]:
     # a busy machine slows whatever it likes; `test_who_slows_the_baseline_voids_the_run` is about that rule
     monkeypatch.setattr("autograder.grading.performance.slowed_down", lambda *args: False)
-    return Races(sandboxes)
+    races = Races(sandboxes, request.param == "shared memory")
+    yield races
+    races.close()
 
 
 def test_honest_code_is_judged_on_every_call(races: Races) -> None:
@@ -113,13 +118,13 @@ def test_slower_code_has_a_larger_ratio(races: Races) -> None:
     assert ratio.median > 2.0 and not ratio.passes(2.0)
 
 
-CHEATS = sorted(path.stem for path in (Path(__file__).parent / "clock_cheats").glob("*.py"))
+CHEATS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
 
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_a_wrong_answer(races: Races, name: str) -> None:
     """What saves time by not doing the work, or speaks out of turn, is caught: no ratio comes of it."""
-    code = (Path(__file__).parent / "clock_cheats" / f"{name}.py").read_text(encoding="utf-8")
+    code = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     with pytest.raises((Disagreement, StudentError)):
         races.of(code).ratio([1e9])
 
@@ -175,6 +180,25 @@ def test_what_is_decided_is_not_measured_again() -> None:
     assert scripted(clear, Scripted(lambda: 0.1)).ratio([2.0]).pairs == 31
     assert scripted(doubtful, Scripted(lambda: 0.1)).ratio([2.0]).pairs == 93
     assert (clear.fresh_workers, doubtful.fresh_workers) == (2, 6)
+
+
+def test_a_baseline_that_fails_is_no_students_fault() -> None:
+    """What goes wrong on the grader's own side is told as ours, never as an answer of the submission's."""
+
+    def fails() -> float:
+        raise StudentError("out of memory")
+
+    with pytest.raises(RuntimeError, match="the baseline failed: out of memory"):
+        scripted(Scripted(lambda: 0.1), Scripted(fails)).ratio([2.0])
+
+
+def test_what_carrying_costs_is_taken_off_both_sides() -> None:
+    """With an overhead of 0.1 s, 0.3 s against 0.2 s is twice as long; a call lost in the overhead stays positive."""
+    sides = Scripted(lambda: 0.3), Scripted(lambda: 0.2)
+    race = Race(*sides, lambda: (), lambda answer, given: None, np.random.default_rng(3), 9, overhead_s=0.1)
+    assert race.ratio([9.0]).median == pytest.approx(2.0)
+    lost = Race(*sides[::-1], lambda: (), lambda answer, given: None, np.random.default_rng(3), 9, overhead_s=0.25)
+    assert 0 < lost.ratio([9.0]).median < 1
 
 
 def test_both_sides_go_first_in_turn() -> None:

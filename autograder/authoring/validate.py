@@ -41,13 +41,16 @@ class CheckedMisconception(Struct, frozen=True):
 
 class CheckedVariant(Struct, frozen=True):
     name: str
-    score: float
+    score: float  # with what is pending
 
 
 class CheckedExercise(Struct, frozen=True):
+    """`pending` is what of the solution's points waits for hardware; with its score it must be full."""
+
     id: str
     max_score: float
     solution_score: float
+    pending: float
     stub_score: float
     misconceptions: list[CheckedMisconception]
     accepted: list[CheckedVariant]
@@ -160,15 +163,19 @@ def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
 
 
 def _exercise(unit: Unit, exercise: Exercise, verdicts: dict[tuple[str, str, str], _Verdict]) -> CheckedExercise:
-    def score(verdict: _Verdict) -> float:
-        return score_exercise(exercise, verdict.tests).score
+    def score(verdict: _Verdict, pending: bool = True) -> float:
+        """With what waits for hardware, or else everything would be caught by what nobody has run."""
+        result = score_exercise(exercise, verdict.tests)
+        return round(result.score + (result.pending if pending else 0.0), 4)
 
+    solution = verdicts[(exercise.id, "solution", "solution")]
     own = [verdict for key, verdict in verdicts.items() if key[0] == exercise.id]
     by_kind = {kind: [v for v in own if v.task.kind == kind] for kind in ("misconception", "accepted")}
     return CheckedExercise(
         id=exercise.id,
         max_score=float(exercise.points),
-        solution_score=score(verdicts[(exercise.id, "solution", "solution")]),
+        solution_score=score(solution, pending=False),
+        pending=round(score(solution) - score(solution, pending=False), 4),
         stub_score=score(verdicts[(exercise.id, "stub", "stub")]),
         misconceptions=[
             CheckedMisconception(v.task.name, score(v) < exercise.points, v.named() == v.task.name)
@@ -183,8 +190,11 @@ def _failures(units: Sequence[CheckedUnit], verdicts: dict[tuple[str, str, str],
     found: list[str] = []
     for unit in units:
         for e in unit.exercises:
-            if e.solution_score != e.max_score:
-                found.append(f"{e.id}: the solution gets {e.solution_score:g} of {e.max_score:g}{_why(e, verdicts)}")
+            if round(e.solution_score + e.pending, 4) != e.max_score:
+                pending = f" and {e.pending:g} pending" if e.pending else ""
+                found.append(
+                    f"{e.id}: the solution gets {e.solution_score:g}{pending} of {e.max_score:g}{_why(e, verdicts)}"
+                )
             if e.stub_score:
                 found.append(f"{e.id}: the untouched stub gets {e.stub_score:g} points")
             if not e.misconceptions:
@@ -214,7 +224,8 @@ def _failures(units: Sequence[CheckedUnit], verdicts: dict[tuple[str, str, str],
 
 
 def _why(e: CheckedExercise, verdicts: Any, kind: str = "solution", name: str = "solution") -> str:
-    failed = next((t for t in verdicts[(e.id, kind, name)].tests if t.outcome is not Outcome.PASSED), None)
+    fine = (Outcome.PASSED, Outcome.DEFERRED)
+    failed = next((t for t in verdicts[(e.id, kind, name)].tests if t.outcome not in fine), None)
     return f": {failed.name}: {' '.join(failed.message.split())[:300]}" if failed is not None else ""
 
 

@@ -24,8 +24,9 @@ def render_validation(validation: Validation, console: Console) -> None:
                 len(e.misconceptions),
             )
             caught, named, total = caught + c, named + n, total + m
+            pending = f" and {e.pending:g} pending" if e.pending else ""
             console.print(
-                f"  {e.id:32} solution {e.solution_score:g} of {e.max_score:g}, stub {e.stub_score:g}, "
+                f"  {e.id:32} solution {e.solution_score:g}{pending} of {e.max_score:g}, stub {e.stub_score:g}, "
                 f"misconceptions {c} caught and {n} named of {m}, accepted {good} of {len(e.accepted)}",
                 markup=False,
             )

@@ -73,7 +73,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     from autograder.sandbox.rungs import choose_rung
 
     extensions = load_extensions(course)
-    with contextlib.nullcontext() if options.dry_run else _exclusive(options.out):
+    with contextlib.nullcontext() if options.dry_run else exclusive(options.out):
         run = Run(
             course=course,
             submitted=options.submitted,
@@ -228,7 +228,7 @@ def _show_faults(report: Report, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
+def exclusive(out: Path) -> Iterator[None]:
     """Make the folder for results, and be the only one who writes there. Raises UsageError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,10 @@ wire. What passes then counts as passed, "carried over from" the other exercise.
 again, and nothing that has passed is.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -40,14 +39,14 @@ def carry_over(tests: "CollectedTests", context: Context, results: Results) -> I
         for exercise in page.exercises:
             if exercise.id not in failed or not (others := _called(context, page, exercise, failed)):
                 continue
-            again = [
-                item
+            again = {
+                marks.full_name
                 for item in tests.items
                 if (marks := marks_of(item)).exercise == exercise.id
                 and (known := results.get((exercise.id, marks.name))) is not None
                 and known.outcome not in _NO_VERDICT
-                and "race" not in getattr(item, "fixturenames", ())  # a call over the wire says nothing about time
-            ]
+                and not {"race", "gpu"} & set(getattr(item, "fixturenames", ()))  # over the wire, a time says nothing
+            }
             yield from _again(tests, context, page, exercise, again, others)
 
 
@@ -83,7 +82,7 @@ def _again(
     first: Context,
     page: Page,
     exercise: Exercise,
-    items: list[pytest.Item],
+    again: Set[str],
     others: Mapping[str, str],
 ) -> list[tuple[str, TestResult]]:
     reference = load_reference(first.course, first.unit.id, page.name)
@@ -97,7 +96,7 @@ def _again(
     context = first.once_more({page.name: {name: Answerer(getattr(reference, name)) for name in others}})
     context.on_result = note
     try:
-        tests.run(context, exercise.id, items)
+        tests.run(context, exercise.id, again)
     finally:
         context.close()
     return passed

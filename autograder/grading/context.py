@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, Exercise, Limits, Unit
-from autograder.results.record import TestResult
+from autograder.results.record import Measured, TestResult
+from autograder.sandbox.devices import Device
 
 if TYPE_CHECKING:
     from autograder.grading.shortcuts import Use
@@ -25,7 +26,8 @@ class Deferred(Exception):
 class Context:
     """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run.
 
-    `second` is a sandbox that no student code has run in, for what a student's code is timed against.
+    `second` is a sandbox that no student code has run in, for what a student's code is timed against. `device` is the
+    GPU, where there is one and this run is to use it; without, tests that need one are deferred.
     """
 
     def __init__(
@@ -36,10 +38,16 @@ class Context:
         sandbox: "Sandbox",
         run_seed: bytes,
         second: "Sandbox | None" = None,
+        device: Device | None = None,
     ) -> None:
         self.course = course
         self.unit = unit
         self.run_seed = run_seed
+        self.device = device
+        self.measured: Measured | None = None  # by the race of the test that runs
+        self.pairs: int | None = None  # of a race, where a rehearsal wants fewer than usual
+        self.transport: str | None = None  # how arrays travel to the device, once it was probed
+        self.completing = False  # True: only tests that an earlier run has deferred, and whose conditions it has seen
         self.until_failure = False  # True: the first failure ends the session, and no misconception is named
         self._sources = sources
         self._sandbox = sandbox
@@ -50,6 +58,8 @@ class Context:
         self._second = second
         self._carried: Mapping[str, Mapping[str, Any]] = {}
         self._own_second: Sandbox | None = None
+        self._on_device: dict[int, Sandbox] = {}
+        self._pseudonyms: dict[str, str] = {}
         self._shortcuts: dict[str, Use | None] = {}  # by exercise, once it was looked for
         self.on_result: Callable[[str, TestResult], None] = lambda exercise, result: None
 
@@ -105,6 +115,57 @@ class Context:
             self._second = self._own_second = Sandbox(self._sandbox.rung, self.course.limits, (self.course.root,))
         return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
 
+    def device_page(self, name: str, exercise_id: str) -> "Page":
+        """A second page of the submission's, in a sandbox that reaches the device."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
+        sandbox = self.device_sandbox(0)
+        page = Page(sandbox, name, sources, self.unit.page(name).asked_names, sandbox.limits)
+        page.begin(exercise_id, self._device_limits(exercise_id), self.unit.exercise(exercise_id).forbidden)
+        return page
+
+    def device_baseline(self, source: str) -> "Page":
+        """A page of the grader's own, in a sandbox that reaches the device and never runs student code."""
+        from autograder.sandbox import wire
+        from autograder.sandbox.client import Page
+
+        sandbox = self.device_sandbox(1)
+        return Page(sandbox, "baseline", [wire.Source("baseline", [source])], [], sandbox.limits)
+
+    def device_sandbox(self, number: int) -> "Sandbox":
+        """The sandbox of the student's (0) or of the grader's own code (1), started on first use."""
+        from autograder.sandbox.launch import Sandbox
+
+        assert self.device is not None
+        if number not in self._on_device:
+            hidden, with_gpu = (self.course.root,), self.device.is_cuda
+            self._on_device[number] = Sandbox(self._sandbox.rung, self.course.limits, hidden, with_gpu=with_gpu)
+        return self._on_device[number]
+
+    def _device_limits(self, exercise_id: str) -> Limits:
+        from autograder.sandbox import gpu
+
+        assert self.device is not None
+        return gpu.limits(self.limits(exercise_id)) if self.device.is_cuda else self.limits(exercise_id)
+
+    def pseudonym(self, page: "Page") -> str:
+        """The name that a page gives itself for a table of the fastest (`PSEUDONYM = "..."`), or nothing."""
+        from autograder.sandbox.client import Remote
+        from autograder.sandbox.failures import StudentError
+        from autograder.sandbox.wire import Target
+        from autograder.text import printable
+
+        if page.name not in self._pseudonyms:
+            try:
+                value = page.fetch(Remote(page, Target(None, ["PSEUDONYM"])))
+            except StudentError:
+                value = None
+            # SECURITY: it will be shown
+            self._pseudonyms[page.name] = printable(" ".join(value.split()), 40) if isinstance(value, str) else ""
+        return self._pseudonyms[page.name]
+
     def limits(self, exercise_id: str) -> Limits:
         """The limits for one exercise."""
         return self.course.limits_for(self.unit.exercise(exercise_id))
@@ -154,8 +215,9 @@ class Context:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
             page.close()
-        if self._own_second is not None:
-            self._own_second.close()
+        for sandbox in (self._own_second, *self._on_device.values()):
+            if sandbox is not None:
+                sandbox.close()
 
 
 class Student:

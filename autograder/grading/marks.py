@@ -24,6 +24,11 @@ class Marks(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
+    @property
+    def full_name(self) -> str:
+        """Unique within a unit."""
+        return f"{self.exercise}::{self.name}"
+
 
 _MARKS = pytest.StashKey[Marks]()
 

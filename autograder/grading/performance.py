@@ -11,8 +11,8 @@ The baseline goes the same way, in a sandbox of its own that never runs student 
 order. It is also timed alone, before the student's worker is there and after it is gone: who slows it down voids the
 run (`verdict.slowed_down`).
 
-Nothing here knows what a call costs to carry: both sides carry the same bytes, which pulls a ratio towards 1. Use sizes
-at which the computation is at least twenty times as long.
+What a call costs to carry is the same on both sides and pulls a ratio towards 1: use sizes at which the computation is
+at least twenty times as long, or say what it is (`sandwich.overhead_s`), and it is taken off.
 """
 
 import math
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from autograder.grading.verdict import BATCHES, DISCARDED, PAIRS, Ratio, ratio_of, slowed_down
+from autograder.sandbox.failures import StudentError
 
 _ALONE = 7  # calls of the baseline alone, before and after
 _VOID_RUNS = 3  # runs that may be void before the machine is given up
@@ -50,6 +51,7 @@ class Race:
         judge: raises (an AssertionError) where an answer to such inputs is wrong.
         rng: decides the order of the two sides, and the bootstrap. Its seed is the grader's secret.
         pairs: timed pairs of a batch.
+        overhead_s: what a call takes with a worker that answers at once; taken off both sides.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Race:
         judge: Callable[[Any, Sequence[Any]], None],
         rng: np.random.Generator,
         pairs: int = PAIRS,
+        overhead_s: float = 0.0,
     ) -> None:
         self._student, self._baseline = student, baseline
         self._inputs, self._judge = inputs, judge
         self._rng = rng
         self._pairs = pairs
+        self._overhead_s = overhead_s
 
     def ratio(self, thresholds: Sequence[float] = ()) -> Ratio:
         """t_student / t_baseline, measured until each threshold is decided or three batches are done.
@@ -95,7 +99,7 @@ class Race:
         """The baseline's seconds while there is no student's worker."""
         self._student.fresh()
         self._baseline.fresh()
-        return [self._baseline.timed(self._inputs())[1] for _ in range(_ALONE + 1)][1:]  # the first one warms up
+        return [self._ours(self._inputs()) for _ in range(_ALONE + 1)][1:]  # the first one warms up
 
     def _batch(self) -> tuple[list[float], list[float]]:
         """Log-ratios of pairs in a fresh worker, and the baseline's seconds among them."""
@@ -103,13 +107,23 @@ class Race:
         for pair in range(DISCARDED + self._pairs):
             inputs, others = self._inputs(), self._inputs()
             if self._rng.integers(2):
-                theirs, ours = self._judged(inputs), self._baseline.timed(others)[1]
+                theirs, ours = self._judged(inputs), self._ours(others)
             else:
-                ours, theirs = self._baseline.timed(others)[1], self._judged(inputs)
+                ours, theirs = self._ours(others), self._judged(inputs)
             if pair >= DISCARDED:
-                logs.append(math.log(theirs / ours))
+                logs.append(math.log(self._net(theirs) / self._net(ours)))
                 beside.append(ours)
         return logs, beside
+
+    def _ours(self, inputs: Sequence[Any]) -> float:
+        try:
+            return self._baseline.timed(inputs)[1]
+        except StudentError as error:  # whoever caused it, this code is ours
+            raise RuntimeError(f"the baseline failed: {error}") from error
+
+    def _net(self, seconds: float) -> float:
+        """Without what carrying costs; a call that is lost in that keeps a tenth, for a ratio that is a number."""
+        return max(seconds - self._overhead_s, seconds / 10)
 
     def _judged(self, inputs: Sequence[Any]) -> float:
         answer, seconds = self._student.timed(inputs)

@@ -7,21 +7,23 @@ public checks `test_<page>.py` beside a student's page make one for that page.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from autograder.course import find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
 from autograder.grading.marks import MARKERS, marks_of
-from autograder.results.record import Outcome, TestResult
+from autograder.results.record import Measured, Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
+    from autograder.grading.gpu import GpuRacer
     from autograder.grading.misconceptions import Misconception
     from autograder.grading.racing import Racer
     from autograder.sandbox.launch import Sandbox
@@ -37,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("autograder")
     group.addoption("--submission", type=Path, help="the file or folder to grade instead of the solution")
     group.addoption("--isolation", default=None, help="auto, bubblewrap or none (auto for --submission, else none)")
+    group.addoption("--device", default=None, help="auto: run the tests that need a GPU, on the one of this machine")
     group.addoption("--run-seed", default=None, metavar="HEX", help="draw the inputs of an earlier run again")
 
 
@@ -87,6 +90,7 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     from autograder.intake.placing import Rules, place
     from autograder.intake.released import Released
     from autograder.intake.submission import PageSource
+    from autograder.sandbox.devices import find_device
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.rungs import choose_rung
 
@@ -113,7 +117,11 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     sandbox = Sandbox(choose_rung(rung), course.limits, hidden=(course.root,))
     config.stash[_OWN_SANDBOX] = sandbox
     seed = config.getoption("--run-seed")
-    return Context(course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16))
+    wanted = config.getoption("--device")
+    device = None if wanted is None else find_device(wanted)
+    return Context(
+        course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16), device=device
+    )
 
 
 def _page_name(test_file: Path) -> str:
@@ -147,6 +155,12 @@ def race(request: pytest.FixtureRequest) -> "Racer":
     return _race(request.node, _context(request))
 
 
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> "GpuRacer":
+    """As `race`, on the GPU: `autograder.grading.gpu`. Deferred where there is none."""
+    return _gpu(request.node, _context(request))
+
+
 def _student(item: pytest.Item, context: Context) -> Student:
     page = context.page(_page_name(item.path))
     exercise = marks_of(item).exercise
@@ -177,6 +191,22 @@ def _race(item: pytest.Item, context: Context) -> "Racer":
     return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise))
 
 
+def _gpu(item: pytest.Item, context: Context) -> "GpuRacer":
+    exercise = marks_of(item).exercise
+    if exercise is None:
+        raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
+    results = item.config.stash[_RESULTS]
+    others = [result for key, result in results.items() if key.startswith(f"{exercise}::")]
+    if not context.completing and not any(result.outcome is Outcome.PASSED for result in others):
+        raise Blocked("nothing else of this exercise passes yet: put that right first")
+    if context.device is None:
+        raise Deferred("needs a GPU: these points are pending until a machine with one completes them")
+    from autograder.grading.gpu import GpuRacer
+
+    page, seed = context.page(_page_name(item.path)), f"{item.path.stem}::{item.name}"
+    return GpuRacer(context, page, context.unit.exercise(exercise), context.device, seed)
+
+
 # ---------------------------------------------------------------- the short way
 
 
@@ -186,6 +216,7 @@ _MAKERS: "dict[str, Callable[[pytest.Item, Context], object]]" = {
     "reference": _reference,
     "draw": _draw,
     "race": _race,
+    "gpu": _gpu,
 }
 
 
@@ -232,6 +263,9 @@ def run_plain(item: pytest.Function) -> None:
 # ---------------------------------------------------------------- outcomes
 
 
+_NOT_FAILED = (Outcome.PASSED, Outcome.DEFERRED)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _refuse_blocked(item)
@@ -241,13 +275,16 @@ def _refuse_blocked(item: pytest.Item) -> None:
     """Raises Blocked where a prerequisite failed."""
     results = item.config.stash[_RESULTS]
     for needed in marks_of(item).needs:
-        if any(key.startswith(f"{needed}::") and r.outcome is not Outcome.PASSED for key, r in results.items()):
+        if any(key.startswith(f"{needed}::") and r.outcome not in _NOT_FAILED for key, r in results.items()):
             raise Blocked(f"needs {needed}, which failed: put that right first")
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    yield
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    outcome = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, Deferred):  # run by hand: not a failure
+        report = outcome.get_result()
+        report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"Skipped: {call.excinfo.value}")
     if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
         _tell(item, call.excinfo.value if call.excinfo is not None else None, call.duration)
 
@@ -270,12 +307,22 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
         hint=cause.explanation if cause is not None else "",
         misconception=cause.id if cause is not None else None,
         duration_s=round(seconds, 4),
+        measured=_measured(item),
     )
     item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
     if (context := item.config.stash.get(_CONTEXT, None)) is not None:
         context.on_result(exercise, result)
         if context.until_failure and outcome not in (Outcome.PASSED, Outcome.DEFERRED):
             item.session.shouldfail = f"{name}: {outcome}"
+
+
+def _measured(item: pytest.Item) -> Measured | UnsetType:
+    """What this test's race has measured, once."""
+    context = item.config.stash.get(_CONTEXT, None)
+    if context is None or context.measured is None:
+        return UNSET
+    measured, context.measured = context.measured, None
+    return measured
 
 
 def classify(error: BaseException | None) -> Outcome:
@@ -304,7 +351,7 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
     context = item.config.stash.get(_CONTEXT, None)
     if context is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
-    if "race" in item.fixturenames:  # how fast a misconception is says nothing
+    if {"race", "gpu"} & set(item.fixturenames):  # how fast a misconception is says nothing
         return None
     try:
         return diagnose(item, context, exercise)

@@ -25,11 +25,12 @@ from autograder.grading.context import Context, Deferred
 from autograder.grading.draw import Draw
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.verdict import PAIRS, Ratio
+from autograder.results.record import Measured
 from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.wire import Target
 
 TIERS = ("pass", "good", "excellent")
-_IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
+IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
 
 
 class Result(Struct, frozen=True):
@@ -51,8 +52,11 @@ class Result(Struct, frozen=True):
 class Racer:
     """Makes the races of one test; see the module."""
 
-    def __init__(self, context: Context, page: Page, exercise: Exercise) -> None:
+    def __init__(
+        self, context: Context, page: Page, exercise: Exercise, kinds: Sequence[str] = ("cpu",), title: str = ""
+    ) -> None:
         self._context, self._page, self._exercise = context, page, exercise
+        self._kinds, self._title = kinds, title
 
     def __call__(
         self,
@@ -71,20 +75,27 @@ class Racer:
             measure: which threshold of the exercise in course.toml it is about.
         Raises Deferred where somebody disturbed every run; StudentError; what `judge` raises.
         """
-        threshold = self._threshold(measure)
-        known = self._context.ratios
-        key = (self._exercise.id, measure)
-        if key not in known:
-            race = Race(
+
+        def race(thresholds: Sequence[float]) -> Ratio:
+            return Race(
                 _Side(self._page, student._target.path[-1]),
-                _Side(self._context.baseline_page(_IMPORTS + inspect.getsource(baseline)), baseline.__name__),
+                _Side(self._context.baseline_page(IMPORTS + inspect.getsource(baseline)), baseline.__name__),
                 inputs,
                 judge,
                 Draw(self._context.run_seed, f"race::{self._exercise.id}::{measure}").rng(),
                 pairs,
-            )
+            ).ratio(thresholds)
+
+        return self._raced(measure, baseline.__name__, race)
+
+    def _raced(self, measure: str, baseline: str, race: Callable[[Sequence[float]], Ratio]) -> Result:
+        """The result of a race that the tests of the exercise share. `race` is given the thresholds to decide."""
+        threshold = self._threshold(measure)
+        known = self._context.ratios
+        key = (self._exercise.id, f"{measure}@{threshold.device}")
+        if key not in known:
             try:
-                known[key] = race.ratio([threshold.tier(tier) for tier in TIERS])
+                known[key] = race([threshold.tier(tier) for tier in TIERS])
             except Exception as error:
                 known[key] = error
         found = known[key]
@@ -92,15 +103,27 @@ class Racer:
             raise Deferred(f"{found}; grade again on a quiet machine")
         if isinstance(found, Exception):
             raise found
-        return Result(found, threshold, baseline.__name__)
+        self._context.measured = Measured(
+            measure=measure,
+            device=self._kinds[0],
+            title=self._title,
+            ratio=round(found.median, 4),
+            lower=round(found.lower, 4),
+            upper=round(found.upper, 4),
+            pairs=found.pairs,
+            pseudonym=self._context.pseudonym(self._page),
+        )
+        return Result(found, threshold, baseline)
 
     def _threshold(self, measure: str) -> Threshold:
-        for threshold in self._exercise.thresholds:
-            if (threshold.measure, threshold.device) == (measure, "cpu"):
-                return threshold
+        kinds = self._kinds
+        by_kind = {t.device: t for t in self._exercise.thresholds if t.measure == measure}
+        for kind in kinds:  # the most specific first
+            if kind in by_kind:
+                return by_kind[kind]
         raise UsageError(
-            f"course.toml: exercise {self._exercise.id!r} has a test of {measure!r} and no threshold for it; "
-            f'add [[unit.exercise.threshold]] with measure = "{measure}"'
+            f"course.toml: exercise {self._exercise.id!r} has a test of {measure!r} on {kinds[-1]} and no threshold "
+            f'for it; add [[unit.exercise.threshold]] with measure = "{measure}" and device = "{kinds[-1]}"'
         )
 
 

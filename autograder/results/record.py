@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from autograder.course import exact
 from autograder.results.folders import result_path
@@ -29,6 +29,22 @@ class Outcome(StrEnum):
     GRADER_ERROR = "grader_error"  # our fault; never lowers a score
 
 
+class Measured(Struct, frozen=True, kw_only=True):
+    """A ratio to the grader's baseline: the median with its bounds, and where. `pseudonym` is the student's own choice.
+
+    The ratio was measured outside the wall; the pseudonym came through it and is made fit to be shown.
+    """
+
+    measure: str
+    device: str
+    title: str
+    ratio: float
+    lower: float
+    upper: float
+    pairs: int
+    pseudonym: str = ""
+
+
 class TestResult(Struct, frozen=True, kw_only=True):
     """One hidden test. `message` is for the student; `hint` and `misconception` are set when the cause is known."""
 
@@ -42,10 +58,11 @@ class TestResult(Struct, frozen=True, kw_only=True):
     hint: str = ""
     misconception: str | None = None
     duration_s: float = 0.0
+    measured: Measured | UnsetType = UNSET
 
 
 class ExerciseResult(Struct, frozen=True, kw_only=True):
-    """`status` is full, partial, none, pending or error."""
+    """`status` is full, partial, none, pending or error. `measured` is there where something was raced."""
 
     id: str
     page: str
@@ -54,6 +71,7 @@ class ExerciseResult(Struct, frozen=True, kw_only=True):
     pending: float
     status: str
     tests: list[TestResult]
+    measured: list[Measured] | UnsetType = UNSET
 
 
 class Late(Struct, frozen=True, kw_only=True):
@@ -80,18 +98,24 @@ class Basis(Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
 
 
-class Leader(Struct, frozen=True, kw_only=True):
-    """An entry for a leaderboard: a number that the grader measured, and which way is up (`asc` or `desc`)."""
+class Completion(Struct, frozen=True, kw_only=True):
+    """On which machine pending tests were completed, with a seed of that run's own."""
 
-    name: str
-    value: float
-    order: str = "desc"
+    at: str
+    device: str
+    title: str
+    isolation: str
+    versions: dict[str, str]
+    seed_id: str
 
 
 class UnitResult(Struct, frozen=True, kw_only=True):
     """One student, one unit: all that anything after grading reads.
 
     `score` is what the tests gave, whenever it was handed in (`submitted_at`, where somebody knows).
+    `fingerprint` covers everything that the result depends on. `content` leaves the machine out of it (the isolation
+    and the versions of torch and numpy): where it is the same, the same submission is judged by the same tests, and a
+    machine with other hardware may complete what is pending.
     """
 
     schema: str = SCHEMA
@@ -103,6 +127,7 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     pending: float
     graded_at: str
     fingerprint: str
+    content: str = ""
     isolation: str
     seed_id: str
     duration_s: float
@@ -112,12 +137,17 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     submitted_at: datetime | None = None
     time_problem: str = ""  # the one of the problems that is about the time
     basis: Basis = Basis()
-    leaderboard: list[Leader] = []
 
     @property
     def earned(self) -> Fraction:
         """The points of its tests, exactly; the `score` of an older file has the late penalty taken off."""
         return sum((exact(exercise.score) for exercise in self.exercises), Fraction(0))
+
+    completed: list[Completion] | UnsetType = UNSET
+
+    def waiting(self) -> list[str]:
+        """The tests that wait for hardware, as `<exercise>::<test>`."""
+        return [f"{e.id}::{test.name}" for e in self.exercises for test in e.tests if test.outcome is Outcome.DEFERRED]
 
     def has_grader_error(self) -> bool:
         """Whether anything in it is our fault."""

@@ -1,5 +1,7 @@
 """From the outcomes of tests to points."""
 
+from msgspec import UNSET
+
 from autograder.course import Exercise
 from autograder.results.record import ExerciseResult, Outcome, TestResult
 
@@ -28,6 +30,7 @@ def score_exercise(exercise: Exercise, tests: list[TestResult]) -> ExerciseResul
         pending=round(pending, 4),
         status=_status(score, pending, exercise.points, len(counted) < len(tests)),
         tests=tests,
+        measured=list(dict.fromkeys(t.measured for t in tests if t.measured is not UNSET)) or UNSET,
     )
 
 

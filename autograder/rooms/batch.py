@@ -47,7 +47,7 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def seed_id(self) -> str:
         """Names the seed without telling it."""
-        return hashlib.sha256(self.seed).hexdigest()[:12]
+        return seed_id(self.seed)
 
 
 class Job(Struct, frozen=True):
@@ -60,6 +60,11 @@ class Job(Struct, frozen=True):
     def fingerprint(self) -> str:
         """Equal fingerprint, equal basis: nothing to grade again."""
         return f"sha256:{hashlib.sha256(msgspec.json.encode(self.basis)).hexdigest()}"
+
+    @property
+    def content(self) -> str:
+        """The same whatever machine grades it: see `UnitResult`."""
+        return _content(self.basis)
 
 
 class Finished(Struct, frozen=True):
@@ -90,6 +95,11 @@ class Plan(Struct, frozen=True):
         """(student, unit) of everything that was handed in."""
         handed_in = [job.submission for job in self.jobs]
         return [(s.student, s.unit) for s in handed_in] + [(r.student, r.unit) for r in self.standing]
+
+
+def seed_id(seed: bytes) -> str:
+    """Names a seed without telling it."""
+    return hashlib.sha256(seed).hexdigest()[:12]
 
 
 def new_seed() -> bytes:
@@ -135,7 +145,7 @@ def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[F
     if not plan.jobs:
         return
     if not run.dry:
-        _remember_seed(run)
+        remember_seed(run.out, run.seed, run.submitted)
     with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
@@ -167,6 +177,7 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
         pending=round(sum(exercise.pending for exercise in exercises), 4),
         graded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         fingerprint=job.fingerprint,
+        content=job.content,
         isolation=run.rung,
         seed_id=run.seed_id,
         duration_s=graded.duration_s,
@@ -224,6 +235,21 @@ def _basis(course: Course, unit: Unit, rung: str) -> Basis:
     )
 
 
+def _content(basis: Basis) -> str:
+    """The basis without the machine: isolation and the versions of torch and numpy. Hardware goes unnamed, since what
+    depends on it is pending until it is there.
+    """
+    kit = {"autograder": basis.versions["autograder"]}
+    bare = msgspec.structs.replace(basis, versions=kit)
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(bare)).hexdigest()}"
+
+
+def content_of(course: Course, submission: Submission) -> str:
+    """What `UnitResult.content` is for a submission."""
+    basis = _basis(course, course.unit(submission.unit), "")
+    return _content(msgspec.structs.replace(basis, submission=submission.digest))
+
+
 def read_runs(out: Path) -> dict[str, str]:
     """Seed id -> seed, and `<seed id> submitted` -> what was graded with it; empty where nothing is known."""
     try:
@@ -232,19 +258,19 @@ def read_runs(out: Path) -> dict[str, str]:
         return {}
 
 
-def _remember_seed(run: Run) -> None:
+def remember_seed(out: Path, seed: bytes, submitted: Path) -> None:
     """Keep the seed beside the results, for `--seed`: the instructor's folder, never a student's.
 
     With it goes what was graded, so that `autograder show` can print the command that repeats it.
     """
-    path = run.out / RUNS_FILE
-    known = read_runs(run.out)
-    known[run.seed_id] = run.seed.hex()
-    known[f"{run.seed_id} {SUBMITTED}"] = str(run.submitted.resolve())
+    path = out / RUNS_FILE
+    known = read_runs(out)
+    known[seed_id(seed)] = seed.hex()
+    known[f"{seed_id(seed)} {SUBMITTED}"] = str(submitted.resolve())
     try:
         write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
     except OSError as error:
-        raise UsageError(f"{run.out} cannot be written: {error.strerror}; give another folder with --out") from None
+        raise UsageError(f"{out} cannot be written: {error.strerror}; give another folder with --out") from None
     os.chmod(path, 0o600)
 
 

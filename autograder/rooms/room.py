@@ -7,7 +7,7 @@ never runs a test itself, so nothing carries over from one submission to the nex
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from autograder.intake.submission import Submission
 from autograder.results.record import Outcome, TestResult
 from autograder.rooms.process import die_with
 from autograder.rooms.sitting import Results, Sitting, collect, sit
+from autograder.sandbox.devices import Device
 from autograder.sandbox.launch import Sandbox, SandboxError
 
 if TYPE_CHECKING:
@@ -46,19 +47,30 @@ class Room:
         rung: the isolation rung, already chosen.
         run_seed: the secret that inputs are drawn from.
         hidden: further folders that must not be visible in the sandbox (submissions, results).
+        device: the GPU that tests may use; without, those that need one are deferred.
+        pairs: of a race on it, for a rehearsal that wants fewer than usual.
     """
 
     def __init__(
-        self, root: Path, units: Sequence[str], rung: str, run_seed: bytes, hidden: Sequence[Path] = ()
+        self,
+        root: Path,
+        units: Sequence[str],
+        rung: str,
+        run_seed: bytes,
+        hidden: Sequence[Path] = (),
+        device: Device | None = None,
+        pairs: int | None = None,
     ) -> None:
         self.course = load_course(root)
         self.rung = rung
+        self._device, self._pairs = device, pairs
         self._run_seed = run_seed
         self._child: int | None = None
         self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
         self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
         self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
-        races = any(exercise.thresholds for unit in units for exercise in self.course.unit(unit).exercises)
+        exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
+        races = any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds)
         self._second = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden)) if races else None
 
     def __enter__(self) -> "Room":
@@ -81,10 +93,12 @@ class Room:
         exercise: str | None = None,
         seed: bytes | None = None,
         until_failure: bool = False,
+        only: Collection[str] | None = None,
     ) -> Graded:
         """Run the hidden graders of the submission's unit on it, if asked of one exercise only or with another seed.
 
-        With `until_failure`, only up to the first test that is not passed, without naming a misconception.
+        With `until_failure`, only up to the first test that is not passed, without naming a misconception. With `only`,
+        just these tests, as `UnitResult.waiting` names them.
         """
         started = time.monotonic()
         unit = self.course.unit(submission.unit)
@@ -94,6 +108,9 @@ class Room:
             seed=seed or self._run_seed,
             exercise=exercise,
             until_failure=until_failure,
+            only=None if only is None else list(only),
+            device=self._device,
+            pairs=self._pairs,
         )
         results, problems, sound = self._hold(sitting)
         if problems is None or not sound:  # the child or the sandbox died: once more, then it is our fault
@@ -101,6 +118,8 @@ class Room:
         by_exercise: dict[str, list[TestResult]] = {exercise.id: [] for exercise in unit.exercises}
         for of, marks in self._expected[unit.id]:  # in the graders' order, and nothing that was not expected
             told = results.get((of, marks.name))
+            if only is not None and marks.full_name not in only:
+                continue
             if exercise in (None, of) and (told is not None or not until_failure or problems is None):
                 by_exercise[of].append(told or _untold(marks))
         return Graded(
@@ -108,6 +127,13 @@ class Room:
             problems=[*submission.problems, *(problems or [])],
             duration_s=round(time.monotonic() - started, 4),
         )
+
+    def on_device(self, unit_id: str) -> list[str]:
+        """The tests of a unit that need a GPU, as `only` takes them."""
+        from autograder.grading.marks import marks_of
+
+        items = self._tests[unit_id].items
+        return [marks_of(item).full_name for item in items if "gpu" in getattr(item, "fixturenames", ())]
 
     def _hold(self, sitting: Sitting) -> tuple[Results, list[str] | None, bool]:
         """One forked pytest session. The problems are None where it did not finish.

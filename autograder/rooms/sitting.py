@@ -15,6 +15,7 @@ from autograder.course import Course, Unit
 from autograder.grading.solution import solution_pages
 from autograder.intake.submission import PageSource
 from autograder.results.record import Outcome, TestResult
+from autograder.sandbox.devices import Device
 from autograder.sandbox.launch import Sandbox
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ Results = dict[tuple[str, str], TestResult]  # by exercise and name
 class Sitting(Struct, frozen=True, kw_only=True):
     """What is examined: the pages of a unit, with inputs drawn from `seed`; all exercises or one.
 
-    With `until_failure`, only up to the first test that is not passed, without naming a misconception.
+    With `until_failure`, only up to the first test that is not passed, without naming a misconception. With `only`,
+    these tests (`<exercise>::<test>`), which an earlier run has deferred; `device` is the GPU that they may use.
     """
 
     unit: Unit
@@ -35,6 +37,9 @@ class Sitting(Struct, frozen=True, kw_only=True):
     seed: bytes
     exercise: str | None = None
     until_failure: bool = False
+    only: list[str] | None = None
+    device: Device | None = None
+    pairs: int | None = None  # of a race; as many as usual unless said
 
 
 class Told(Struct, frozen=True):
@@ -73,11 +78,12 @@ def sit(
             else:
                 tell(writer, Told(of, result))
 
-        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second)
+        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second, sitting.device)
         context.on_result, context.until_failure = on_result, sitting.until_failure
-        tests.run(context, sitting.exercise)
+        context.completing, context.pairs = sitting.only is not None, sitting.pairs
+        tests.run(context, sitting.exercise, sitting.only)
         context.close()
-        if not sitting.until_failure:
+        if not sitting.until_failure and sitting.only is None:
             for of, result in carry_over(tests, context, seen):  # the same test again: the later result counts
                 tell(writer, Told(of, result))
         if doubtful:
@@ -99,9 +105,11 @@ def _passes_for_solution(
     from autograder.grading.context import Context
 
     passed: set[str] = set()
-    context = Context(course, sitting.unit, solution_pages(course, sitting.unit), sandbox, sitting.seed)
+    pages = solution_pages(course, sitting.unit)
+    context = Context(course, sitting.unit, pages, sandbox, sitting.seed, None, sitting.device)
     context.on_result = lambda exercise, r: passed.add(r.name) if r.outcome is Outcome.PASSED else None
-    tests.run(context)
+    context.completing, context.pairs = sitting.only is not None, sitting.pairs
+    tests.run(context, None, sitting.only)
     context.close()
     return passed.intersection(names)
 

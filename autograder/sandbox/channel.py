@@ -70,6 +70,10 @@ class Channel:
         """True when nothing waits to be read; a reply nobody asked for makes it False."""
         return not select.select([self.sock], [], [], 0)[0]
 
+    def read(self, size: int, wait: Callable[[], float | None]) -> bytes:
+        """Exactly `size` bytes outside of any frame. Raises EOFError when closed."""
+        return bytes(self._read(size, wait))
+
     def _read(self, size: int, wait: Callable[[], float | None]) -> memoryview:
         data = memoryview(bytearray(size))
         done = 0

@@ -102,6 +102,7 @@ class Page:
         self.forbidden: list[str] = []  # by the exercise under test, and so by the worker at hand
         self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
         self.carried: Mapping[str, Any] = {}  # what the grader answers for, once the page has run
+        self.shared: int | None = None  # a descriptor that its next worker is born with
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -284,10 +285,10 @@ class Page:
 
     def _fork(self) -> socket.socket:
         try:
-            return self._sandbox.fork_worker(self.limits)
+            return self._sandbox.fork_worker(self.limits, self.shared)
         except SandboxError:  # stuck or killed: once more with a fresh sandbox before it is our fault
             self._sandbox.restart()
-            return self._sandbox.fork_worker(self.limits)
+            return self._sandbox.fork_worker(self.limits, self.shared)
 
     def _exchange(
         self, request: wire.Request, chunks: list[bytes], callbacks: list[Callable[..., Any]], what: str

@@ -166,15 +166,21 @@ def filter_supported() -> bool:
     return _MACHINE in _ARCHITECTURES
 
 
-def filter_calls() -> None:
-    """Refuse, with EPERM, the system calls that no exercise needs and that lead outside."""
-    program = _program()
+_PROGRAMS = ("execve", "execveat")
+
+
+def filter_calls(programs: bool = False) -> None:
+    """Refuse, with EPERM, the system calls that no exercise needs and that lead outside.
+
+    With `programs`, other programs may be started: a kernel's compiler is one.
+    """
+    program = _program(_PROGRAMS if programs else ())
     instructions = ctypes.create_string_buffer(b"".join(program))
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(instructions))
     _check(_libc.prctl(_PR_SET_SECCOMP, 2, header, 0, 0), "prctl(PR_SET_SECCOMP)")
 
 
-def _program() -> list[bytes]:
+def _program(allowed: Sequence[str] = ()) -> list[bytes]:
     arch, column = _ARCHITECTURES[_MACHINE]
     refuse = _FAIL | errno.EPERM
     program = [
@@ -187,9 +193,9 @@ def _program() -> list[bytes]:
         _op(_EQUAL, _CLONE3[column], 0, 1),
         _op(_RETURN, _FAIL | errno.ENOSYS),  # its flags lie in memory; libc falls back to clone
     ]
-    for numbers in _REFUSED.values():
+    for name, numbers in _REFUSED.items():
         number = numbers[column]
-        if number is not None:
+        if number is not None and name not in allowed:
             program += [_op(_EQUAL, number, 0, 1), _op(_RETURN, refuse)]
     program += [  # clone with a new namespace
         _op(_EQUAL, _CLONE[column], 0, 4),

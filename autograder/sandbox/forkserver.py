@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True):
     uid: int = -1
     keep_reading: bool = False
     readable: list[str] = []
+    devices: list[str] = []
+    programs: bool = False
 
 
 class Fork(msgspec.Struct, tag="fork", frozen=True):
@@ -86,7 +88,7 @@ def main() -> None:
     commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        data, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         command = commands.decode(data) if data else None
         if isinstance(command, Count):
             control.send(msgspec.msgpack.encode(Ready(0, count_others(config))))
@@ -99,23 +101,28 @@ def main() -> None:
         if isinstance(command, Fork):
             pid = os.fork()
             if pid == 0:
-                _become_worker(command, config, descriptors[0])
+                _become_worker(command, config, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(msgspec.msgpack.encode(Ready(pid)))
 
 
-def _become_worker(command: Fork, config: Config, descriptor: int) -> None:
-    """Close everything but the one socket, put up the fences, and serve until the grader is done."""
+def _become_worker(command: Fork, config: Config, descriptor: int, shared: int | None = None) -> None:
+    """Close everything but the one socket (and memory shared with the grader), put up the fences, and serve."""
     status = 1
     try:
         os.setsid()
         channel = os.dup(descriptor)
+        memory = None if shared is None else os.dup(shared)
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         os.dup2(channel, 3)
-        os.closerange(4, 65536)
+        if memory is None:
+            os.closerange(4, 65536)
+        else:
+            os.dup2(memory, 4)
+            os.closerange(5, 65536)
         os.chdir(config.scratch[0])
         from autograder.sandbox import worker
         from autograder.sandbox.channel import Caps, Channel
@@ -141,11 +148,11 @@ def _fence(command: Fork, config: Config) -> None:
             fence.change_uid(config.uid, config.keep_reading)
         devices = ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"]
         fence.set_limits(limits)
-        fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null"])
+        fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null", *config.devices])
     else:
         fence.set_limits(limits)
     if config.rung != "none":
-        fence.filter_calls()
+        fence.filter_calls(config.programs)
 
 
 # ---------------------------------------------------------------- the other processes of the sandbox
@@ -155,9 +162,9 @@ def count_others(config: Config) -> int:
     """How many processes are in the sandbox besides this one, the dead that nobody has reaped included."""
     if config.rung == "bubblewrap":
         return sum(name.isdecimal() for name in os.listdir("/proc")) - 1
-    import psutil
+    from autograder.sandbox.processes import below
 
-    return len(psutil.Process().children(recursive=True))
+    return len(below(os.getpid())) - 1
 
 
 def kill_others(config: Config) -> None:
@@ -189,10 +196,10 @@ def _kill_uid(uid: int) -> None:
 
 def _kill_descendants() -> None:
     """Stop every descendant first, until no new one appears, and only then kill: what is stopped cannot fork."""
-    import psutil
+    from autograder.sandbox.processes import below
 
     stopped: set[int] = set()
-    while new := {child.pid for child in psutil.Process().children(recursive=True)} - stopped:
+    while new := {process.pid for process in below(os.getpid())} - stopped - {os.getpid()}:
         for pid in new:
             _kill(pid, signal.SIGSTOP)
         stopped |= new

@@ -27,13 +27,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from autograder.course import Limits
-from autograder.sandbox import forkserver, mounts, usage
+from autograder.sandbox import forkserver, gpu, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
 
 _START_TIMEOUT_S = 60.0
@@ -53,14 +54,22 @@ class Sandbox:
         limits: what a worker may use.
         hidden: folders that must not be visible inside, wherever they lie.
         privileged: whether bubblewrap is run as root without a user namespace; wherever that works, unless said.
+        with_gpu: whether workers reach the GPU; what that takes is in `gpu.py`.
     """
 
     def __init__(
-        self, rung: str, limits: Limits, hidden: tuple[Path, ...] = (), *, privileged: bool | None = None
+        self,
+        rung: str,
+        limits: Limits,
+        hidden: tuple[Path, ...] = (),
+        *,
+        privileged: bool | None = None,
+        with_gpu: bool = False,
     ) -> None:
         self.rung = rung
         self._privileged = privileged
-        self.limits = limits
+        self.with_gpu = with_gpu
+        self.limits = gpu.limits(limits) if with_gpu else limits
         self._hidden = hidden
         self._scratch: str | None = None
         self._uid = _FIRST_UID + os.getpid() + next(_made) * _PIDS
@@ -77,12 +86,15 @@ class Sandbox:
         """The outer pid of the process at the root of the sandbox."""
         return self._process.pid
 
-    def fork_worker(self, limits: Limits | None = None) -> socket.socket:
-        """Wipe the sandbox and start a fresh worker. Returns the grader's end of its socket."""
+    def fork_worker(self, limits: Limits | None = None, shared: int | None = None) -> socket.socket:
+        """Wipe the sandbox and start a fresh worker, with a descriptor of shared memory if asked.
+
+        Returns the grader's end of its socket.
+        """
         limits = limits or self.limits
         ours, theirs = socket.socketpair()
         command = Fork(
-            address_space_bytes=limits.memory_mb << 20,
+            address_space_bytes=(gpu.address_space_mb() if self.with_gpu else limits.memory_mb) << 20,
             file_bytes=limits.disk_mb << 20,
             processes=limits.processes,
             open_files=limits.open_files,
@@ -90,7 +102,7 @@ class Sandbox:
             payload_bytes=limits.reply_mb << 20,
         )
         with theirs:
-            self._command(msgspec.msgpack.encode(command), [theirs.fileno()])
+            self._command(msgspec.msgpack.encode(command), [theirs.fileno(), *([] if shared is None else [shared])])
         return ours
 
     def wipe(self) -> None:
@@ -190,11 +202,13 @@ class Sandbox:
         scratch = [self._scratch] if self._scratch else mounts.SCRATCH
         kit = str(mounts.INSIDE) if self.rung == "bubblewrap" else str(mounts.KIT.parent)
         uid, keep_reading = -1, False
+        more, devices = (gpu.readable(), gpu.devices()) if self.with_gpu else ([], [])
+        self._refuse_visible(more)  # on any rung: it is shown after the course was covered
         if self.rung == "bubblewrap":
             privileged = root_without_user_namespace() if self._privileged is None else self._privileged
             uid = self._uid if privileged else -1
         elif self.rung == "landlock":
-            self._refuse_visible()
+            self._refuse_visible([*mounts.runtime_paths(), *more])
             if os.geteuid() == 0:
                 uid, keep_reading = self._uid, not _readable_by_others()
                 os.chown(scratch[0], uid, uid)
@@ -204,18 +218,20 @@ class Sandbox:
             scratch=scratch,
             uid=uid,
             keep_reading=keep_reading,
-            readable=[str(path) for path in mounts.runtime_paths()],
+            readable=[str(path) for path in (*mounts.runtime_paths(), *more)],
+            devices=devices,
+            programs=self.with_gpu,
         )
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
         server = [sys.executable, "-I", forkserver, kit, msgspec.json.encode(config).decode()]
         if self.rung == "bubblewrap":
-            server = [*mounts.bubblewrap(self.limits, self._hidden, uid >= 0), *server]
-        return server, mounts.environment(scratch[0])
+            server = [*mounts.bubblewrap(self.limits, self._hidden, uid >= 0, more, devices), *server]
+        return server, {**mounts.environment(scratch[0]), **(gpu.environment() if self.with_gpu else {})}
 
-    def _refuse_visible(self) -> None:
+    def _refuse_visible(self, shown: Sequence[Path]) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""
         for path in self._hidden:
-            for readable in mounts.runtime_paths():
+            for readable in shown:
                 if path.resolve().is_relative_to(readable.resolve()):
                     raise SandboxError(f"{path} lies below {readable}, which workers must read: move it elsewhere")
 

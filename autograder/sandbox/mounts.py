@@ -3,6 +3,7 @@
 import os
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins"),
-    *("refuse", "operators", "warm", "fence", "forkserver", "measure", "carried"),
+    *("refuse", "operators", "warm", "fence", "forkserver", "processes", "measure", "carried", "driver", "turns"),
 )
 INSIDE_FILES = (
     *sorted(f"given/{path.name}" for path in (KIT / "given").glob("*.py")),
@@ -45,8 +46,14 @@ def environment(home: str) -> dict[str, str]:
     }
 
 
-def bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> list[str]:
-    """bwrap with its arguments, up to the command to run."""
+def bubblewrap(
+    limits: Limits,
+    hidden: tuple[Path, ...],
+    privileged: bool,
+    readable: Sequence[Path] = (),
+    devices: Sequence[str] = (),
+) -> list[str]:
+    """bwrap with its arguments, up to the command to run. `readable` and `devices` are shown besides (a GPU's)."""
     argv = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if privileged:  # the forkserver gives these two up as soon as it has changed its uid
         argv += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -66,6 +73,11 @@ def bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> li
     for name in INSIDE_FILES:
         argv += ["--ro-bind", str(KIT / name), f"{INSIDE}/autograder/{name}"]
     argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev"]
+    for path in readable:
+        if not str(path).startswith("/proc/") and path not in runtime_paths():
+            argv += ["--ro-bind", str(path), str(path)]
+    for device in devices:
+        argv += ["--dev-bind", device, device]
     # SECURITY: in a user namespace both belong to the workers' uid: a notebook for the next student, without a limit
     for folder in ("/proc/sys", "/dev"):
         argv += ["--remount-ro", folder]

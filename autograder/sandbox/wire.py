@@ -184,6 +184,41 @@ class Fetch(Struct, frozen=True, tag="fetch"):
     what: Literal["value", "len"] = "value"
 
 
+class Memory(Struct, frozen=True):
+    """Bytes that grader and worker share: a descriptor that the worker was born with, or a handle of CUDA IPC."""
+
+    kind: Literal["machine", "ipc"]
+    nbytes: int
+    handle: bytes = b""
+
+
+class Slot(Struct, frozen=True):
+    """Where in shared memory a tensor lies."""
+
+    offset: int
+    shape: list[int]
+    dtype: str
+
+
+class Time(Struct, frozen=True, tag="time"):
+    """Make ready to call the target in turns (`turns.py`); without a target, turns are answered at once.
+
+    `arguments` lie in shared memory and stand at `positions` among all arguments; the others are `fixed`. Arguments are
+    moved to `device` first where they lie elsewhere. `links` are calls of one turn, each with a query made of the
+    output before.
+    """
+
+    id: int
+    target: Target | None
+    memory: Memory
+    arguments: list[Slot]
+    positions: list[int]
+    fixed: Seq
+    results: list[Slot]
+    device: str = "cpu"
+    links: int = 1
+
+
 class Answer(Struct, frozen=True, tag="answer"):
     """The grader's answer to an `Ask`."""
 
@@ -251,5 +286,5 @@ class Ask(Struct, frozen=True, tag="ask"):
     parameters: Map | None = None
 
 
-Request = Union[Load, Call, Fetch, Answer]  # noqa: UP007 - kept in the form of Value
+Request = Union[Load, Call, Fetch, Time, Answer]  # noqa: UP007 - kept in the form of Value
 Reply = Union[Loaded, Done, Raised, Ask]  # noqa: UP007

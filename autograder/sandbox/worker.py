@@ -7,6 +7,7 @@ is its own answers, and those are compared outside.
 import contextlib
 import importlib
 import random
+import socket
 import sys
 import types
 import weakref
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.sandbox import measure, stand_ins, wire
+from autograder.sandbox import measure, stand_ins, turns, wire
 from autograder.sandbox.carried import stand_in
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
@@ -39,6 +40,7 @@ class Session:
         self._page = ""
         self._printed = Printed()
         self._refusals: Refusals | None = None
+        self.turns = turns.Turns()
 
     def take_over_process(self) -> None:
         """Let pages import one another, and catch what they print."""
@@ -65,6 +67,8 @@ class Session:
                     return self._call(request, payload, packer), packer.chunks
                 case wire.Fetch():
                     return self._fetch(request, packer), packer.chunks
+                case wire.Time():
+                    return self._announce(request), []
                 case _:
                     raise GraderRefused("an answer came before a question")
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a student are answers like any other
@@ -123,6 +127,19 @@ class Session:
             if meter
             else None,
         )
+
+    def _announce(self, request: wire.Time) -> wire.Done:
+        fixed = Unpacker(b"").unpack(request.fixed)
+        function = None if request.target is None else self._find(request.target)
+        self.turns.announce(request, function, fixed)
+        return wire.Done(request.id, None)
+
+    def take_turns(self, request: wire.Time, sock: socket.socket) -> tuple[wire.Reply, list[bytes]] | None:
+        """Serve turns until the grader leaves (None), or what the function raised."""
+        refusing = self._refusals.during_a_call() if self._refusals else contextlib.nullcontext()
+        with refusing:
+            error = turns.serve(sock, self.turns.turn)
+        return None if error is None else (self._pages.raised(request.id, error, self._printed.text()), [])
 
     def _fetch(self, request: wire.Fetch, packer: Packer) -> wire.Done:
         value = self._find(request.target)
@@ -336,3 +353,7 @@ def serve(channel: Channel) -> None:
             channel.send(reply, chunks, no_deadline)
         except wire.WireError as error:  # an answer too large for the wall
             channel.send(wire.Raised(request.id, ["WireError"], str(error), []), [], no_deadline)
+        if isinstance(request, wire.Time) and isinstance(reply, wire.Done):
+            raised = session.take_turns(request, channel.sock)
+            if raised is not None:
+                channel.send(*raised, no_deadline)

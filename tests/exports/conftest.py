@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from autograder.course import Course, load_course
 from autograder.extensions import load_extensions
 from autograder.results.attempts import read_class
 from autograder.results.exports.gathered import Asked, Gathered, gather
-from autograder.results.record import Basis, Late, Leader, Outcome, TestResult, UnitResult, write_result
+from autograder.results.record import Basis, Late, Measured, Outcome, TestResult, UnitResult, write_result
 from autograder.results.scoring import score_exercise
 from autograder.roster import Roster
 
@@ -105,6 +106,9 @@ def result(course: Course, student: str, unit: str, late_s: float | None, *outco
         )
         for exercise, given in zip(of.exercises, outcomes, strict=True)
     ]
+    if student == "ada":
+        raced = Measured(measure="time", device="cpu", title="CPU", ratio=0.41, lower=0.4, upper=0.42, pairs=51)
+        exercises[0] = msgspec.structs.replace(exercises[0], measured=[raced])
     when = None if late_s is None or of.due is None else of.due + timedelta(seconds=late_s)
     return UnitResult(
         course=course.id,
@@ -123,7 +127,6 @@ def result(course: Course, student: str, unit: str, late_s: float | None, *outco
         exercises=exercises,
         submitted_at=when,
         basis=Basis(submission=f"{student}{unit}".encode().hex()),
-        leaderboard=[Leader(name="speed-up", value=3.25)] if student == "ada" else [],
     )
 
 

@@ -1,7 +1,4 @@
-"""Hidden grader of the page `triton_kernels`, in Triton's interpreter: no GPU is needed, and no speed is judged.
-
-Speed on a GPU is no part of this file yet. The weights leave its share of the points to what the interpreter counts.
-"""
+"""Hidden grader of the page `triton_kernels`: 60 % in Triton's interpreter, without a GPU; memory and speed on one."""
 
 import importlib.util
 import math
@@ -10,8 +7,11 @@ import pytest
 import torch
 
 from autograder.grading import close
+from autograder.grading.accuracy import near_as_plain
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Deferred
+from autograder.grading.gpu import Chain
+from autograder.grading.racing import TIERS
 from autograder.installed import needs
 
 F16, F32 = torch.float16, torch.float32
@@ -464,3 +464,205 @@ def test_decode_again(student, reference, draw):
     close(called.value, reference.decode_attention(q, k, v, lengths))
     close(called.echo, ((q, k, v, lengths), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
     close(student.decode_attention(q, k, v, lengths), called.value, tolerance=(0.0, 0.0), what="the second result")
+
+
+# ---------------------------------------------------------------- on a GPU: 20 % for memory, 20 % for speed
+
+# Pending without a GPU (`gpu` defers). The sizes on the CPU are for a rehearsal of the way there. A kernel is raced
+# against the plain formula in the same dtype; the ratios per tier stand in course.toml.
+
+
+def share(correctness, part):
+    """The weight of one of several tests that have a part of the exercise, where correctness weighs so much for 3/5."""
+    return pytest.mark.weight(correctness / 0.6 * part)
+
+
+def heads_of(function, *tensors):
+    """`function` on one head after the other: the tables of all of them at once would not fit."""
+    B, H = tensors[0].shape[:2]
+    rows = [[function(*(t[b, h] for t in tensors)) for h in range(H)] for b in range(B)]
+    return [torch.stack([torch.stack([found[i] for found in row]) for row in rows]) for i in range(len(rows[0][0]))]
+
+
+def scores_of(q, k, is_causal, rows=None):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if is_causal:
+        rows = torch.arange(q.shape[-2], device=q.device) if rows is None else rows
+        scores = scores.masked_fill(torch.arange(k.shape[-2], device=q.device) > rows[:, None], -math.inf)
+    return scores
+
+
+def one_head(q, k, v, is_causal, rows=None):
+    scores = scores_of(q, k, is_causal, rows)
+    return torch.softmax(scores, -1) @ v, torch.logsumexp(scores, -1)
+
+
+def exact_output(q, k, v, is_causal, rows=None):
+    """o and lse of these rows in float64."""
+    return heads_of(lambda *one: one_head(*(t.double() for t in one), is_causal, rows), q, k, v)
+
+
+def plain_output(q, k, v, is_causal, rows=None):
+    """o of these rows by the plain formula in the dtype of q, each step rounded to it."""
+    return heads_of(lambda *one: one_head(*one, is_causal, rows)[:1], q, k, v)[0]
+
+
+def judge_forward(answer, inputs, rows=None):
+    q, k, v, is_causal = inputs
+    o, lse = answer
+    if rows is not None:
+        q, o, lse = q[:, :, rows], o[:, :, rows], lse[:, :, rows]
+    exact_o, exact_lse = exact_output(q, k, v, is_causal, rows)
+    near_as_plain(o, exact_o, plain_output(q, k, v, is_causal, rows), what="o")
+    close(lse, exact_lse.float(), rtol=0.0, atol=1e-3, what="lse")
+
+
+def eager_forward(q, k, v, is_causal):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if is_causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], device=q.device).triu(1).bool(), -math.inf)
+    return torch.softmax(scores, -1) @ v, scores[..., 0].float()  # the second result costs nothing, and nobody reads it
+
+
+def forward_results(inputs):
+    q = inputs[0]
+    return [(q.shape, q.dtype), (q.shape[:-1], F32)]
+
+
+def text(gpu, n, cpu_n, heads=16):
+    """q, k, v of one text with n tokens, or with few where the interpreter computes."""
+    shape = (1, heads, n, 64) if gpu.is_cuda else (1, 2, cpu_n, 16)
+    return [gpu.normal(*shape) for _ in "qkv"]
+
+
+@triton_flash_forward
+@share(40, 0.2)
+def test_gpu_memory(student, gpu):
+    """On a GPU, 32768 causal tokens of 16 heads while 1 GiB of memory is left; a table of scores would take 32."""
+    spare = 4 * 4 * (16 * 32768 * 64 * 2) if gpu.is_cuda else 512 << 20
+
+    def judge(answer, inputs):
+        rows = torch.randperm(inputs[0].shape[2], device=inputs[0].device)[:256].sort().values
+        judge_forward(answer, inputs, rows)
+
+    gpu.fits(student.flash_fwd, lambda: [*text(gpu, 32768, 128), True], judge, spare, forward_results)
+
+
+@triton_flash_forward
+@share(40, 0.2 / 3)
+@pytest.mark.parametrize("tier", TIERS)
+def test_gpu_time(student, gpu, tier):
+    """On a GPU, 8192 causal tokens in so short a time, compared with the plain formula."""
+    chain = Chain(
+        lambda *inputs: exact_output(*inputs)[0],
+        lambda q, k, v, is_causal: plain_output(q, k, v, is_causal),
+    )
+    inputs = lambda: [*text(gpu, 8192, 64), True]  # noqa: E731 - as for the others
+    result = gpu(student.flash_fwd, eager_forward, inputs, judge_forward, results=forward_results, chain=chain)
+    result.must_reach(tier)
+
+
+def one_head_backward(do, q, k, v, o, is_causal):
+    weights = torch.softmax(scores_of(q, k, is_causal), -1)
+    ds = weights * (do @ v.mT - (do * o).sum(-1, keepdim=True)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, weights.mT @ do
+
+
+def judge_backward(answer, inputs):
+    do, q, k, v, _, _, is_causal = inputs
+
+    def exact(do, q, k, v):
+        o, _ = one_head(q.double(), k.double(), v.double(), is_causal)
+        return one_head_backward(do.double(), q.double(), k.double(), v.double(), o, is_causal)
+
+    def plain(do, q, k, v):
+        return one_head_backward(do, q, k, v, one_head(q, k, v, is_causal)[0], is_causal)
+
+    truths, plains = heads_of(exact, do, q, k, v), heads_of(plain, do, q, k, v)
+    for name, found, truth, naive in zip("qkv", answer, truths, plains, strict=True):
+        near_as_plain(found, truth, naive, factor=3.0, norm_factor=2.0, what=f"d{name}")
+
+
+def eager_backward(do, q, k, v, o, lse, is_causal):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if is_causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], device=q.device).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, -1)
+    ds = weights * (do @ v.mT - (do * o).sum(-1, keepdim=True)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, weights.mT @ do
+
+
+def backward_inputs(gpu, n, cpu_n, heads=16):
+    q, k, v = text(gpu, n, cpu_n, heads)
+    o, lse = exact_output(q, k, v, True)
+    return [gpu.normal(*q.shape), q, k, v, o.to(q.dtype), lse.float(), True]
+
+
+def backward_results(inputs):
+    return [(t.shape, t.dtype) for t in inputs[1:4]]
+
+
+@triton_flash_backward
+@share(31, 0.2)
+def test_gpu_backward_memory(student, gpu):
+    """On a GPU, the gradients of 16384 causal tokens, with four times the memory of q, k, v and o left."""
+    spare = 4 * 4 * (4 * 16384 * 64 * 2) if gpu.is_cuda else 512 << 20
+    inputs = lambda: backward_inputs(gpu, 16384, 64, heads=4)  # noqa: E731
+    gpu.fits(student.flash_bwd, inputs, judge_backward, spare, backward_results)
+
+
+@triton_flash_backward
+@share(31, 0.2 / 3)
+@pytest.mark.parametrize("tier", TIERS)
+def test_gpu_backward_time(student, gpu, tier):
+    """On a GPU, the gradients of 8192 causal tokens in so short a time, compared with the plain formula."""
+    inputs = lambda: backward_inputs(gpu, 8192, 48)  # noqa: E731
+    gpu(student.flash_bwd, eager_backward, inputs, judge_backward, results=backward_results).must_reach(tier)
+
+
+def decode_inputs(gpu, room, cpu_room):
+    """Full caches, and every fourth one used to a third, with numbers behind it that must not count."""
+    batch, heads, kv_heads, room, D = (16, 32, 8, room, 128) if gpu.is_cuda else (2, 4, 2, cpu_room, 16)
+    q = gpu.normal(batch, heads, D)
+    k, v = gpu.normal(batch, kv_heads, room, D), gpu.normal(batch, kv_heads, room, D)
+    lengths = torch.full((batch,), room, dtype=torch.int32, device=q.device)
+    lengths[1::4] = room // 3
+    return [q, k, v, lengths]
+
+
+def judge_decode(answer, inputs):
+    q, k, v, lengths = inputs
+    truth, naive = torch.empty(q.shape, dtype=torch.float64, device=q.device), torch.empty_like(q)
+    group = q.shape[1] // k.shape[1]
+    for b, length in enumerate(lengths.tolist()):
+        for g in range(k.shape[1]):
+            here = slice(g * group, (g + 1) * group)
+            one = q[b, here], k[b, g, :length], v[b, g, :length]
+            truth[b, here] = one_head(*(t.double() for t in one), False)[0]
+            naive[b, here] = one_head(*one, False)[0]
+    near_as_plain(answer, truth, naive)
+
+
+def eager_decode(q, k, v, lengths):
+    group = q.shape[1] // k.shape[1]
+    keys, values = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+    scores = q[:, :, None] @ keys.mT / math.sqrt(q.shape[-1])
+    unseen = torch.arange(k.shape[2], device=q.device) >= lengths[:, None]
+    return (torch.softmax(scores.masked_fill(unseen[:, None, None], -math.inf), -1) @ values)[:, :, 0]
+
+
+@triton_decode
+@share(30, 0.2)
+def test_gpu_decode_memory(student, gpu):
+    """On a GPU, one step over a cache of a gigabyte, with an eighth of that left."""
+    spare = 128 << 20 if gpu.is_cuda else 512 << 20
+    gpu.fits(student.decode_attention, lambda: decode_inputs(gpu, 16384, 96), judge_decode, spare)
+
+
+@triton_decode
+@share(30, 0.2 / 3)
+@pytest.mark.parametrize("tier", TIERS)
+def test_gpu_decode_time(student, gpu, tier):
+    """On a GPU, one step over 16384 tokens of 16 texts in so short a time, compared with the plain formula."""
+    inputs = lambda: decode_inputs(gpu, 16384, 96)  # noqa: E731
+    gpu(student.decode_attention, eager_decode, inputs, judge_decode).must_reach(tier)

@@ -66,8 +66,10 @@ def results(gathered: Gathered, counted: Counted) -> dict[str, Any]:
             for number, exercise in enumerate(result.exercises, start=1)
         ],
     }
-    if result.leaderboard:
+    raced = [(exercise.id, one) for exercise in result.exercises for one in exercise.measured or ()]
+    if raced:  # the ratio to the grader's own program: the smaller the better
         made["leaderboard"] = [
-            {"name": entry.name, "value": entry.value, "order": entry.order} for entry in result.leaderboard
+            {"name": f"{of}: {one.measure} ({one.device})", "value": round(one.ratio, 3), "order": "asc"}
+            for of, one in raced
         ]
     return made

@@ -1,0 +1,67 @@
+"""What a worker on a GPU needs that no other worker gets, in one place; docs/security.md says what each costs.
+
+Unmeasured: which of the files a driver asks for was taken from its documentation and its device nodes, not tried.
+Sources: NVIDIA Container Toolkit (the device nodes that it hands to containers), Triton's `runtime/build.py` (it
+compiles a launcher with a C compiler at first use) and `backends/nvidia/compiler.py` (it runs ptxas).
+"""
+
+import glob
+import sys
+import sysconfig
+from pathlib import Path
+
+import msgspec
+
+from autograder.course import Limits
+
+# Device nodes of the card; opened for reading and writing, with ioctl.
+_DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps/*")
+# A C compiler with its headers, and Python's own headers: what Triton builds its launchers with.
+_COMPILER = ("/usr/bin", "/bin", "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include", "/etc/alternatives")
+# Which card lies on which bus; the driver's own switches.
+_FACTS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/proc/driver/nvidia")
+# CUDA reserves addresses for all memory of card and machine together; what is really used is watched from outside.
+_ADDRESS_SPACE_MB = 1 << 26
+_HOST_MB = 16 << 10  # resident memory of a process with a CUDA context, libraries included
+_COMPILE_S = 600.0  # for a first call, which compiles
+
+
+def devices() -> list[str]:
+    """The device nodes that are here."""
+    return sorted(path for pattern in _DEVICES for path in glob.glob(pattern))
+
+
+def readable() -> list[Path]:
+    """Files and folders that are shown to read, and programs to run."""
+    include = Path(sysconfig.get_path("include"))
+    return [path for path in dict.fromkeys((*map(Path, (*_COMPILER, *_FACTS)), include)) if path.exists()]
+
+
+def environment() -> dict[str, str]:
+    """On top of every worker's: kernels are compiled, and memory is of the kind that can be shared by handle."""
+    return {
+        "TRITON_INTERPRET": "0",
+        # handles instead of descriptors (PyTorch issues 130890 and 165685)
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False",
+        "CUDA_CACHE_DISABLE": "1",
+        "CC": "cc",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
+
+
+def limits(usual: Limits) -> Limits:
+    """The limits of a GPU worker: room for the driver's threads, files and memory, and time to compile."""
+    return msgspec.structs.replace(
+        usual,
+        call_wall_s=max(usual.call_wall_s, _COMPILE_S),
+        submission_wall_s=max(usual.submission_wall_s, 2 * _COMPILE_S),
+        memory_mb=max(usual.memory_mb, _HOST_MB),
+        processes=max(usual.processes, 1024),
+        open_files=max(usual.open_files, 2048),
+        disk_mb=max(usual.disk_mb, 1024),
+    )
+
+
+def address_space_mb() -> int:
+    """How much a GPU worker may map, used or not."""
+    return _ADDRESS_SPACE_MB

@@ -1,0 +1,136 @@
+"""What a worker that reaches the GPU may do besides, and what it still may not. No GPU is needed for that."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder.course import Limits
+from autograder.grading.context import Student
+from autograder.sandbox import gpu, wire
+from autograder.sandbox.client import Page
+from autograder.sandbox.failures import StudentRaised
+from autograder.sandbox.launch import Sandbox, SandboxError
+from tests.sandbox.conftest import LIMITS, ROOT
+
+CODE = """
+import os, socket, subprocess, sys
+
+
+def says(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def environment(name):
+    return os.environ.get(name)
+
+
+def listing(path):
+    return os.listdir(path)
+
+
+def connects():
+    socket.socket()
+
+
+def addresses():
+    import resource
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+def compiled(capability):
+    import triton, triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+    source = ASTSource(fn=kernel(triton, tl), signature={"x": "*fp32", "out": "*fp32"})
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+    return len(made.asm["cubin"]), ".target sm_%d" % capability in made.asm["ptx"]
+
+
+def kernel(triton, tl):
+    import module_with_kernel
+    return module_with_kernel.double
+"""
+KERNEL = """
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def double(x, out):
+    at = tl.arange(0, 64)
+    tl.store(out + at, 2.0 * tl.load(x + at))
+"""
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with Sandbox(request.param, LIMITS, (ROOT,), with_gpu=True) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def student(sandbox: Sandbox) -> Student:
+    sources = [wire.Source("page", [CODE]), wire.Source("module_with_kernel", [KERNEL], helper=True)]
+    return Student(Page(sandbox, "page", sources, [], sandbox.limits))
+
+
+def test_programs_may_be_started(student: Student) -> None:
+    """A kernel's compiler is one; a worker without the GPU may start none."""
+    assert student.says(sys.executable, "-I", "-c", "print(6 * 7)") == "42"
+    if shutil.which("cc"):
+        assert "cc" in student.says("cc", "--version")
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap", "landlock"])
+def test_no_other_worker_may(rung: str) -> None:
+    """The filter opens for GPU workers only."""
+    with Sandbox(rung, LIMITS, (ROOT,)) as usual:
+        one = Student(Page(usual, "page", [wire.Source("page", [CODE])], [], LIMITS))
+        with pytest.raises(StudentRaised, match="PermissionError"):
+            one.says(sys.executable, "-c", "")
+
+
+def test_a_kernel_compiles_to_the_end(student: Student) -> None:
+    """Triton's own ptxas runs behind the wall, with nowhere to write but the scratch folder."""
+    pytest.importorskip("triton")
+    size, for_the_card = student.compiled(90)
+    assert size > 1000 and for_the_card
+
+
+def test_kernels_are_compiled_and_addresses_reserved(student: Student) -> None:
+    """Not interpreted; and CUDA may reserve far more addresses than a worker may use memory."""
+    assert student.environment("TRITON_INTERPRET") == "0"
+    assert student.environment("PYTORCH_CUDA_ALLOC_CONF") == "expandable_segments:False"
+    assert student.addresses() > 1 << 45
+
+
+def test_the_rest_of_the_wall_stands(student: Student) -> None:
+    """No network and no look at the course, as for any worker; programs that it starts stand behind the same wall."""
+    with pytest.raises(StudentRaised, match="PermissionError"):
+        student.connects()
+    for look in (
+        lambda: student.listing(str(ROOT)),
+        lambda: student.says(sys.executable, "-c", f"import os; os.listdir({str(ROOT)!r})"),
+        lambda: student.says(sys.executable, "-c", "import socket; socket.socket()"),
+    ):
+        with pytest.raises(StudentRaised):
+            look()
+
+
+def test_limits_have_room_for_a_driver() -> None:
+    """None is smaller than that of a usual worker."""
+    usual = Limits(memory_mb=1 << 20, processes=9999)
+    for limits in (gpu.limits(usual), gpu.limits(Limits())):
+        assert limits.call_wall_s >= 600 and limits.processes >= 1024
+    assert gpu.limits(usual).memory_mb == 1 << 20 and gpu.limits(usual).processes == 9999
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap", "landlock"])
+def test_a_course_where_the_compiler_lies_is_refused(rung: str) -> None:
+    """What a GPU worker is shown cannot be hidden from it again."""
+    inside = next(path for path in gpu.readable() if path.name == "include")
+    with pytest.raises(SandboxError, match="move it elsewhere"):
+        Sandbox(rung, LIMITS, (Path(inside) / "course",), with_gpu=True)
