@@ -508,9 +508,9 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 #    encoders were trained with your loss for 150 steps. At first the cosines say nothing. Then the diagonal stands out.
 # 2. **Experts**: how many of 600 tokens picked each of six experts, two picks a token, before and after the router was
 #    trained on your balancing loss alone. The dotted line is an even load.
-# 3. **Linear attention**: the weights that it gives, though it never computes them token by token: the recurrent form
-#    carries 4 × 4 + 4 numbers per head, and is the table of $48 \times 48$ all the same. (Feed it unit vectors as values
-#    to see its weights.)
+# 3. **Linear attention**: the weights that the recurrent form gives, though it computes none of them (unit vectors as
+#    values bring them to light); and what has to be kept for one head of width 4 after $t$ tokens: a table, the keys and
+#    values of a cache, or your state.
 # 4. **State-space model**: a kernel with three memories (a slow one, a fast one, a swinging one), an input of three
 #    pulses, and the output: line by the scan, dots by the convolution.
 #
@@ -529,7 +529,7 @@ def figure_data(part: str) -> np.ndarray:
 
     "clip": (2, 12, 12), cosines before and after training, images in rows. "experts": (2, 6), tokens per expert before
     and after. "attention": (2, 48, 48), the weights of linear attention by the parallel and the recurrent form, queries
-    in rows. "ssm": (4, 64), the kernel, an input, and its output by the scan and by the convolution.
+    in rows. "state": (48,), how many numbers the state holds after each token, for Dk = Dv = 4. "ssm": (4, 64), the kernel, an input, and its output by the scan and by the convolution.
     """
     generator = torch.Generator().manual_seed(6)
 
@@ -574,6 +574,12 @@ def figure_data(part: str) -> np.ndarray:
             o_t, state = linear_attention_recurrent(q[:, :, t], k[:, :, t], v[:, :, t], state)
             rows.append(o_t[0, 0])
         return torch.stack([linear_attention_parallel(q, k, v)[0, 0], torch.stack(rows)]).numpy()
+    if part == "state":
+        state, sizes = None, []
+        for _ in range(48):
+            _, state = linear_attention_recurrent(normal(1, 1, 4), normal(1, 1, 4), normal(1, 1, 4), state)
+            sizes.append(sum(x.numel() for x in state))
+        return np.array(sizes)
     if part == "ssm":
         a, b, c = np.array([[0.97, 0.6, -0.8]]), np.ones((1, 3)), np.array([[0.5, 1.0, 0.5]])
         x = np.zeros((1, 64, 1))
@@ -581,7 +587,7 @@ def figure_data(part: str) -> np.ndarray:
         kernel = (c[..., None] * a[..., None] ** np.arange(64) * b[..., None]).sum(axis=1)  # (1, 64)
         y, _ = ssm_scan(x, a, b, c)
         return np.stack([kernel[0], x[0, :, 0], y[0, :, 0], ssm_convolution(x, kernel)[0, :, 0]])
-    raise ValueError(f'part {part!r}: expected "clip", "experts", "attention" or "ssm"')
+    raise ValueError(f'part {part!r}: expected "clip", "experts", "attention", "state" or "ssm"')
 
 
 if __name__ == "__main__":
@@ -603,13 +609,16 @@ if __name__ == "__main__":
     axes[0, 2].set_ylabel("tokens that picked it")
     axes[0, 2].legend()
     parallel, recurrent = figure_data("attention")
-    largest = np.abs(parallel - recurrent).max()
-    for ax, weights, name in zip(axes[1], (parallel, recurrent), ("parallel", "recurrent"), strict=False):
-        ax.imshow(np.where(np.tri(48, dtype=bool), weights, np.nan), cmap="Greens", vmax=0.2)
-        ax.set_xlabel("key")
-        ax.set_ylabel("query")
-        ax.set_title(f"linear attention, {name}")
-    axes[1, 1].set_title(f"the same from 4 × 4 + 4 numbers, apart by {largest:.0e}")
+    axes[1, 0].imshow(np.where(np.tri(48, dtype=bool), recurrent, np.nan), cmap="Greens", vmax=0.2)
+    axes[1, 0].set_title(f"weights, recurrent; from parallel: ≤ {np.abs(parallel - recurrent).max():.0e}")
+    axes[1, 0].set_xlabel("key")
+    axes[1, 0].set_ylabel("query")
+    tokens = np.arange(1, 49)
+    for counts, name in ((tokens**2, "table, t × t"), (8 * tokens, "cache, 8 t"), (figure_data("state"), "state")):
+        axes[1, 1].loglog(tokens, counts, label=name)
+    axes[1, 1].set_title("numbers kept after t tokens")
+    axes[1, 1].set_xlabel("t")
+    axes[1, 1].legend()
     kernel, pulses, scanned, convolved = figure_data("ssm")
     axes[1, 2].stem(pulses, linefmt="C7-", markerfmt="C7.", basefmt="none", label="input")
     axes[1, 2].plot(kernel, color="C1", linestyle=":", label="kernel")
@@ -617,6 +626,7 @@ if __name__ == "__main__":
     axes[1, 2].plot(convolved, ".", color="C3", markersize=4, label="output, by the convolution")
     axes[1, 2].set_title("a state-space model with three memories")
     axes[1, 2].set_xlabel("step")
-    axes[1, 2].legend()
+    axes[1, 2].set_ylim(-0.7, 3.6)
+    axes[1, 2].legend(ncols=2)
     fig.savefig("modern.png", dpi=110)
     plt.show()
