@@ -54,7 +54,7 @@ def load_balancing_loss(router_logits, k):
     total = 0.0
     for e in range(E):
         better = (router_logits > router_logits[:, e : e + 1]).sum(dim=1)
-        total = total + (better < k).sum() / N * shares[:, e].sum() / N
+        total = total + (better < k).to(shares.dtype).sum() / N * shares[:, e].sum() / N
     return E * total
 
 

@@ -35,20 +35,23 @@
 # %% [markdown]
 # ## What changed, and why
 #
+# A dot means: as in the model of 2017. Where two things stand, they are its encoder and its decoder; in CLIP, images
+# and texts.
+#
 # | | 2017 | BERT | GPT-2 | T5 | ViT | CLIP | Mixtral | linear | SSM |
 # |---|---|---|---|---|---|---|---|---|---|
-# | who reads whom | encoder all; decoder the past, and the source | all | the past | as 2017 | all | image all; text the past | the past | the past, as a sum | the past, as a state |
-# | tokens meet by | softmax | softmax | softmax | softmax, not scaled | softmax | softmax | softmax, grouped queries | $\phi(q)\cdot\phi(k)$ | $h \leftarrow a h + b x$ |
-# | norm | post-LN | post-LN | pre-LN, final | pre-RMSNorm, final | pre-LN, final | pre-LN, final | pre-RMSNorm, final | any | pre-RMSNorm (Mamba) |
-# | positions | sinusoidal | learned | learned | relative bias | learned | learned | rotary | as 2017 | none needed |
-# | activation | relu | GELU | GELU (tanh) | relu | GELU | GELU ($x\,\sigma(1.702x)$) | SwiGLU, 2 of 8 experts | as 2017 | SiLU |
-# | input | word pieces | word pieces, segments | byte pairs | word pieces | patches, CLS | patches; byte pairs | word pieces | any | any |
-# | trained on | translation | masked words, next sentence | next token | corrupted spans | classes | which pairs match | next token, balanced load | next token | next token |
-# | tied | embeddings and output | embedding and output | embedding and output | embeddings and output | nothing | nothing | nothing | – | embedding and output (Mamba) |
-# | kept per token written | one key and value | – | one key and value | one key and value | – | – | one key and value, few heads | nothing | nothing |
+# | reads | all; past, source | all | past | · | all | all; past | past | past | past |
+# | tokens meet | softmax | · | · | not scaled | · | · | grouped heads | $\phi(q)\cdot\phi(k)$ | a recurrence |
+# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | · | pre-RMS (Mamba) |
+# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | · | none needed |
+# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | · | SiLU |
+# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | · | any |
+# | trained on | translation | MLM, NSP | next token | spans | classes | pairs | next token | next token | next token |
+# | output is tied | yes | yes | yes | yes | no | no | no | – | yes (Mamba) |
+# | kept per token | key, value | – | key, value | key, value | – | – | key, value | nothing | nothing |
 #
-# The last row is what the second half of the page is about: to write token 10 000, GPT looks at 9 999 keys, the last
-# two at a state that is as large as it was for token 1.
+# The last row is about writing, and about the second half of this page: for token 10 000 GPT looks at 10 000 keys, the
+# last two at a state that is as large as it was for token 1.
 
 # %%
 import math
@@ -329,8 +332,8 @@ def linear_attention_parallel(q: Tensor, k: Tensor, v: Tensor, causal: bool = Tr
     """Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j) for all queries i at once, with φ(x) = elu(x) + 1.
 
     Args:
-        q, k: (B, H, T, Dk), entries between −10 and 10, of any memory layout. v: (B, H, T, Dv), of the same dtype. T = 1
-            is an ordinary case.
+        q, k: (B, H, T, Dk), entries between −10 and 10, of any memory layout. v: (B, H, T, Dv), of the same dtype.
+            T = 1 is an ordinary case.
         causal: True: j runs over 0..i. False: over all T.
 
     Returns:
@@ -417,8 +420,8 @@ def linear_attention_recurrent(
 #
 # - **Update, then read.** Read before the input has come in, and every output is one step late.
 # - **The FFT thinks in circles.** For it, after the last number comes the first again. A product of two spectra of
-#   length $T$ is the *circular* convolution, in which the end of the text runs into its beginning: the future leaks into
-#   the past. Zeros at the end, enough for the longest tail, keep it straight: lengths $T$ and $L$ make $T + L - 1$.
+#   length $T$ is the *circular* convolution, in which the end of the text runs into its beginning: the future leaks
+#   into the past. Zeros at the end, enough for the longest tail, keep it straight: lengths $T$ and $L$ make $T + L - 1$.
 #
 # **By hand**: one channel, $N = 1$, $a = \frac12$, $b = 1$, $c = 2$, so $K = (2, 1, \frac12, \frac14)$; $x = (4, 0, 0,
 # 8)$.
@@ -436,9 +439,9 @@ def linear_attention_recurrent(
 # Dao 2023](https://arxiv.org/abs/2312.00752)) $a$, $b$ and $c$ depend on the token, so that the model decides what to
 # remember. Then there is no kernel any more, and no FFT. But the scan can still be done in parallel, since "first
 # $h \mapsto a_1 h + u_1$, then $h \mapsto a_2 h + u_2$" is again such a map, $h \mapsto a_2 a_1 h + (a_2 u_1 + u_2)$,
-# and pieces can be joined in any grouping, just like the pieces of a [softmax](../unit7_attention_core/online_softmax.ipynb)
-# in unit 7. And linear attention is one of these models: its state is $S$, with $a = 1$ ([Dao and Gu
-# 2024](https://arxiv.org/abs/2405.21060) tell the whole story).
+# and pieces can be joined in any grouping, just like the pieces of a
+# [softmax](../unit7_attention_core/online_softmax.ipynb) in unit 7. And linear attention is one of these models: its
+# state is $S$, with $a = 1$ ([Dao and Gu 2024](https://arxiv.org/abs/2405.21060) tell the whole story).
 
 # %% [markdown]
 # ## Exercise `ssm_scan`: a state-space model, twice (14 points)
@@ -509,8 +512,8 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 # 2. **Experts**: how many of 600 tokens picked each of six experts, two picks a token, before and after the router was
 #    trained on your balancing loss alone. The dotted line is an even load.
 # 3. **Linear attention**: the weights that the recurrent form gives, though it computes none of them (unit vectors as
-#    values bring them to light); and what has to be kept for one head of width 4 after $t$ tokens: a table, the keys and
-#    values of a cache, or your state.
+#    values bring them to light); and what has to be kept for one head of width 4 after $t$ tokens: a table, the keys
+#    and values of a cache, or your state.
 # 4. **State-space model**: a kernel with three memories (a slow one, a fast one, a swinging one), an input of three
 #    pulses, and the output: line by the scan, dots by the convolution.
 #
@@ -527,9 +530,11 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def figure_data(part: str) -> np.ndarray:
     """The numbers of one picture, made by your functions.
 
-    "clip": (2, 12, 12), cosines before and after training, images in rows. "experts": (2, 6), tokens per expert before
-    and after. "attention": (2, 48, 48), the weights of linear attention by the parallel and the recurrent form, queries
-    in rows. "state": (48,), how many numbers the state holds after each token, for Dk = Dv = 4. "ssm": (4, 64), the kernel, an input, and its output by the scan and by the convolution.
+    "clip": (2, 12, 12), cosines before and after training, images in rows.
+    "experts": (2, 6), tokens per expert before and after.
+    "attention": (2, 48, 48), the weights of linear attention by the parallel and the recurrent form, queries in rows.
+    "state": (48,), how many numbers the state holds after each token, for Dk = Dv = 4.
+    "ssm": (4, 64), the kernel, an input, and its output by the scan and by the convolution.
     """
     generator = torch.Generator().manual_seed(6)
 
@@ -610,7 +615,7 @@ if __name__ == "__main__":
     axes[0, 2].legend()
     parallel, recurrent = figure_data("attention")
     axes[1, 0].imshow(np.where(np.tri(48, dtype=bool), recurrent, np.nan), cmap="Greens", vmax=0.2)
-    axes[1, 0].set_title(f"weights, recurrent; from parallel: ≤ {np.abs(parallel - recurrent).max():.0e}")
+    axes[1, 0].set_title(f"recurrent weights (parallel: {np.abs(parallel - recurrent).max():.0e} apart)")
     axes[1, 0].set_xlabel("key")
     axes[1, 0].set_ylabel("query")
     tokens = np.arange(1, 49)

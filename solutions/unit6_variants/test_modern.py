@@ -100,7 +100,9 @@ def test_balance(student):
     """The two examples of the page give 1.5 and 1; a balanced load of two picks each gives 2."""
     logits = torch.tensor([[3.0, 1.0], [3.0, 1.0]]).log()
     torch.testing.assert_close(student.load_balancing_loss(logits, 1), torch.tensor(1.5))
-    torch.testing.assert_close(student.load_balancing_loss(torch.tensor([[3.0, 1.0], [1.0, 3.0]]).log(), 1), torch.ones(()))
+    torch.testing.assert_close(
+        student.load_balancing_loss(torch.tensor([[3.0, 1.0], [1.0, 3.0]]).log(), 1), torch.ones(())
+    )
     ring = torch.stack([torch.tensor([3.0, 2.0, 1.0, 0.0]).roll(n) for n in range(4)])
     torch.testing.assert_close(student.load_balancing_loss(ring, 2), torch.tensor(2.0))
 
@@ -121,7 +123,11 @@ def test_linear_attention_by_hand(student):
 def test_state_by_hand(student):
     """The state of the example: S is 6, 12, 12 and z is 1, 3, 4; S has its keys in rows and its values in columns."""
     state = None
-    for key, value, out, sums in ((0.0, 6.0, 6.0, (6.0, 1.0)), (1.0, 3.0, 4.0, (12.0, 3.0)), (0.0, 0.0, 3.0, (12.0, 4.0))):
+    for key, value, out, sums in (
+        (0.0, 6.0, 6.0, (6.0, 1.0)),
+        (1.0, 3.0, 4.0, (12.0, 3.0)),
+        (0.0, 0.0, 3.0, (12.0, 4.0)),
+    ):
         q_t, k_t, v_t = (torch.full((1, 1, 1), x) for x in (0.0, key, value))
         o_t, state = student.linear_attention_recurrent(q_t, k_t, v_t, state)
         torch.testing.assert_close(o_t, torch.full((1, 1, 1), out))
