@@ -421,7 +421,8 @@ def linear_attention_recurrent(
 # - **Update, then read.** Read before the input has come in, and every output is one step late.
 # - **The FFT thinks in circles.** For it, after the last number comes the first again. A product of two spectra of
 #   length $T$ is the *circular* convolution, in which the end of the text runs into its beginning: the future leaks
-#   into the past. Zeros at the end, enough for the longest tail, keep it straight: lengths $T$ and $L$ make $T + L - 1$.
+#   into the past. Zeros at the end, enough for the longest tail, keep it straight: lengths $T$ and $L$ make
+#   $T + L - 1$.
 #
 # **By hand**: one channel, $N = 1$, $a = \frac12$, $b = 1$, $c = 2$, so $K = (2, 1, \frac12, \frac14)$; $x = (4, 0, 0,
 # 8)$.
@@ -627,11 +628,11 @@ if __name__ == "__main__":
     kernel, pulses, scanned, convolved = figure_data("ssm")
     axes[1, 2].stem(pulses, linefmt="C7-", markerfmt="C7.", basefmt="none", label="input")
     axes[1, 2].plot(kernel, color="C1", linestyle=":", label="kernel")
-    axes[1, 2].plot(scanned, color="C0", label="output, by the scan")
-    axes[1, 2].plot(convolved, ".", color="C3", markersize=4, label="output, by the convolution")
+    axes[1, 2].plot(scanned, color="C0", label="by the scan")
+    axes[1, 2].plot(convolved, ".", color="C3", markersize=4, label="by the convolution")
     axes[1, 2].set_title("a state-space model with three memories")
     axes[1, 2].set_xlabel("step")
-    axes[1, 2].set_ylim(-0.7, 3.6)
-    axes[1, 2].legend(ncols=2)
+    axes[1, 2].set_ylim(-0.7, 3.4)
+    axes[1, 2].legend(ncols=2, fontsize=9)
     fig.savefig("modern.png", dpi=110)
     plt.show()
