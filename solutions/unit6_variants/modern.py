@@ -42,10 +42,10 @@
 # |---|---|---|---|---|---|---|---|---|---|
 # | reads | all; past, source | all | past | · | all | all; past | past | past | past |
 # | tokens meet | softmax | · | · | not scaled | · | · | grouped heads | $\phi(q)\cdot\phi(k)$ | a recurrence |
-# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | · | pre-RMS (Mamba) |
-# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | · | none needed |
-# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | · | SiLU |
-# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | · | any |
+# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | any | pre-RMS (Mamba) |
+# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | any | none needed |
+# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | any | SiLU |
+# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | any | any |
 # | trained on | translation | MLM, NSP | next token | spans | classes | pairs | next token | next token | next token |
 # | output is tied | yes | yes | yes | yes | no | no | no | – | yes (Mamba) |
 # | kept per token | key, value | – | key, value | key, value | – | – | key, value | nothing | nothing |
