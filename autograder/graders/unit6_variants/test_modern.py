@@ -485,14 +485,14 @@ def test_recurrent_size(student, reference, draw):
 @pytest.mark.weight(2)
 def test_linear_attention_half_precision(student, reference, draw):
     """float16 and bfloat16 come back, are computed in float32, and do not drift: the state is float32."""
-    for dtype in (torch.float16, torch.bfloat16):
+    for dtype, rounding in ((torch.float16, 1.1e-3), (torch.bfloat16, 8.5e-3)):  # one unit in the last place
         q, k, v = sequence(draw, 1, 1, 300, 2, 3, scale=0.3)
         v = v + torch.linspace(0, 3, 300, dtype=torch.float64)[:, None]  # who stops counting stays at the beginning
         q, k, v = (x.to(dtype) for x in (q, k, v))
         expected = reference.linear_attention_parallel(q, k, v)
-        close(student.linear_attention_parallel(q, k, v), expected)
+        close(student.linear_attention_parallel(q, k, v), expected, rtol=rounding, atol=1e-4)
         outs, (S, z) = run(student, q, k, v)
-        close(outs, expected, what="the outputs, token by token")
+        close(outs, expected, rtol=rounding, atol=1e-4, what="the outputs, token by token")
         wide = states(reference, *(x.float() for x in (q, k, v)))[-1][1]
         close((S, z), wide, rtol=1e-3, what="the state")
 
