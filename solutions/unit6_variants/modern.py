@@ -282,8 +282,8 @@ def load_balancing_loss(router_logits: Tensor, k: int) -> Tensor:
 # %% [markdown]
 # ## Linear attention
 #
-# Look once more at [attention](../unit1_attention_fundamentals/attention_mathematics.ipynb), for a single query $i$
-# that sees the past, with any positive similarity:
+# Look once more at [attention](../unit1_attention_fundamentals/attention_from_scratch.ipynb), for a single query $i$
+# under a [causal mask](../unit2_self_attention/scaled_dot_product.ipynb), with any positive similarity:
 #
 # $$o_i = \frac{\sum_{j \le i} \mathrm{sim}(q_i, k_j)\, v_j}{\sum_{j \le i} \mathrm{sim}(q_i, k_j)}
 # \qquad\qquad \text{softmax: } \mathrm{sim}(q, k) = e^{q \cdot k / \sqrt{D}}$$
@@ -302,7 +302,7 @@ def load_balancing_loss(router_logits: Tensor, k: int) -> Tensor:
 # | computes | all tokens at once | one token after another |
 # | intermediate | $T \times T$ similarities | $S$ and $z$: $D_k D_v + D_k$ numbers, for any $T$ |
 # | work | $T^2$ | $T$ |
-# | for | training on a GPU | writing; and no cache grows |
+# | for | training on a GPU | writing, without [GPT's cache](gpt.ipynb) that grows |
 #
 # - **$\phi$ must be positive**, or the denominator may be 0. The paper takes $\phi(x) = \mathrm{elu}(x) + 1$: $x + 1$
 #   for $x > 0$, and $e^x$ below. There is no $1/\sqrt{D}$.
