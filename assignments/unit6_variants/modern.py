@@ -34,10 +34,10 @@
 # |---|---|---|---|---|---|---|---|---|---|
 # | reads | all; past, source | all | past | · | all | all; past | past | past | past |
 # | tokens meet | softmax | · | · | not scaled | · | · | grouped heads | $\phi(q)\cdot\phi(k)$ | a recurrence |
-# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | · | pre-RMS (Mamba) |
-# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | · | none needed |
-# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | · | SiLU |
-# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | · | any |
+# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | any | pre-RMS (Mamba) |
+# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | any | none needed |
+# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | any | SiLU |
+# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | any | any |
 # | trained on | translation | MLM, NSP | next token | spans | classes | pairs | next token | next token | next token |
 # | output is tied | yes | yes | yes | yes | no | no | no | – | yes (Mamba) |
 # | kept per token | key, value | – | key, value | key, value | – | – | key, value | nothing | nothing |
@@ -250,8 +250,8 @@ def load_balancing_loss(router_logits: Tensor, k: int) -> Tensor:
 # %% [markdown]
 # ## Linear attention
 #
-# Look once more at [attention](../unit1_attention_fundamentals/attention_mathematics.ipynb), for a single query $i$
-# that sees the past, with any positive similarity:
+# Look once more at [attention](../unit1_attention_fundamentals/attention_from_scratch.ipynb), for a single query $i$
+# under a [causal mask](../unit2_self_attention/scaled_dot_product.ipynb), with any positive similarity:
 #
 # $$o_i = \frac{\sum_{j \le i} \mathrm{sim}(q_i, k_j)\, v_j}{\sum_{j \le i} \mathrm{sim}(q_i, k_j)}
 # \qquad\qquad \text{softmax: } \mathrm{sim}(q, k) = e^{q \cdot k / \sqrt{D}}$$
@@ -270,7 +270,7 @@ def load_balancing_loss(router_logits: Tensor, k: int) -> Tensor:
 # | computes | all tokens at once | one token after another |
 # | intermediate | $T \times T$ similarities | $S$ and $z$: $D_k D_v + D_k$ numbers, for any $T$ |
 # | work | $T^2$ | $T$ |
-# | for | training on a GPU | writing; and no cache grows |
+# | for | training on a GPU | writing, without [GPT's cache](gpt.ipynb) that grows |
 #
 # - **$\phi$ must be positive**, or the denominator may be 0. The paper takes $\phi(x) = \mathrm{elu}(x) + 1$: $x + 1$
 #   for $x > 0$, and $e^x$ below. There is no $1/\sqrt{D}$.
