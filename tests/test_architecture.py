@@ -146,7 +146,7 @@ MAY_IMPORT = {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),
         "given/__init__.py",
     },
-    "given/__init__.py": {f"given/{name}.py" for name in ("attention", "layers", "sequences")},
+    "given/__init__.py": {f"given/{name}.py" for name in ("attention", "gated", "layers", "sequences")},
     "given/layers.py": {"given/attention.py"},
     "given/sequences.py": {"given/layers.py"},
 }

@@ -9,7 +9,12 @@
 # every language model, and the softmax sits inside every attention layer as well, so each later unit leans on this
 # page. All of it is NumPy. The formulas are easy. What takes care is that they must also hold for *large* numbers, for
 # *many rows at once*, and without touching what the caller has lent us.
-#
+
+# %% [markdown]
+# ![Two logits become exponentials, probabilities and a loss, and the gradient comes back as probability minus truth;
+# below, two rows that differ by 1000 are the same after each is shifted by its maximum](diagrams/numerics.svg)
+
+# %% [markdown]
 # ## From scores to probabilities
 #
 # The numbers that come out of a network are called **logits**: any real numbers, the larger the better. To turn $N$ of

@@ -18,7 +18,12 @@
 #
 # This page answers two questions. What becomes of the softmax if some keys must not be seen? And how large should
 # scores be?
-#
+
+# %% [markdown]
+# ![Two rows of scores go through a mask, exponentials and a division: the first becomes one third, two thirds and zero,
+# the second, in which nothing is allowed, three zeros](diagrams/attention_mathematics.svg)
+
+# %% [markdown]
 # ## Keys that must not be seen
 #
 # Sentences in a batch are padded, and no query may attend to padding. In a language model, a word may not attend to the

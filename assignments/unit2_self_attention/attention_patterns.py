@@ -11,7 +11,12 @@
 # whose rows are probability distributions. A model with 12 layers of 12 heads has 144 of them for each sentence, which
 # is too many to look at. So people describe a head by numbers, sort heads by what they do, and combine layers into a
 # single picture. This page does all three, in NumPy, and says what such pictures cannot tell.
-#
+
+# %% [markdown]
+# ![Four tables of weights: on the previous key, on the diagonal, on the first column, and everywhere; the first two
+# rows of each are framed, since there the first three cannot be told apart](diagrams/attention_patterns.svg)
+
+# %% [markdown]
 # ## How widely does a query look?
 #
 # Row $i$ of the weights, $w_{i\cdot}$, says how query $i$ shares one unit of attention. Its **entropy**

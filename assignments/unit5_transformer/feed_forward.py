@@ -168,6 +168,8 @@ class SwiGLU(nn.Module):
     Parameters, as named in the state dict, (out, in): w1.weight (F, D), the gate; w3.weight (F, D), the content;
     w2.weight (D, F). There are no biases. Weights are loaded into your module under these names; a module with another
     structure inside has a method `load_reference(self, state_dict)`.
+
+    The ready-made SwiGLU of autograder.given may not be used.
     """
 
     def __init__(self, d_model: int, d_ff: int) -> None:

@@ -13,6 +13,7 @@ from autograder.given.attention import (
     masked_softmax,
     scaled_dot_product_attention,
 )
+from autograder.given.gated import SwiGLU
 from autograder.given.layers import (
     DecoderLayer,
     EncoderLayer,
@@ -31,6 +32,7 @@ __all__ = [
     "LayerNorm",
     "MultiHeadAttention",
     "SequenceTask",
+    "SwiGLU",
     "attention_weights",
     "attention_with_lse",
     "masked_softmax",

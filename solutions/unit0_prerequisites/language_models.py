@@ -18,7 +18,12 @@
 # comes next? All of this course is about better and better answers to that one question. On this page the model is the
 # simplest that works at all, it *counts*; and there is a number that tells how good it is, the same for counting and
 # for GPT.
-#
+
+# %% [markdown]
+# ![Two sentences, the pairs of tokens in them, the table of counts, and the probability of b after a, without and with
+# smoothing](diagrams/language_models.svg)
+
+# %% [markdown]
 # ## One token at a time
 #
 # The probability of a sentence is a product, exactly and without any assumption:

@@ -17,7 +17,12 @@
 # Training is two questions asked over and over. *Which way should each number in the network move?* Back-propagation
 # answers that. *How far?* That is the optimiser's part. From unit 1 on PyTorch will answer the first question for you.
 # Do it by hand once, and its answers stop being magic.
-#
+
+# %% [markdown]
+# ![Values go forwards from x through a, h and z to the loss; gradients come back the other way, each with the shape of
+# its value, and leave dW2 and dW1 on the way](diagrams/networks.svg)
+
+# %% [markdown]
 # ## A network is matrices with a bend in between
 #
 # One example is a row of $D_i$ numbers, a batch is a matrix $x$ of shape $(N, D_i)$. A **linear layer** multiplies it

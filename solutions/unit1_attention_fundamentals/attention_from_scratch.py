@@ -17,7 +17,12 @@
 # into weights. What is left is to use the weights. On this page the parts become one function, in plain NumPy, and then
 # you compute its gradient with your own hands. Nobody does that for a living any more, but whoever has done it once
 # knows what every attention layer in every model does on its way back, and where it can break.
-#
+
+# %% [markdown]
+# ![A query is compared with three keys; scores become the weights one quarter, one quarter and one half, which blend
+# the three values into the output](diagrams/attention_from_scratch.svg)
+
+# %% [markdown]
 # ## Three roles
 #
 # So far the thing that is compared (the key) and the thing that is averaged were the same vector: an encoder state.

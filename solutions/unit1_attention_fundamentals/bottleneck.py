@@ -23,19 +23,13 @@
 # is the same sequence backwards. There is nothing to understand, only something to carry across. With 20 different
 # symbols, a sequence of 12 holds $12 \log_2 20 \approx 52$ bits. Can a network learn to write 52 bits into a vector of
 # 24 numbers, in a way that another network can read, in some hundred steps of training?
-#
+
+# %% [markdown]
+# ![The encoder's last state starts the decoder; with the switch off it also is the context of every step, with the
+# switch on the context of step 1 is an average of all states, weighted by the query h1](diagrams/bottleneck.svg)
+
+# %% [markdown]
 # ## The model
-#
-# ```
-#    source      5    9    3    PAD             written so far    BOS   3    9
-#                |    |    |                                       |    |    |
-#    encoder    s_0->s_1->s_2 ----- last ----->   decoder         h_0->h_1->h_2
-#                 \   |   /                                        |
-#                  \  |  /                                         |
-#                   look back  <-- query h_0 ----------------------+
-#                      |                                           |
-#                   context c_0 ---------------> [h_0 ; c_0] ------+--> logits of output 0
-# ```
 #
 # **The encoder** is the recurrent reader of [page 1](intuition.ipynb), with a better cell: the GRU of
 # [Cho et al.](https://arxiv.org/abs/1406.1078), which decides by *gates* how much of its state to keep and so forgets

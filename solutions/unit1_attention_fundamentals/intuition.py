@@ -23,7 +23,12 @@
 # A human translator does something else: before writing each word, they look back at the part of the source that
 # matters now. **Attention is this look back.** This page builds the encoder, shows what is lost on the way, and then
 # asks the question that attention rests on: *how well does this part of the source fit what I need now?*
-#
+
+# %% [markdown]
+# ![An encoder reads two words and padding; its last real state, one vector, is all that the decoder gets; above it,
+# dashed, a look back from the decoder at every state that is not padding](diagrams/intuition.svg)
+
+# %% [markdown]
 # ## The encoder: a network that reads
 #
 # A recurrent network keeps a *state* $h$, a vector of width $H_d$, and updates it with each word vector $x_t$ of width

@@ -16,7 +16,12 @@
 # In unit 1 a decoder looked back at the words of a source sentence and took a weighted average of them. This page turns
 # that idea into the one operation that every transformer is made of, and makes it fit for use: any number of leading
 # axes, masks, half precision, gradients, and the odd case in which a query is allowed to look at nothing at all.
-#
+
+# %% [markdown]
+# ![Four matrices with their shapes: queries times keys transposed are scores, divided and masked; a softmax along each
+# row makes weights, which blend the values; one query's row is marked all the way](diagrams/scaled_dot_product.svg)
+
+# %% [markdown]
 # ## A dictionary that never says no
 #
 # A Python dictionary answers a *query* with the *value* whose *key* is equal to it, or with an error. Attention is the

@@ -17,7 +17,12 @@
 # The last page took queries, keys and values as given. Where do they come from? In **self**-attention all three are
 # made from one sequence, which talks to itself: each token asks a question about the others, and is rewritten by the
 # answers.
-#
+
+# %% [markdown]
+# ![Four tokens become queries, keys and values by three matrices; in a table of weights the row of the word it looks
+# mostly at animal, and its new vector is mixed accordingly](diagrams/self_attention.svg)
+
+# %% [markdown]
 # ## Three roles for one vector
 #
 # Take the sentence "the animal did not cross the street because **it** was tired". To represent "it" well, the model

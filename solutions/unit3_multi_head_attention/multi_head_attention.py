@@ -35,6 +35,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # %% [markdown]
+# ![Four query heads over four, two and one key-value heads: multi-head, grouped-query and multi-query
+# attention](diagrams/multi_head_attention.svg)
+
+# %% [markdown]
 # ## A module is more than a function
 #
 # Three things distinguish an `nn.Module` from a function with weights, and each is a classic way to go wrong:

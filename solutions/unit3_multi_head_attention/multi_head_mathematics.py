@@ -12,7 +12,12 @@
 # *Unit 3, page 1 of 3. Before: [attention patterns](../unit2_self_attention/attention_patterns.ipynb). Next:
 # [multi-head attention in PyTorch](multi_head_attention.ipynb). Paper: [Vaswani et al.
 # 2017](https://arxiv.org/abs/1706.03762), section 3.2.2.*
-#
+
+# %% [markdown]
+# ![Two tokens of width 4 are cut into two heads of width 2, each with a softmax of its own; their answers are put side
+# by side and mixed by W_O; below, the wrong cut, in which tokens become heads](diagrams/multi_head_mathematics.svg)
+
+# %% [markdown]
 # ## One head, one question
 #
 # A query shares **one** unit of attention among the keys. In "the animal did not cross the street because it was tired"

@@ -30,6 +30,10 @@ from torch import Tensor, nn
 from autograder.given import MultiHeadAttention, scaled_dot_product_attention, squared_error
 
 # %% [markdown]
+# ![Three heads read the same input; each answer goes through a gate and its columns of W_O, and is added to the output;
+# the gate of the middle head is closed](diagrams/why_multiple_heads.svg)
+
+# %% [markdown]
 # ## A volume knob for each head
 #
 # The output projection reads the heads side by side, so its columns fall into $H$ blocks, and the output of the layer
