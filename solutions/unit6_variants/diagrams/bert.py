@@ -8,34 +8,33 @@ def draw():
         860,
         420,
         title="BERT, from tokens to its two heads",
-        description="Six tokens, from left to right: CLS, my, MASK, SEP, woof, SEP. Below each stand three boxes that are "
-        "added: its token embedding, the embedding of its position, 0 to 5, and that of its segment, A for the first "
-        "four tokens and B for the last two. Above them is one wide box, the encoder: post-LN layers in which every "
-        "token sees every other one, to the left and to the right. Above it, six vectors. From the vector of MASK an "
-        "arrow leads to the first head, which guesses the hidden token, dog. From the vector of CLS an arrow leads "
-        "through the pooler to the second head, which says whether B follows A.",
+        description="Six tokens, from left to right: CLS, my, MASK, SEP, woof, SEP. Below each stand three boxes that "
+        "are added and normed: its token embedding, the embedding of its position, 0 to 5, and that of its segment, A "
+        "for the first four tokens and B for the last two. Above them is one wide box, the encoder: post-LN layers in "
+        "which every token sees every other one, to the left and to the right. Above it, six vectors. From the vector "
+        "of MASK an arrow leads to the first head, which guesses the hidden token, dog. From the vector of CLS one "
+        "leads through the pooler to the second head, which says whether B follows A.",
     )
-    left, step, w = 150, 112, 96
-    tokens = (("[CLS]", "A"), ("my", "A"), ("[MASK]", "A"), ("[SEP]", "A"), ("woof", "B"), ("[SEP]", "B"))
+    left, step, w = 200, 112, 96
+    words = (("[CLS]", "A"), ("my", "A"), ("[MASK]", "A"), ("[SEP]", "A"), ("woof", "B"), ("[SEP]", "B"))
     for name, y in (("token", 352), ("position", 316), ("segment", 280)):
-        d.label(left - 46, y, name, anchor="end", tone="muted", size=14)
+        d.label(left - 76, y, name, anchor="end", tone="muted", size=14)
     for y in (334, 298):
-        d.label(left - 30, y, "+", tone="muted", size=16)
-    for t, (token, segment) in enumerate(tokens):
-        x = left + step * t
-        tone = "orange" if token == "[MASK]" else "blue"
-        d.box(x - w / 2 + 30, 338, w, 28, token, tone=tone, size=14, bold=token == "[MASK]")
-        d.box(x - w / 2 + 30, 302, w, 28, f"p_{{{t}}}", size=14)
-        d.box(x - w / 2 + 30, 266, w, 28, f"s_{{{segment}}}", tone="green" if segment == "A" else "purple", size=14)
-        d.arrow((x + 30, 266), (x + 30, 236))
-        d.arrow((x + 30, 180), (x + 30, 152))
-        tone = {0: "purple", 2: "orange"}.get(t, "grey")
-        d.box(x - 22 + 30, 124, 44, 28, f"h_{{{t}}}", tone=tone, size=14)
-    d.box(132 - 30 + 30, 180, 656, 56, "", tone="grey")
-    d.label(460, 198, "n layers, post-LN, GELU", bold=True)
-    d.label(460, 220, "every token sees every other one, left and right; only padding is masked", tone="muted", size=13)
-    d.label(left - 46, 251, "norm of the sum", anchor="end", tone="muted", size=13)
-    cls, mask = left + 30, left + 2 * step + 30
+        d.label(left - 62, y, "+", tone="muted", size=16)
+    for t, (word, segment) in enumerate(words):
+        x, tone = left + step * t, {0: "purple", 2: "orange"}.get(t, "grey")
+        d.box(x - w / 2, 338, w, 28, word, tone="orange" if t == 2 else "blue", size=14, bold=t == 2)
+        d.box(x - w / 2, 302, w, 28, f"p_{{{t}}}", size=14)
+        d.box(x - w / 2, 266, w, 28, f"s_{{{segment}}}", tone="green" if segment == "A" else "purple", size=14)
+        d.arrow((x, 266), (x, 236))
+        d.arrow((x, 180), (x, 152))
+        d.box(x - 22, 124, 44, 28, f"h_{{{t}}}", tone=tone, size=14)
+    d.box(left - w / 2, 180, 5 * step + w, 56)
+    d.label(left + 2.5 * step, 198, "n layers, post-LN, GELU", bold=True)
+    rule = "every token sees every other one, left and right; only padding is masked"
+    d.label(left + 2.5 * step, 220, rule, tone="muted", size=13)
+    d.label(left - 60, 251, "norm of the sum", anchor="end", tone="muted", size=13)
+    cls, mask = left, left + 2 * step
     pooler = d.box(cls - 52, 62, 104, 34, "tanh(W h_{0})", tone="purple", size=14)
     d.arrow((cls, 124), pooler.bottom, tone="purple")
     d.arrow(pooler.top, (cls, 40), tone="purple")
@@ -43,7 +42,7 @@ def draw():
     head = d.box(mask - 84, 62, 168, 34, "linear, GELU, norm, E^{T}", tone="orange", size=14)
     d.arrow((mask, 124), head.bottom, tone="orange")
     d.arrow(head.top, (mask, 40), tone="orange")
-    d.label(mask, 26, "what was hidden?  dog", tone="orange", size=14)
+    d.label(mask, 26, "what was hidden? dog", tone="orange", size=14)
     d.label(mask + 96, 79, "E is the token table itself", anchor="start", tone="muted", size=13)
     d.caption("The input is a sum of three rows. One token is asked for itself, and [CLS] for the whole.")
     return d
