@@ -58,9 +58,10 @@ def unit_ratios(course: Course, rounds: int, rung: str) -> list[dict[str, Any]]:
                 bare_spent = bare.submit(bare_seconds, course.root, unit).result()
                 if number:  # the first of each is not warm
                     pairs.append((bare_spent, spent))
-            wrong = [t.name for tests in graded.results.values() for t in tests if t.outcome is not Outcome.PASSED]
+            wrong = [test for tests in graded.results.values() for test in tests if test.outcome is not Outcome.PASSED]
             if wrong:
-                raise UsageError(f"bench: the solution of {unit} does not pass {wrong[0]}")
+                what = f"{wrong[0].name}: {wrong[0].outcome.value}, {wrong[0].message}"
+                raise UsageError(f"bench: the solution of {unit} does not pass {len(wrong)} tests, first {what}")
             rows.append(_row(unit, pairs))
     return rows
 

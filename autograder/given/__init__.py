@@ -1,8 +1,10 @@
 """Building blocks that later pages may import, made of public torch calls.
 
 A page never depends on a student's own earlier page: what it builds on comes from here, so that one early failure
-costs nothing later.
+costs nothing later. Checks reach torch's own layers through `nn` here (`student.given.nn.Identity()`).
 """
+
+from torch import nn
 
 from autograder.given.attention import (
     MultiHeadAttention,
@@ -36,6 +38,7 @@ __all__ = [
     "attention_with_lse",
     "masked_softmax",
     "mlm_mask",
+    "nn",
     "patchify",
     "scaled_dot_product_attention",
     "sinusoidal_encoding",

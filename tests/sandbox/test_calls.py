@@ -2,12 +2,14 @@
 
 import os
 import select
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
 
+from autograder import given
 from autograder.grading.context import Student
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
@@ -37,6 +39,19 @@ def test_values_come_back(rung: Sandbox) -> None:
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(back[3:5], values[3:5], strict=True))
     array = np.arange(4, dtype=np.int16)
     assert np.array_equal(student.same(array), array) and student.same(array).dtype == array.dtype
+
+
+@rungs
+def test_the_building_blocks_are_inside(rung: Sandbox) -> None:
+    """A page imports what earlier units made, every module of it, and a grader makes objects of it there."""
+    modules = sorted(f"autograder.given.{file.stem}" for file in Path(given.__file__).parent.glob("[!_]*.py"))
+    assert len(modules) > 1
+    source = f"import importlib\ndef names():\n    return [importlib.import_module(n).__name__ for n in {modules}]"
+    student = Student(page(rung, source))
+    assert student.names() == modules
+    x = torch.ones(1, 2, 4)
+    assert student.given.nn.Identity()(x).equal(x)
+    assert student.given.LayerNorm(4)(x).shape == (1, 2, 4)
 
 
 @rungs
