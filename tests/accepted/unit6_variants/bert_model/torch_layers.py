@@ -63,7 +63,7 @@ class Bert(nn.Module):
             raise ValueError("too long")
         segments = torch.zeros_like(ids) if segments is None else segments
         x = e.norm(e.tokens(ids) + e.positions(torch.arange(T)) + e.segments(segments))
-        bias = 0.0 if mask is None else (~mask)[:, None, None] * torch.finfo(x.dtype).min
+        bias = 0.0 if mask is None else (~mask)[:, None, None].to(x.dtype) * torch.finfo(x.dtype).min
         for layer in self.layers:
             x = layer(x, bias)
         pooled = torch.tanh(self.pooler(x[:, 0]))
