@@ -140,11 +140,15 @@ def test_embeddings_gradients(student, reference, draw):
 mlm_mask = pytest.mark.exercise("mlm_mask")
 
 
+def form(answer, ids):
+    """The answer, which holds two int64 tensors of the shape of ids."""
+    close(answer, (ids, ids), tolerance=(0, math.inf), what="inputs and labels")
+    return answer
+
+
 def hidden(student, ids, special, mask_id, vocab, generator, p=0.15):
     """The student's inputs and labels, of the right form and consistent with ids and special; and what was chosen."""
-    answer = student.mlm_mask(ids, special, mask_id, vocab, p=p, generator=generator)
-    close(answer, (ids, ids), tolerance=(0, math.inf), what="inputs and labels")
-    inputs, labels = answer
+    inputs, labels = form(student.mlm_mask(ids, special, mask_id, vocab, p=p, generator=generator), ids)
     chosen = labels != -100
     if (chosen & special).any():
         raise Disagreement(f"{int((chosen & special).sum())} special tokens have a label; they are never chosen")
@@ -168,11 +172,12 @@ def test_all_and_nothing(student, draw):
     That is certain, so a right answer never fails.
     """
     ids, special = tokens(draw, 7, 11)
-    inputs, labels, _ = hidden(student, ids, special, 4, 500, draw.generator(), p=0.0)
-    close(inputs, ids, what="the inputs with p = 0")
-    close(labels, torch.full_like(ids, -100), what="the labels with p = 0")
-    _, labels, _ = hidden(student, ids, special, 4, 500, draw.generator(), p=1.0)
+    untouched = (ids, torch.full_like(ids, -100))
+    answer = form(student.mlm_mask(ids, special, 4, 500, p=0.0, generator=draw.generator()), ids)
+    close(answer, untouched, what="inputs and labels with p = 0")
+    _, labels = form(student.mlm_mask(ids, special, 4, 500, p=1.0, generator=draw.generator()), ids)
     close(labels, torch.where(special, -100, ids), what="the labels with p = 1")
+    hidden(student, ids, special, 4, 500, draw.generator(), p=1.0)
 
 
 @mlm_mask
@@ -180,7 +185,7 @@ def test_ids_are_left_alone(student, draw):
     """ids and special are as they were after the call."""
     ids, special = tokens(draw, 7, 11)
     called = student.call(student.mlm_mask, ids, special, 4, 500, p=1.0, generator=draw.generator())
-    close(called.value, (ids, ids), tolerance=(0, math.inf), what="inputs and labels")
+    form(called.value, ids)
     close(list(called.echo[0])[:2], [ids, special], tolerance=(0, 0), what="the caller's arguments")
 
 
@@ -209,8 +214,7 @@ def test_generator(student, draw):
     for n in (0, 0, 1):
         generator = torch.Generator().manual_seed(seed + n)
         answer = quiet_rng(student.mlm_mask, ids, special, 4, 500, seed=20 + len(answers), generator=generator)
-        close(answer, (ids, ids), tolerance=(0, math.inf), what="inputs and labels")
-        answers.append(answer)
+        answers.append(form(answer, ids))
     close(answers[1], answers[0], what="inputs and labels for the same seed")
     if torch.equal(answers[2][1], answers[0][1]):
         raise Disagreement("two generators with different seeds chose the same tokens")
@@ -225,9 +229,7 @@ def test_share_of_chosen_tokens(student, draw):
     most 1.1e-7 for all 105 counts.
     """
     ids, special = tokens(draw, 40_000, 5, special=False)
-    answer = student.mlm_mask(ids, special, 4, 500, generator=draw.generator())
-    close(answer, (ids, ids), tolerance=(0, math.inf), what="inputs and labels")
-    chosen = answer[1] != -100
+    chosen = form(student.mlm_mask(ids, special, 4, 500, generator=draw.generator()), ids)[1] != -100
     likely(int(chosen.sum()), ids.numel(), 0.15, "the number of chosen tokens")
     likely(int((~chosen.any(dim=1)).sum()), 40_000, 0.85**5, "the number of rows of 5 in which none is chosen")
     _, _, chosen = hidden(student, *tokens(draw, 300, 100, special=False), 4, 500, draw.generator(), p=0.4)

@@ -338,7 +338,7 @@ def align_corners_true(pos, new_h, new_w):
 
 @misconception("pos_embed_interpolation", symbol="interpolate_pos")
 def antialiased(pos, new_h, new_w):
-    """To a smaller grid the table was smoothed (antialias=True). The plain interpolation is asked for."""
+    """The table was smoothed (antialias=True), which also takes other weights. The plain interpolation is asked for."""
     return _stretched(pos, new_h, new_w, mode="bicubic", align_corners=False, antialias=True)
 
 
