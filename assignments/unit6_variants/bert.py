@@ -384,7 +384,8 @@ class Bert(nn.Module):
 # process or eight that share the work, in whatever order they ask. Hence the mask of text $i$ in epoch $e$ is a
 # *function* of (seed, $i$, $e$): make a generator for these three numbers, draw, and forget it. A generator that lives
 # on in the dataset would give masks that depend on everything that was asked for before. And no two of the triples may
-# share a generator: with the seed `seed + i + e` text 1 in epoch 2 has the holes of text 2 in epoch 1.
+# share a generator: with the seed `seed + i + e` text 1 in epoch 2 has the holes of text 2 in epoch 1. (What mixes
+# several numbers into one: `np.random.SeedSequence`, a hash, or writing them as the digits of one large number.)
 #
 # How many holes do two masks of the same text share? Each token is in both with probability $p^2$, so of the chosen
 # tokens of one epoch a share of $p = 15$ % is chosen in the next one as well, not 100 %.
