@@ -15,20 +15,20 @@
 # Why squares, and not pixels? Attention compares all pairs, and an image of 224 by 224 has 50 176 pixels, so
 # $2.5 \cdot 10^9$ pairs in each head. In patches of 16 by 16 it is a sequence of 196, no longer than a paragraph.
 #
-# | | transformer, 2017 | BERT, 2018 | GPT-2, 2019 | T5, 2019 | ViT, 2020 |
+# | | Transformer (2017) | BERT (2018) | GPT-2 (2019) | T5 (2020) | ViT (2020) |
 # |---|---|---|---|---|---|
-# | parts | encoder, decoder | encoder | decoder, not crossing | encoder, decoder | encoder |
-# | attention | both ways; causal, across | both ways | causal | both ways; causal, across | both ways |
-# | norm | LN, post | LN, post | LN, pre, final | RMSNorm, pre, final | LN, pre, final |
-# | positions | sines | learned table | learned table | bias by distance | learned table |
-# | activation | ReLU | GELU (erf) | GELU (tanh) | ReLU | GELU (erf) |
-# | input | words | words, segments | words | words | patches of pixels |
-# | objective | next word, translated | hidden words, next sentence | next word | hidden spans | the image's class |
-# | tied | all embeddings, output | embedding, output | embedding, output | all embeddings, output | nothing |
-# | read off at | the decoder's places | hidden words, [CLS] | every place | the decoder's places | [CLS] |
+# | made of | encoder, decoder | encoder | decoder alone | encoder, decoder | encoder |
+# | a token sees | all; or what is before it | all | what is before it | as in 2017 | all |
+# | norm | LayerNorm, post | LayerNorm, post | LayerNorm, pre | RMSNorm, pre | LayerNorm, pre |
+# | positions | sinusoids, added | learned, added | learned, added | learned bias by distance | learned, added |
+# | scores | divided by $\sqrt{D_h}$ | divided | divided | not divided | divided |
+# | activation | ReLU | GELU (erf) | GELU (tanh) | ReLU; 1.1: gated GELU | GELU (erf) |
+# | linear layers | with biases | with biases | with biases | without biases | with biases |
+# | input | source; target so far | [CLS] A [SEP] B [SEP] | running text | text with holes | **patches of pixels** |
+# | is asked for | next token of the target | hidden tokens; is B next? | next token | the holes | **a class** |
+# | tied | embeddings, output | embedding, output | embedding, output | as in 2017; not in 1.1 | **nothing** |
 #
-# (LN is layer norm; post and pre say where it stands; final: one more at the end. What is tied are tables of words, and
-# ViT has none. T5's bias is added in every layer, to the scores of attention.)
+# (With pre-norm there is one more norm at the end, in GPT-2, T5 and ViT alike.)
 #
 # What it lost, compared with a convolutional network: nothing tells the model that neighbouring patches belong
 # together, or that a cat is a cat wherever it sits. It has to learn both from examples. That is why the paper needed

@@ -21,17 +21,17 @@
 # Not on predicting the next token, since it sees that already. BERT's answer is a cloze test: hide some tokens, and
 # have them guessed from both sides. No labels are needed but the text itself.
 #
-# | | transformer, 2017 | BERT, 2018 | why |
+# | | Transformer (2017) | BERT (2018) | why |
 # |---|---|---|---|
-# | parts | encoder and decoder | encoder | it is to understand a text, not to write one |
-# | attention | encoder both ways; decoder causal, and across | both ways | words on the right matter as well |
-# | norm | layer norm, post-LN | the same, and one more on the embeddings | |
-# | positions | sines | a learned table of 512 | as good, and simpler; it ends at 512 |
-# | activation | ReLU | GELU, with erf | smooth; found to work a little better |
-# | input of a token | √D · token + position | token + position + segment | two texts in one sequence |
-# | objective | the next target token | hidden tokens, and: does B follow A? | no translation needed, any text will do |
-# | tied | both embeddings and the output layer | token embedding and output layer | the output has a bias of its own |
-# | afterwards | translates | fine-tuned, with a new small head per task | one expensive training serves many tasks |
+# | made of | encoder, decoder | **encoder** | it is to understand a text, not to write one |
+# | a token sees | all; or what is before it | **all** | words on the right matter as well |
+# | norm | LayerNorm, post | LayerNorm, post; **and on the embeddings** | three tables are added |
+# | positions | sinusoids, added | **learned**, added | as good, and simpler; the table ends at 512 |
+# | activation | ReLU | **GELU** (erf) | smooth; found to work a little better |
+# | input | source; target so far | **[CLS] A [SEP] B [SEP]** | two texts in one sequence |
+# | is asked for | next token of the target | **hidden tokens; is B next?** | any text will do |
+# | tied | embeddings, output | embedding, output | the output's bias is its own |
+# | afterwards | translates | **fine-tuned**, with a small new head | one training serves many tasks |
 #
 # This table grows along the pages of the unit.
 
