@@ -177,7 +177,7 @@ class ViT(nn.Module):
     cls_token (1, 1, D); pos_embed (1, 1 + N, D); layers.i.* (those of the kit's EncoderLayer, i from 0); norm.weight
     and .bias (D,); head.weight (n_classes, D) and .bias (n_classes,). Weights are loaded into your module under these
     names; a module with another structure inside has a method `load_reference(self, state_dict)` that copies such a
-    dict into it. How they start is not checked (usual: normal, standard deviation 0.02).
+    dict into it. How they start is not checked (usual: normal, standard deviation 0.02, and cls_token 0).
     """
 
     def __init__(

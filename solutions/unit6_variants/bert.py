@@ -383,7 +383,7 @@ class Bert(nn.Module):
         ### BEGIN SOLUTION
         d, eps = cfg["d"], 1e-12
         self.embeddings = given.BertEmbeddings(
-            cfg["vocab"], d, cfg["max_len"], n_segments=cfg["n_segments"], pad_id=cfg["pad_id"], eps=eps
+            cfg["vocab"], d, cfg["max_len"], n_segments=cfg["n_segments"], pad_id=cfg["pad_id"]
         )
         self.layers = nn.ModuleList(
             EncoderLayer(d, cfg["n_heads"], cfg["d_ff"], norm_first=False, activation="gelu", eps=eps)
@@ -532,8 +532,8 @@ class DynamicMaskingDataset:
         if not 0 <= i < len(self):
             raise IndexError(f"text {i}, and there are {len(self)}")
         ids = self.tokens[i * self.seq_len : (i + 1) * self.seq_len][None]
-        state = np.random.SeedSequence((self.seed, i, epoch)).generate_state(1, np.uint64)  # mixes the three numbers
-        generator = torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+        mixed = np.random.SeedSequence((self.seed, i, epoch)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         nothing = torch.zeros_like(ids, dtype=torch.bool)
         inputs, labels = given.mlm_mask(ids, nothing, self.mask_id, self.vocab, self.p, generator=generator)
         return inputs[0], labels[0]
@@ -568,18 +568,18 @@ def pack_full_sentences(docs: Sequence[Sequence[Sequence[int]]], seq_len: int, s
     [[1, 2, 3], [4, 5], [6, 7], [8, 8, 8], [8]]
     """
     ### BEGIN SOLUTION
-    blocks: list[list[int]] = [[]]
+    blocks: list[list[int]] = []
     for doc in docs:
-        between = [sep] if blocks[-1] else []
+        between = [sep]
         for sentence in doc:
             for start in range(0, len(sentence), seq_len):
                 piece = sentence[start : start + seq_len]
-                if blocks[-1] and len(blocks[-1]) + len(between) + len(piece) > seq_len:
+                if not blocks or len(blocks[-1]) + len(between) + len(piece) > seq_len:
                     blocks.append([])
                     between = []
                 blocks[-1] += [*between, *piece]
                 between = []
-    return blocks if blocks[-1] else []
+    return blocks
     ### END SOLUTION
 
 

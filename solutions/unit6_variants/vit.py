@@ -196,7 +196,7 @@ class ViT(nn.Module):
     cls_token (1, 1, D); pos_embed (1, 1 + N, D); layers.i.* (those of the kit's EncoderLayer, i from 0); norm.weight
     and .bias (D,); head.weight (n_classes, D) and .bias (n_classes,). Weights are loaded into your module under these
     names; a module with another structure inside has a method `load_reference(self, state_dict)` that copies such a
-    dict into it. How they start is not checked (usual: normal, standard deviation 0.02).
+    dict into it. How they start is not checked (usual: normal, standard deviation 0.02, and cls_token 0).
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class ViT(nn.Module):
         self.image, self.patch = image, patch
         n = (image // patch) ** 2
         self.patch_proj = nn.Linear(C * patch * patch, d)
-        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, d))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, d))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + n, d))
         self.layers = nn.ModuleList(
             EncoderLayer(d, n_heads, d_ff, norm_first=True, activation="gelu", eps=1e-12) for _ in range(n_layers)
