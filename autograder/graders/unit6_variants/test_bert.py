@@ -64,6 +64,7 @@ def test_segments_count(student, reference, draw):
 
 @bert_embeddings
 @pytest.mark.weight(2)
+@pytest.mark.names("no_segment_row_by_default")
 def test_no_segments(student, reference, draw):
     """Without segments all tokens belong to segment 0, and its row is added."""
     theirs, ours = embeddings(student, reference, draw)
