@@ -64,11 +64,12 @@ def test_segments_count(student, reference, draw):
 
 @bert_embeddings
 @pytest.mark.weight(2)
-@pytest.mark.names("no_segment_row_by_default")
 def test_no_segments(student, reference, draw):
-    """Without segments all tokens belong to segment 0, and its row is added."""
+    """Without segments all tokens belong to segment 0, and its row is added: the same as with zeros."""
     theirs, ours = embeddings(student, reference, draw)
-    agree(theirs, ours, draw.integers(0, 13, 3, 5))
+    ids = draw.integers(0, 13, 3, 5)
+    agree(theirs, ours, ids, torch.zeros_like(ids))
+    agree(theirs, ours, ids)
 
 
 @bert_embeddings
