@@ -136,6 +136,33 @@ def test_bert_matches_transformers(seed):
         torch.testing.assert_close(seen, wanted, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("eps", [1e-12, 1e-3])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_given_layers_take_their_eps(eps, norm_first):
+    """A layer of autograder.given equals torch's with the same eps, also where the stream is tiny."""
+    theirs = nn.TransformerEncoderLayer(
+        4, 2, 5, activation="gelu", layer_norm_eps=eps, norm_first=norm_first, batch_first=True
+    )
+    theirs = random_weights(theirs, 3)
+    for parameter in (
+        *theirs.norm1.parameters(),
+        *theirs.linear2.parameters(),
+        *theirs.self_attn.out_proj.parameters(),
+    ):
+        parameter.data *= 1e-5
+    ours = given.EncoderLayer(4, 2, 5, norm_first=norm_first, activation="gelu", eps=eps).double()
+    attention = theirs.self_attn
+    state = {f"self_attn.out_proj.{kind}": getattr(attention.out_proj, kind) for kind in ("weight", "bias")}
+    for kind in ("weight", "bias"):
+        rows = getattr(attention, f"in_proj_{kind}").chunk(3)
+        state |= {f"self_attn.{name}_proj.{kind}": part for name, part in zip("qkv", rows, strict=True)}
+        for name, part in (("ffn.fc1", "linear1"), ("ffn.fc2", "linear2"), ("norm1", "norm1"), ("norm2", "norm2")):
+            state[f"{name}.{kind}"] = getattr(getattr(theirs, part), kind)
+    ours.load_state_dict(state)
+    x = 1e-5 * torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x), **EXACT)
+
+
 def test_a_row_of_padding_is_finite():
     """Nothing but padding: finite numbers."""
     sizes = {"vocab": 11, "d": 4, "n_layers": 1, "n_heads": 2, "d_ff": 5, "max_len": 7, "n_segments": 2, "pad_id": 0}
