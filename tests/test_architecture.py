@@ -146,7 +146,10 @@ MAY_IMPORT = {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),
         "given/__init__.py",
     },
-    "given/__init__.py": {f"given/{name}.py" for name in ("attention", "gated", "layers", "sequences")},
+    "given/__init__.py": {
+        f"given/{name}.py" for name in ("attention", "bert", "gated", "layers", "sequences", "vision")
+    },
+    "given/bert.py": {"given/layers.py"},
     "given/layers.py": {"given/attention.py"},
     "given/sequences.py": {"given/layers.py"},
 }

@@ -13,6 +13,7 @@ from autograder.given.attention import (
     masked_softmax,
     scaled_dot_product_attention,
 )
+from autograder.given.bert import BertEmbeddings, mlm_mask
 from autograder.given.gated import SwiGLU
 from autograder.given.layers import (
     DecoderLayer,
@@ -23,9 +24,11 @@ from autograder.given.layers import (
     squared_error,
 )
 from autograder.given.sequences import BareTransformer, SequenceTask, source_mask, target_mask
+from autograder.given.vision import patchify
 
 __all__ = [
     "BareTransformer",
+    "BertEmbeddings",
     "DecoderLayer",
     "EncoderLayer",
     "FeedForward",
@@ -36,7 +39,9 @@ __all__ = [
     "attention_weights",
     "attention_with_lse",
     "masked_softmax",
+    "mlm_mask",
     "nn",
+    "patchify",
     "scaled_dot_product_attention",
     "sinusoidal_encoding",
     "source_mask",

@@ -75,6 +75,7 @@ class EncoderLayer(nn.Module):
     Args:
         dropout: probability with which each output of the two sub-layers is dropped in train mode.
         norm_first: pre-LN, x + f(norm(x)), where True; post-LN, norm(x + f(x)), where False.
+        eps: of both norms, added to the variance.
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.1; Xiong et al. 2020, arXiv:2002.04745, for pre-LN.
     """
 
@@ -86,13 +87,14 @@ class EncoderLayer(nn.Module):
         dropout: float = 0.0,
         norm_first: bool = False,
         activation: str = "relu",
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
         self.self_attn = MultiHeadAttention(d_model, n_heads)
         self.ffn = FeedForward(d_model, d_ff, activation)
-        self.norm1 = LayerNorm(d_model)
-        self.norm2 = LayerNorm(d_model)
+        self.norm1 = LayerNorm(d_model, eps)
+        self.norm2 = LayerNorm(d_model, eps)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
