@@ -132,7 +132,8 @@ MAY_IMPORT = {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence")),
         "given/__init__.py",
     },
-    "given/__init__.py": {f"given/{name}.py" for name in ("attention", "layers", "sequences")},
+    "given/__init__.py": {f"given/{name}.py" for name in ("attention", "gpt", "grammar", "layers", "sequences", "t5")},
+    "given/gpt.py": {"given/attention.py", "given/layers.py"},
     "given/layers.py": {"given/attention.py"},
     "given/sequences.py": {"given/layers.py"},
 }

@@ -11,6 +11,8 @@ from autograder.given.attention import (
     masked_softmax,
     scaled_dot_product_attention,
 )
+from autograder.given.gpt import GPT
+from autograder.given.grammar import GrammarText
 from autograder.given.layers import (
     DecoderLayer,
     EncoderLayer,
@@ -20,18 +22,24 @@ from autograder.given.layers import (
     squared_error,
 )
 from autograder.given.sequences import BareTransformer, SequenceTask, source_mask, target_mask
+from autograder.given.t5 import RelativeBias, RMSNorm, relative_position_bucket
 
 __all__ = [
+    "GPT",
     "BareTransformer",
     "DecoderLayer",
     "EncoderLayer",
     "FeedForward",
+    "GrammarText",
     "LayerNorm",
     "MultiHeadAttention",
+    "RMSNorm",
+    "RelativeBias",
     "SequenceTask",
     "attention_weights",
     "attention_with_lse",
     "masked_softmax",
+    "relative_position_bucket",
     "scaled_dot_product_attention",
     "sinusoidal_encoding",
     "source_mask",
