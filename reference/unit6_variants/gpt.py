@@ -71,7 +71,7 @@ class GPT(nn.Module):
 
     def forward(self, ids, targets=None, past=None, positions=None):
         B, T = ids.shape
-        if T > self.block:
+        if self.block < T:
             raise ValueError(f"{T} tokens, {self.block} positions")
         where = torch.arange(T) if positions is None else positions
         x = self.embed.weight[ids] + self.position.weight[where.expand(B, T)]

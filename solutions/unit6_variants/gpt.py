@@ -92,8 +92,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autograder import given
-from autograder.given import FeedForward, GrammarText, LayerNorm, MultiHeadAttention, scaled_dot_product_attention
+from autograder.given import FeedForward, LayerNorm, MultiHeadAttention, scaled_dot_product_attention
 
 # %% [markdown]
 # ## Exercise `gpt_model`: the model (20 points)
@@ -193,7 +192,7 @@ class GPT(nn.Module):
         """
         ### BEGIN SOLUTION
         T = ids.shape[1]
-        if T > self.block:
+        if self.block < T:
             raise ValueError(f"{T} tokens are more than block = {self.block}")
         if positions is None:
             positions = torch.arange(T, device=ids.device)
@@ -237,8 +236,8 @@ class GPT(nn.Module):
 #
 # Four things have to be right, and none of them raises an error if it is not:
 #
-# - **Positions.** The new token is alone in its call, but it is not the first of the text. With `cache.length` tokens in
-#   the cache, it stands at position `cache.length`.
+# - **Positions.** The new token is alone in its call, but it is not the first of the text. With `cache.length` tokens
+#   in the cache, it stands at position `cache.length`.
 # - **The mask.** A lone query is the last of the text: it may see everything. But a prompt comes in one piece, or in
 #   several chunks, and *inside* a chunk nobody may see the future. Both is said by the mask of [unit
 #   2](../unit2_self_attention/scaled_dot_product.ipynb), aligned at the bottom right: query $i$ of $T_q$ sees keys $0
@@ -255,10 +254,10 @@ class GPT(nn.Module):
 #
 # ### An example to check by hand
 #
-# One head of width 1; all keys are 0, so a query sees whatever it may see in equal parts. The values of three tokens are
-# 2, 4 and 9. Passed at once, attention gives 2, 3, 5: the mean so far. Now the first token alone, then the other two in
-# a chunk: the first call gives 2. In the second there are three keys for two queries, the mask is $\begin{pmatrix} 1 & 1
-# & 0 \\ 1 & 1 & 1 \end{pmatrix}$, and the results are 3 and 5, as before.
+# One head of width 1; all keys are 0, so a query sees whatever it may see in equal parts. The values of three tokens
+# are 2, 4 and 9. Passed at once, attention gives 2, 3, 5: the mean so far. Now the first token alone, then the other
+# two in a chunk: the first call gives 2. In the second there are three keys for two queries, the mask is
+# $\begin{pmatrix} 1 & 1 & 0 \\ 1 & 1 & 1 \end{pmatrix}$, and the results are 3 and 5, as before.
 
 # %% [markdown]
 # ## Exercise `kv_cache`: the cache (20 points)
@@ -407,8 +406,8 @@ def generate(
 # | $p = 0.6$ | (0.667, 0.333, –, –) | 0.5 is not enough; the second crosses 0.6 and stays |
 # | $k = 2$, then $p = 0.6$ | (1, –, –, –) | 0.667 is enough |
 #
-# Two accidents that have happened in published code: `logits.masked_fill(...)` returns a new tensor, and if nobody takes
-# it, nothing was filtered; and with a trailing underscore it writes into the caller's logits.
+# Two accidents that have happened in published code: `logits.masked_fill(...)` returns a new tensor, and if nobody
+# takes it, nothing was filtered; and with a trailing underscore it writes into the caller's logits.
 
 # %% [markdown]
 # ## Exercise `sampling_filters`: temperature, top-k, top-p (14 points)

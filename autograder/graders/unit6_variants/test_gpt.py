@@ -232,7 +232,7 @@ def test_token_by_token(student, reference, draw):
 @kv_cache
 @pytest.mark.weight(3)
 def test_in_chunks(student, reference, draw):
-    """Chunks of 2, of 5, all at once, or of mixed sizes: within a chunk nobody sees the future, and all see the past."""
+    """Chunks of 2, of 5, of mixed sizes, or all at once: in a chunk nobody sees the future, and all see the past."""
     three = qkv(draw)
     expected = reference.attend_last(*three)
     for cuts in (chunks(11, 11), chunks(11, 5), chunks(11, 2), [slice(0, 7), slice(7, 8), slice(8, 11)]):
@@ -397,7 +397,7 @@ def test_each_token_passes_once(student, reference, draw):
 
 @kv_cache
 def test_generate_by_default(student, reference, draw):
-    """Without `choose` the largest logit is taken, the first of several; n = 0 gives ids; ids stays; nothing is drawn."""
+    """Without `choose` the largest logit is taken, the first of several; n = 0 gives ids, which stays as it was."""
     theirs, ours = writers(student, reference, draw)
     ids = draw.integers(0, 13, 3, 4)
     close(student.generate(theirs, ids, 5), expected_steps(ours, ids, 5)[0])
@@ -496,7 +496,7 @@ def test_in_this_order(student, reference, draw):
 
 @sampling_filters
 def test_temperature_zero(student, reference, draw):
-    """At temperature 0 only the largest logit stays, as it is, whatever top_k and top_p are; below 0 is a ValueError."""
+    """At temperature 0 only the largest logit stays, as it is, whatever top_k and top_p are; below is a ValueError."""
     logits = draw.tensor(3, 7, scale=2.0)
     for options in ({}, {"top_k": 3}, {"top_p": 0.5}, {"top_k": 2, "top_p": 0.1}):
         filtered(student, reference, logits, 0.0, **options)
