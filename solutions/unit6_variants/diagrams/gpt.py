@@ -30,7 +30,7 @@ def draw():
     d.label(x, 22, "logits  (B, T, V)", bold=True)
     d.line((x - 95, 363), (50, 363), (50, 77), tone="green", dashed=True)
     d.arrow((50, 77), (x - 97, 77), tone="green", dashed=True)
-    d.label(38, 220, "tied", tone="green", size=13)
+    d.label(28, 220, "tied", tone="green", size=13)
     d.label(x + 106, 250, "causal", anchor="start", tone="red", size=13)
 
     left, top = 420, 92
@@ -48,6 +48,7 @@ def draw():
         d.arrow((left + 28 + 56 * j, top + 146), (left + 140, top + 190), tone="grey", width=1)
     d.box(left + 50, top + 192, 180, 36, "softmax(q kᵀ / √D_{h}) v", tone="green", size=14)
     d.label(left + 140, top + 256, "5 scores, where the whole text makes 5 · 5", tone="muted", size=13)
-    d.label(left + 140, top + 300, "k_{4} and v_{4} stay there for token 5", tone="purple", size=13)
+    stays = "k_{4}\N{NO-BREAK SPACE}and v_{4}\N{NO-BREAK SPACE}stay there for token 5"
+    d.label(left + 140, top + 300, stays, tone="purple", size=13)
     d.caption("Nothing about earlier tokens can change: they do not see the new one. So what they said is kept.")
     return d
