@@ -53,7 +53,7 @@ def bubblewrap(limits: Limits, hidden: tuple[Path, ...], privileged: bool) -> li
     else:
         argv += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     argv += ["--die-with-parent", "--as-pid-1", "--hostname", "sandbox"]
-    inside = [*runtime_paths(), INSIDE / "autograder" / "sandbox" / "wire.py"]
+    inside = [*runtime_paths(), *(INSIDE / "autograder" / name for name in INSIDE_FILES)]
     for parent_folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
         argv += ["--perms", "0755", "--dir", str(parent_folder)]
     for path in runtime_paths():
