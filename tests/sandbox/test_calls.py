@@ -8,6 +8,7 @@ import psutil
 import pytest
 import torch
 
+from autograder import given
 from autograder.grading.context import Student
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
@@ -37,6 +38,15 @@ def test_values_come_back(rung: Sandbox) -> None:
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(back[3:5], values[3:5], strict=True))
     array = np.arange(4, dtype=np.int16)
     assert np.array_equal(student.same(array), array) and student.same(array).dtype == array.dtype
+
+
+@rungs
+def test_a_page_imports_building_blocks(rung: Sandbox) -> None:
+    """A page has the building blocks of autograder.given, all of them, and the grader may ask for one of them too."""
+    code = "from autograder import given\n\n\ndef names():\n    return [n for n in given.__all__ if hasattr(given, n)]"
+    student = Student(page(rung, code))
+    assert student.names() == given.__all__
+    assert torch.equal(student.given.source_mask(torch.tensor([[3, 0]]), 0), torch.tensor([[[[True, False]]]]))
 
 
 @rungs
