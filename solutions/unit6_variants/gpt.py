@@ -25,15 +25,15 @@
 #
 # | | Transformer (2017) | BERT (2018) | GPT-2 (2019) |
 # |---|---|---|---|
-# | made of | encoder and decoder | encoder | decoder, without cross-attention |
-# | a token sees | encoder: all; decoder: what is before it, and the source | all | what is before it |
-# | norm | layer norm, after the addition | the same | layer norm, before each branch, and one at the end |
-# | positions | sinusoids, added once | learned, added once | learned, added once |
-# | activation | ReLU | GELU, with erf | GELU, with tanh |
-# | input | a sentence; the translation so far | [CLS] A [SEP] B [SEP], with segments | running text |
-# | is asked for | the next token of the translation | hidden tokens; does B follow A? | the next token |
-# | tied | both embeddings and the output | embedding and output of the masked tokens | embedding and output |
-# | then used for | translation | understanding, after fine-tuning | writing; with a prompt, nearly anything |
+# | made of | encoder, decoder | encoder | **decoder**, without cross-attention |
+# | a token sees | all; or what is before it | all | **what is before it** |
+# | norm | LayerNorm, post | LayerNorm, post | LayerNorm, **pre**, and one at the end |
+# | positions | sinusoids, added | learned, added | learned, added |
+# | scores | divided by $\sqrt{D_h}$ | divided | divided |
+# | activation | ReLU | GELU (erf) | GELU (**tanh**) |
+# | input | source; target so far | [CLS] A [SEP] B [SEP] | **running text** |
+# | is asked for | next token of the target | hidden tokens; is B next? | **next token** |
+# | tied | embeddings, output | embedding, output | embedding, output |
 #
 # Why these changes? *No encoder*: without pairs of texts there is nothing to encode, and running text is what there is
 # plenty of. *Pre-LN*: the deeper the stack, the harder post-LN is to train ([unit
@@ -505,7 +505,7 @@ def sample(logits: Tensor, generator: torch.Generator) -> Tensor:
 # **The picture**, left: the multiplications of each step of your `generate`, for the smallest GPT-2 and a text that
 # begins with one token. (A stand-in for the model computes nothing and notes how much it is asked to.) Without the
 # cache the work of a step grows with the text; with it, it is a constant with a slope that can hardly be seen: after
-# 500 tokens the difference is a factor of WORKFACTOR. Right: the loss while the model learns.
+# 500 tokens the difference is a factor of more than 300. Right: the loss while the model learns.
 #
 # Next: the whole encoder-decoder again, with everything in it done differently, [T5](t5.ipynb).
 
@@ -539,7 +539,7 @@ def figure_data(steps: int = 512) -> np.ndarray:
     return np.array(rows, dtype=np.float64)
 
 
-def train(model: nn.Module, text: Tensor, steps: int, batch: int = 32, lr: float = 3e-3, seed: int = 0) -> list[float]:
+def train(model: nn.Module, text: Tensor, steps: int, batch: int = 32, lr: float = 5e-3, seed: int = 0) -> list[float]:
     """Teach the model the text, int64 (length,), in windows of `block` tokens; the loss of each step."""
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95))
@@ -576,9 +576,9 @@ if __name__ == "__main__":
     language = GrammarText()
     text = language(100_000, torch.Generator().manual_seed(1))
     torch.manual_seed(0)
-    model = GPT(language.vocab, block=128, d=64, n_layer=3, n_head=4)
+    model = GPT(language.vocab, block=64, d=64, n_layer=3, n_head=4)
     print("before:", write(model, language, 1, 70)[0])
-    losses = train(model, text, steps=300)
+    losses = train(model, text, steps=800)
     samples = write(model, language, 20, 126)
     print("after: ", "\n        ".join(samples[:6]))
     print(f"{share_of_sentences(samples, language):.0%} of its sentences are in the grammar")

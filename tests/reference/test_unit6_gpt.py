@@ -64,7 +64,10 @@ def our_state(model: GPT2LMHeadModel) -> dict[str, Tensor]:
             state |= {f"layers.{i}.{name}.weight": conv.weight.mT, f"layers.{i}.{name}.bias": conv.bias}
         weights, biases = block.attn.c_attn.weight.mT.chunk(3), block.attn.c_attn.bias.chunk(3)
         for name, weight, bias in zip("qkv", weights, biases, strict=True):
-            state |= {f"layers.{i}.self_attn.{name}_proj.weight": weight, f"layers.{i}.self_attn.{name}_proj.bias": bias}
+            state |= {
+                f"layers.{i}.self_attn.{name}_proj.weight": weight,
+                f"layers.{i}.self_attn.{name}_proj.bias": bias,
+            }
     return {name: value.detach().clone() for name, value in state.items()}
 
 
