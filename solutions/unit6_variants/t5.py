@@ -350,9 +350,9 @@ class T5(nn.Module):
 # ## The pictures
 #
 # **Spans.** Left, twelve masks for a text of 60 tokens, density 0.15 and mean length 3: always 9 tokens in 3 spans.
-# Below them, for comparison, coins with the same density: some texts have 4 holes in them, others 15, and most are one
-# token wide. Middle, how often a span has which length, in a long text; the curve is what random cuts promise, close to
-# a geometric distribution.
+# (They all end with a hole, because the pieces are laid out in turn.) Below them, for comparison, coins with the same
+# density: no two texts have the same number of holes, and most holes are one token wide. Middle, how often a span has
+# which length, in a long text; the curve is what random cuts promise, close to a geometric distribution.
 #
 # **What a bias can do.** Right, where the tokens of a sequence look in a layer whose queries and keys are all 0: the
 # pattern is the bias alone, by a table that was set by hand. Head 0 likes what is near, head 1 the token before, head

@@ -164,7 +164,7 @@ def test_generate_matches_the_library(module):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("module", [gpt, solution], ids=["reference", "solution"])
 def test_filters_match_the_library(module, seed):
-    """The filtered logits are those of the library's three warpers in the same order, ties at the k-th place included."""
+    """The filtered logits are those of the three warpers of the library, in the same order, ties included."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(5, 13, generator=generator, dtype=torch.float64)
     for temperature, top_k, top_p in ((1.0, 3, 1.0), (0.7, 5, 0.8), (1.9, 13, 0.35), (0.4, 1, 0.9), (1.0, 20, 0.05)):

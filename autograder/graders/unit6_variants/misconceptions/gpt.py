@@ -391,7 +391,8 @@ def drops_crossing_token(logits, temperature=1.0, top_k=None, top_p=None):
 def filters_probs_no_renorm(logits, temperature=1.0, top_k=None, top_p=None):
     """top-p added up the probabilities from before top-k, whose sum over what is left is below 1.
 
-    top-p works on what top-k has left: take the softmax after the others have become −inf.
+    (Or it came first, which is the same.) top-p works on what top-k has left: take the softmax after the others have
+    become −inf.
     """
     return filters(logits, temperature, top_k, top_p, renormalised=False)
 
@@ -426,15 +427,6 @@ def mutates_logits(logits, temperature=1.0, top_k=None, top_p=None):
     out = correct.filter_logits(logits, temperature, top_k, top_p)
     logits.copy_(out)
     return logits
-
-
-@misconception("sampling_filters", symbol="filter_logits")
-def top_p_before_top_k(logits, temperature=1.0, top_k=None, top_p=None):
-    """top-p came before top-k.
-
-    The order is temperature, top-k, top-p: the nucleus is that of the k tokens which are left.
-    """
-    return correct.filter_logits(correct.filter_logits(logits, temperature, None, top_p), 1.0, top_k)
 
 
 @misconception("sampling_filters", symbol="filter_logits")
