@@ -10,8 +10,8 @@ def draw():
         title="Span corruption, and one bias for all layers",
         description="Above: the text Thank you for inviting me last week. The spans for inviting and last are cut out. "
         "The input is Thank you sentinel 0 me sentinel 1 week EOS; the target is sentinel 0 for inviting sentinel 1 "
-        "last sentinel 2 EOS. Below: the distances between all pairs of tokens go into a table of 32 buckets by H heads, "
-        "once; the resulting bias of shape (1, H, T, T) is added to the scores of self-attention in layers 0, 1 and 2 "
+        "last sentinel 2 EOS. Below: the distances between all pairs of tokens go into a table of 32 buckets by H "
+        "heads, once; the resulting bias (1, H, T, T) is added to the scores of self-attention in layers 0, 1 and 2 "
         "alike, and to none of cross-attention.",
     )
     words = ["Thank", "you", "for", "inviting", "me", "last", "week"]
@@ -28,8 +28,6 @@ def draw():
     d.grid(left, 172, [targets], cell=(width, 32), tones=tones)
     for start, end in ((2, 2), (3, 2), (5, 4)):
         d.arrow((left + (start + 0.5) * width, 60), (left + (end + 0.5) * width, 98), tone="blue", width=1)
-    d.label(left + 7 * width + 16, 116, "shorter", anchor="start", tone="muted", size=13)
-    d.label(left + 7 * width + 16, 188, "short", anchor="start", tone="muted", size=13)
 
     top = 262
     d.grid(30, top, [["0", "1", "2"], ["−1", "0", "1"], ["−2", "−1", "0"]], cell=(34, 30))
