@@ -48,7 +48,6 @@ def draw():
         d.arrow((left + 28 + 56 * j, top + 146), (left + 140, top + 190), tone="grey", width=1)
     d.box(left + 50, top + 192, 180, 36, "softmax(q kᵀ / √D_{h}) v", tone="green", size=14)
     d.label(left + 140, top + 256, "5 scores, where the whole text makes 5 · 5", tone="muted", size=13)
-    stays = "k_{4}\N{NO-BREAK SPACE}and v_{4}\N{NO-BREAK SPACE}stay there for token 5"
-    d.label(left + 140, top + 300, stays, tone="purple", size=13)
+    d.label(left + 140, top + 300, "kept for token 5: k_{4}, v_{4}", tone="purple", size=13)
     d.caption("Nothing about earlier tokens can change: they do not see the new one. So what they said is kept.")
     return d
