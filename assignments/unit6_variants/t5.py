@@ -26,9 +26,9 @@
 # | is asked for | next token of the target | hidden tokens; is B next? | next token | **what fills the holes** |
 # | tied | embeddings, output | embedding, output | embedding, output | as in 2017; not in 1.1 |
 #
-# Why? *RMSNorm and no biases*: nothing got worse, and it is faster ([unit
-# 5](../unit5_transformer/layer_norm.ipynb)). *A bias by distance*: what matters is how far apart two tokens are, and
-# longer texts have only distances that are in the table already ([unit
+# Why? *RMSNorm and no biases*: less to compute, and nothing lost ([unit 5](../unit5_transformer/layer_norm.ipynb);
+# [Narang et al. 2021](https://arxiv.org/abs/2102.11972) compare such changes one by one). *A bias by distance*: what
+# matters is how far apart two tokens are, and longer texts have only distances that are in the table already ([unit
 # 4](../unit4_positional_encoding/relative.ipynb)). *Not divided*: the factor $1/\sqrt{D_h}$ can as well be in the
 # starting values of $W_Q$, and that is where T5 has it. *Spans*: the targets are short, so a step costs less.
 
@@ -196,13 +196,13 @@ class T5Block(nn.Module):
 
     Parameters, as named in the state dict, (out, in): norm1.weight (D,); self_attn.q_proj.weight,
     self_attn.k_proj.weight and self_attn.v_proj.weight (H·d_kv, D), head h owning the rows h·d_kv ... (h+1)·d_kv − 1;
-    self_attn.out_proj.weight (D, H·d_kv). In a decoder then norm2.weight (D,), and cross_attn with the four of
-    self_attn. At last the norm of the feed-forward network, which is norm2.weight in an encoder and norm3.weight in a
-    decoder, (D,); ffn.fc1.weight (F, D); ffn.fc2.weight (D, F). There are no others: no biases in linear layers, and no
-    table of position biases, which is shared by all layers and comes in as an argument. Weights are loaded into your
-    module under these names; a module with another structure inside has a method `load_reference(self, state_dict)`
-    that copies such a dict into it. Norms are RMSNorm with eps 1e-6. There is no dropout, and nothing is drawn at
-    random.
+    self_attn.out_proj.weight (D, H·d_kv), with head h in these columns. In a decoder then norm2.weight (D,), and
+    cross_attn with the four of self_attn. At last the norm of the feed-forward network, which is norm2.weight in an
+    encoder and norm3.weight in a decoder, (D,); ffn.fc1.weight (F, D); ffn.fc2.weight (D, F). There are no others: no
+    biases in linear layers, and no table of position biases, which is shared by all layers and comes in as an argument.
+    Weights are loaded into your module under these names; a module with another structure inside has a method
+    `load_reference(self, state_dict)` that copies such a dict into it. Norms are RMSNorm with eps 1e-6. There is no
+    dropout, and nothing is drawn at random.
     """
 
     def __init__(self, d: int, d_kv: int, H: int, d_ff: int, is_decoder: bool) -> None:

@@ -38,8 +38,9 @@
 # Why these changes? *No encoder*: without pairs of texts there is nothing to encode, and running text is what there is
 # plenty of. *Pre-LN*: the deeper the stack, the harder post-LN is to train ([unit
 # 5](../unit5_transformer/residual.ipynb)); the stream then needs a norm before the logits. *Learned positions, GELU*:
-# they worked a little better. *Tied*: the matrix that looks tokens up also scores them, which saves $V \cdot D$
-# parameters, a third of the smallest GPT-2 ([Press and Wolf 2017](https://arxiv.org/abs/1608.05859)).
+# the first are simpler, the second was in fashion, and both did well. *Tied*: the matrix that looks tokens up also
+# scores them ([Press and Wolf 2017](https://arxiv.org/abs/1608.05859)), which saves $V \cdot D$ parameters; the
+# smallest GPT-2 has 124 million in all, and would have 39 million more.
 
 # %% [markdown]
 # ![Left, GPT from bottom to top: tokens, embedding plus positions, two pre-LN layers, a final norm, and logits by the
@@ -64,9 +65,10 @@
 # `targets = text[:, 1:]`. If the model shifted again, it would learn to predict the token after next, its loss would
 # fall as prettily as ever, and it would write every other word.
 #
-# **GELU with tanh.** The original code of GPT-2 approximates the GELU: $\frac x2\big(1 + \tanh(\sqrt{2/\pi}\,(x +
-# 0.044715\,x^3))\big)$. It differs from the one with erf by at most $4.7 \cdot 10^{-4}$: too little to notice, and
-# enough to spoil a comparison with the published weights. `FeedForward(d, d_ff, "gelu_tanh")` has it.
+# **GELU with tanh.** The original code of GPT-2 approximates the [GELU](https://arxiv.org/abs/1606.08415): $\frac
+# x2\big(1 + \tanh(\sqrt{2/\pi}\,(x + 0.044715\,x^3))\big)$. It differs from the one with erf by at most $4.7 \cdot
+# 10^{-4}$: too little to notice, and enough to spoil a comparison with the published weights. `FeedForward(d, d_ff,
+# "gelu_tanh")` has it.
 #
 # ### An example to check by hand
 #
@@ -116,12 +118,13 @@ class GPT(nn.Module):
             n_head. n_layer: number of layers; 0 is an ordinary case. n_head: number of heads H, of width Dh = D / H.
 
     Parameters, as named in the state dict, (out, in): embed.weight (V, D), used for the tokens and as the head;
-    position.weight (block, D); of layer i (from 0) layers.i.norm1.weight and .bias (D,); layers.i.self_attn.q_proj
-    .weight (D, D) and .bias (D,), and likewise k_proj, v_proj and out_proj, head h owning the entries h·Dh ...
-    (h+1)·Dh − 1; layers.i.norm2.weight and .bias; layers.i.ffn.fc1.weight (4D, D) and .bias, layers.i.ffn.fc2.weight
-    (D, 4D) and .bias; at the end norm.weight and .bias (D,). There are no others: the head has neither a matrix nor a
-    bias of its own. Norms have eps 1e-5. Weights are loaded into your module under these names; a module with another
-    structure inside has a method `load_reference(self, state_dict)` that copies such a dict into it.
+    position.weight (block, D); of layer i (from 0) layers.i.norm1.weight and .bias (D,);
+    layers.i.self_attn.q_proj.weight (D, D) and .bias (D,), and likewise k_proj, v_proj and out_proj, head h owning the
+    rows h·Dh ... (h+1)·Dh − 1 of the first three, and these columns of out_proj; layers.i.norm2.weight and .bias;
+    layers.i.ffn.fc1.weight (4D, D) and .bias (4D,); layers.i.ffn.fc2.weight (D, 4D) and .bias (D,); at the end
+    norm.weight and .bias (D,). There are no others: the head has neither a matrix nor a bias of its own. Norms have eps
+    1e-5. Weights are loaded into your module under these names; a module with another structure inside has a method
+    `load_reference(self, state_dict)` that copies such a dict into it.
 
     There is no dropout: train and eval mode do the same, and nothing is drawn at random. The ready-made GPT of
     autograder.given may not be used.

@@ -388,6 +388,7 @@ def test_longer_than_the_block(student, reference, draw, use_cache):
 @pytest.mark.weight(2)
 def test_each_token_passes_once(student, reference, draw):
     """With the cache every token passes through the layers once; without, the whole text in each step."""
+    # SECURITY: the model counts beside the student's code, which could change the count. It shows an honest mistake.
     for T, n in ((3, 7), (1, 9)):
         theirs, _ = writers(student, reference, draw)
         ids = draw.integers(0, 13, 2, T)
