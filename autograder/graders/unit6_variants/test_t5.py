@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.given import relative_position_bucket
 from autograder.grading import agree, agree_gradients, close, quiet_rng
 from autograder.grading.compare import GRADIENT, Disagreement, describe
 
@@ -157,6 +158,18 @@ def test_chance_comes_from_the_generator(student, draw):
     close(student.random_spans_mask(500, 0.2, 3.0, generator), once, what="the mask of the same seed")
     if np.array_equal(student.random_spans_mask(500, 0.2, 3.0, draw.rng()), once):
         raise Disagreement("generators of two seeds give the same mask")
+
+
+@span_corruption
+def test_figure_of_the_masks(student):
+    """The picture's array: twelve masks of 60 tokens, each with 9 tokens in 3 spans."""
+    if not student.has("figure_data"):
+        return
+    masks = student.figure_data("masks")
+    close(masks, np.zeros((24, 60), dtype=bool), rtol=0.0, atol=1.0)
+    for mask in masks[:12]:
+        _, spans = span_lengths(mask, 60)
+        close([len(spans), int(spans.sum())], [3, 9], what="the number of spans and of their tokens in the picture")
 
 
 # ---------------------------------------------------------------- t5_block
@@ -334,3 +347,16 @@ def test_gradients(student, reference, draw):
             wanted = torch.autograd.grad(ours(*inputs, **options), list(named.values()), cotangent)
             for name, gradient in zip(named, wanted, strict=True):
                 close(seen[name], gradient, tolerance=GRADIENT[torch.float64], what=f"the gradient of {name}")
+
+
+@t5_block
+def test_figure_of_the_heads(student):
+    """The picture's array: the attention of three heads whose queries and keys are 0 is the softmax of the bias."""
+    if not student.has("figure_data"):
+        return
+    place = torch.arange(24)
+    bucket = relative_position_bucket(place - place[:, None], True)
+    past = torch.arange(16.0)
+    tables = (torch.cat([-0.5 * past] * 2), 6.0 * (torch.arange(32) == 1), torch.cat([0.4 * past] * 2))
+    expected = torch.stack([torch.softmax(table[bucket], dim=-1) for table in tables])
+    close(student.figure_data("heads"), expected.numpy(), rtol=1e-3, atol=1e-4)
