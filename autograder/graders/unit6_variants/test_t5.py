@@ -150,7 +150,7 @@ def test_all_cuts_are_equally_likely(student, draw):
 def test_chance_comes_from_the_generator(student, draw):
     """The same seed gives the same mask, another one another; the global generators are left alone.
 
-    Two of the masks are equal by chance with a probability below 1e-80.
+    Two of the masks are equal by chance with a probability below 1e-60.
     """
     generator = draw.rng()
     once = quiet_rng(student.random_spans_mask, 500, 0.2, 3.0, generator)
