@@ -488,6 +488,8 @@ def share_of_sentences(texts: list[str], language: GrammarText) -> float:
     return sum(map(language.accepts, sentences)) / max(1, len(sentences))
 
 
+STEPS = 800  # about a minute on one core
+
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
@@ -496,7 +498,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     model = GPT(language.vocab, block=64, d=64, n_layer=3, n_head=4)
     print("before:", write(model, language, 1, 70)[0])
-    losses = train(model, text, steps=800)
+    losses = train(model, text, STEPS)
     samples = write(model, language, 20, 126)
     print("after: ", "\n        ".join(samples[:6]))
     print(f"{share_of_sentences(samples, language):.0%} of its sentences are in the grammar")

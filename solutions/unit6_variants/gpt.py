@@ -573,7 +573,7 @@ def share_of_sentences(texts: list[str], language: GrammarText) -> float:
     return sum(map(language.accepts, sentences)) / max(1, len(sentences))
 
 
-STEPS = 800  # about a minute on one core; with 3000 it hardly makes mistakes
+STEPS = 800  # about a minute on one core
 
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
