@@ -147,9 +147,11 @@ MAY_IMPORT = {
         "given/__init__.py",
     },
     "given/__init__.py": {
-        f"given/{name}.py" for name in ("attention", "bert", "gated", "layers", "sequences", "vision")
+        f"given/{name}.py"
+        for name in ("attention", "bert", "gated", "gpt", "grammar", "layers", "sequences", "t5", "vision")
     },
     "given/bert.py": {"given/layers.py"},
+    "given/gpt.py": {"given/attention.py", "given/layers.py"},
     "given/layers.py": {"given/attention.py"},
     "given/sequences.py": {"given/layers.py"},
 }

@@ -15,6 +15,8 @@ from autograder.given.attention import (
 )
 from autograder.given.bert import BertEmbeddings, mlm_mask
 from autograder.given.gated import SwiGLU
+from autograder.given.gpt import GPT
+from autograder.given.grammar import GrammarText
 from autograder.given.layers import (
     DecoderLayer,
     EncoderLayer,
@@ -24,16 +26,21 @@ from autograder.given.layers import (
     squared_error,
 )
 from autograder.given.sequences import BareTransformer, SequenceTask, source_mask, target_mask
+from autograder.given.t5 import RelativeBias, RMSNorm, relative_position_bucket
 from autograder.given.vision import patchify
 
 __all__ = [
+    "GPT",
     "BareTransformer",
     "BertEmbeddings",
     "DecoderLayer",
     "EncoderLayer",
     "FeedForward",
+    "GrammarText",
     "LayerNorm",
     "MultiHeadAttention",
+    "RMSNorm",
+    "RelativeBias",
     "SequenceTask",
     "SwiGLU",
     "attention_weights",
@@ -42,6 +49,7 @@ __all__ = [
     "mlm_mask",
     "nn",
     "patchify",
+    "relative_position_bucket",
     "scaled_dot_product_attention",
     "sinusoidal_encoding",
     "source_mask",

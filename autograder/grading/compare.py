@@ -214,7 +214,8 @@ def _close_numbers(actual: Any, expected: Any, tolerance: Tolerance, what: str, 
 def _close_values(a: np.ndarray[Any, Any], e: np.ndarray[Any, Any], tol: Tolerance, what: str, reveal: bool) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(a - e)
-        bad = ~((error <= tol.atol + tol.rtol * np.abs(e)) | (a == e) | (np.isnan(a) & np.isnan(e)))
+        near = (error <= tol.atol + tol.rtol * np.abs(e)) & np.isfinite(e)  # nothing is near to an infinite number
+        bad = ~(near | (a == e) | (np.isnan(a) & np.isnan(e)))
     if not bad.any():
         return
     count = int(bad.sum())
