@@ -1,6 +1,7 @@
 """assignments/ is built from solutions/: up to date, complete, valid for nbgrader. What would leak is refused."""
 
 import ast
+import functools
 import importlib.util
 import inspect
 from collections.abc import Callable
@@ -74,24 +75,21 @@ def run_stub(course: Course, unit: Unit, page: Page, suffix: str) -> dict[str, A
 def is_unwritten(symbol: Any) -> bool:
     """Whether a function, or a method of a class, says that it is not written yet when it is called."""
     if not inspect.isclass(symbol):
-        return says_so(symbol, *required(symbol))
+        return says_so(symbol)
     for method in vars(symbol).values():
         function = getattr(method, "__func__", method)
         if inspect.isfunction(function):
-            first = symbol.__new__(symbol) if function is method else None
-            if says_so(function, first, *required(function)[1:]):
+            bound = functools.partial(function, symbol.__new__(symbol) if function is method else None)
+            if says_so(bound):
                 return True
     return False
 
 
-def required(function: Any) -> list[None]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [None for p in inspect.signature(function).parameters.values() if p.kind in kinds and p.default is p.empty]
-
-
-def says_so(function: Any, *args: Any) -> bool:
+def says_so(function: Any) -> bool:
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    args = [None for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     try:
-        result = function(*args)
+        result = function(*args, **{p.name: None for p in parameters if p.kind is p.KEYWORD_ONLY})
         list(result if inspect.isgenerator(result) else ())
     except NotImplementedError:
         return True
