@@ -103,7 +103,7 @@ def test_longest_input(student, reference, draw):
 def test_embeddings_dtype(student, reference, draw):
     """Tables in float32 give vectors in float32; so does a new module."""
     theirs, ours = embeddings(student, reference, draw, dtype=torch.float32)
-    agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5))
+    agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5), tolerance=(2e-3, 2e-3))
     new = student.BertEmbeddings(13, 6, 7)(draw.integers(0, 13, 2, 5))
     close(new, torch.zeros(2, 5, 6), rtol=0.0, atol=math.inf)
 
@@ -426,6 +426,8 @@ def test_half_are_next(student, reference, draw):
     likely(len(found) - len(drawn), 1200, 0.5, "the number of examples with the next sentence")
     changes = sum(a[-1] != b[-1] for a, b in zip(found[::2], found[1::2], strict=True))
     likely(changes, 600, 0.5, "the number of neighbouring examples of which one has the next sentence")
+    if any(x[2] == 0 for x in drawn):
+        raise Disagreement("B was drawn from the document of A; it must come from another one")
     for doc in (1, 2, 3):
         inside = [x[3] for x in drawn if x[2] == doc]
         likely(len(inside), len(drawn), 1 / 3, f"with three other documents, the number of draws from document {doc}")
