@@ -189,5 +189,6 @@ def _gelu(a):
 
 
 def _look(q, k, v):
-    powers = torch.exp(torch.einsum("id,jd->ij", q, k) / q.shape[-1] ** 0.5)
+    scores = torch.einsum("id,jd->ij", q, k) / q.shape[-1] ** 0.5
+    powers = torch.exp(scores - scores.detach().amax(-1, keepdim=True))
     return torch.einsum("ij,jd->id", powers / powers.sum(-1, keepdim=True), v)

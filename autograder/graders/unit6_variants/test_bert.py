@@ -103,7 +103,7 @@ def test_longest_input(student, reference, draw):
 def test_embeddings_dtype(student, reference, draw):
     """Tables in float32 give vectors in float32; so does a new module."""
     theirs, ours = embeddings(student, reference, draw, dtype=torch.float32)
-    agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5))
+    agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5), tolerance=(2e-3, 2e-3))
     new = student.BertEmbeddings(13, 6, 7)(draw.integers(0, 13, 2, 5))
     close(new, torch.zeros(2, 5, 6), rtol=0.0, atol=math.inf)
 
@@ -426,6 +426,8 @@ def test_half_are_next(student, reference, draw):
     likely(len(found) - len(drawn), 1200, 0.5, "the number of examples with the next sentence")
     changes = sum(a[-1] != b[-1] for a, b in zip(found[::2], found[1::2], strict=True))
     likely(changes, 600, 0.5, "the number of neighbouring examples of which one has the next sentence")
+    if any(x[2] == 0 for x in drawn):
+        raise Disagreement("B was drawn from the document of A; it must come from another one")
     for doc in (1, 2, 3):
         inside = [x[3] for x in drawn if x[2] == doc]
         likely(len(inside), len(drawn), 1 / 3, f"with three other documents, the number of draws from document {doc}")
@@ -473,7 +475,8 @@ def berts(student, reference, draw, dtype=torch.float64, **options):
 
 
 def inputs(draw, B=2, T=5, vocab=17, n_segments=2):
-    return draw.integers(0, vocab, B, T), draw.integers(0, n_segments, B, T)
+    """Ids, none of them the number of padding, and segments."""
+    return draw.integers(1, vocab, B, T), draw.integers(0, n_segments, B, T)
 
 
 def same(theirs, ours, ids, segments=None, mask=None, only=PARTS):
@@ -513,7 +516,7 @@ def test_sequence(student, reference, draw):
     """Embeddings and post-LN layers with GELU and eps 1e-12; every token reads every other one, on both sides."""
     theirs, ours = berts(student, reference, draw)
     same(theirs, ours, *inputs(draw), only=("sequence",))
-    theirs, ours = berts(student, reference, draw, d=10, n_heads=2, n_layers=1, d_ff=13, n_segments=3, pad_id=2)
+    theirs, ours = berts(student, reference, draw, d=10, n_heads=2, n_layers=1, d_ff=13, n_segments=3)
     same(theirs, ours, *inputs(draw, 3, 7, n_segments=3), only=("sequence",))
 
 
@@ -565,7 +568,7 @@ def test_both_directions(student, reference, draw):
     for place, reader in ((4, 0), (0, 4)):
         before = same(theirs, ours, ids, segments)["sequence"][:, reader]
         other = ids.clone()
-        other[:, place] = (other[:, place] + 3) % 17
+        other[:, place] = other[:, place] % 16 + 1
         after = same(theirs, ours, other, segments)["sequence"][:, reader]
         if torch.allclose(before, after):
             raise Disagreement(f"the vector at place {reader} does not depend on the token at place {place}")
@@ -642,7 +645,10 @@ def test_limits_and_arguments(student, reference, draw):
 def test_bert_in_float32(student, reference, draw):
     """Weights in float32 give results in float32."""
     theirs, ours = berts(student, reference, draw, dtype=torch.float32)
-    same(theirs, ours, *inputs(draw), padding(5, 3))
+    ids, segments = inputs(draw)
+    with torch.no_grad():
+        expected = ours(ids, segments)
+    close(theirs(ids, segments), expected, rtol=2e-3, atol=2e-3, what="the tuple of four")
 
 
 def gradients_of_bert(student, theirs, ours, draw, pad=0):
@@ -671,13 +677,14 @@ def test_tied_decoder(student, reference, draw):
     if not isinstance(state, dict) or not set(found) <= set(state):
         raise Disagreement("the model's parameters did not come back")
     if set(found) == set(expected):
-        moved = {name: value - 0.1 * found[name] if name in found else value for name, value in state.items()}
+        step = 0.1 / max(float(gradient.abs().max()) for gradient in expected.values())
+        moved = {name: value - step * found[name] if name in found else value for name, value in state.items()}
         if "decoder.weight" in moved:
             moved["decoder.weight"] = moved["embeddings.tokens.weight"]
         theirs.load_state_dict(moved)
         with torch.no_grad():
             for name, parameter in ours.named_parameters():
-                parameter -= 0.1 * expected[name]
+                parameter -= step * expected[name]
         same(theirs, ours, *inputs(draw))
 
 
@@ -803,7 +810,7 @@ def test_long_sentences(student, reference, draw):
     for _ in range(3):
         docs = corpus(draw, (2, 1, 3), (1, 14))
         packed(student, reference, docs, (1, 2, 4, 6))
-    packed(student, reference, [[list(range(10, 18))]], (4, 3, 8))
+    packed(student, reference, [[list(range(10, 18))], [[20]]], (4, 3, 8))
 
 
 @roberta
