@@ -223,7 +223,8 @@ def test_small_mixtures(student, reference, draw):
     """One token, one expert, a hidden width of 1, and d_ff above or equal to d are ordinary cases."""
     for d, d_ff, n_experts, k in ((5, 3, 1, 1), (3, 1, 2, 1), (3, 7, 3, 2), (5, 5, 5, 2)):
         theirs, ours = mixtures(student, reference, draw, d, d_ff, n_experts, k)
-        same_mixture(theirs, ours, tokens(draw, ours, 1, 1))
+        for _ in range(20):  # what depends on the order of a token's two experts is right for every second token
+            same_mixture(theirs, ours, tokens(draw, ours, 1, 1))
 
 
 @moe
