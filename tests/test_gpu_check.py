@@ -137,3 +137,10 @@ def test_a_file_that_cannot_be_written_is_said_first(course: Course, tmp_path: P
     """Before any step has run."""
     with pytest.raises(UsageError, match="does not exist"):
         gpu_check.check_gpu(course.root, tmp_path / "no" / "x.json", print, "cpu-as-gpu", "none")
+
+
+def test_a_python_that_lacks_something(tmp_path: Path) -> None:
+    """Which package is missing, and what it takes, in one sentence."""
+    code = "import sys; sys.modules['msgspec'] = None; from autograder.commands.bare import main; sys.exit(main(['calibrate']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "has no msgspec" in done.stderr and "pytest and msgspec" in done.stderr
