@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except ModuleNotFoundError as error:
         print(  # noqa: T201
-            f"autograder: {sys.executable} has no {error.name}: this takes a Python with torch, triton, numpy, pytest and "
-            "msgspec",
+            f"autograder: {sys.executable} has no {error.name}: this takes a Python with torch, triton, numpy, pytest "
+            "and msgspec",
             file=sys.stderr,
         )
         return BAD_USAGE
