@@ -315,7 +315,7 @@ def _odd_thresholds(exercise: Exercise, where: str) -> list[str]:
         if not threshold.enough >= threshold.good >= threshold.excellent:
             problems.append(
                 f"{here}: pass {threshold.enough:g}, good {threshold.good:g}, excellent {threshold.excellent:g}: they "
-                "are the largest ratios that each tier allows, so pass is the largest of them and excellent the smallest"
+                "are the largest ratios that a tier allows, so pass is the largest of them and excellent the smallest"
             )
         if (threshold.measure, threshold.device) in seen:
             problems.append(
