@@ -369,6 +369,7 @@ def _broken_rules(course: _CourseFile) -> list[str]:
             ]
             if exercise.page in sys.stdlib_module_names or keyword.iskeyword(exercise.page):
                 problems.append(f"{where}.page {exercise.page!r} is the name of a standard-library module")
+            problems += _odd_thresholds(exercise, where)
             problems += [
                 f"{where}.symbols: {symbol!r} is not a Python name"
                 for symbol in exercise.symbols
@@ -390,3 +391,22 @@ def _is_zone(name: str) -> bool:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return not zoneinfo.available_timezones()  # a student's Windows knows no zones, and needs none
     return True
+
+
+def _odd_thresholds(exercise: Exercise, where: str) -> list[str]:
+    """Tiers in the wrong order, and two thresholds for the same thing."""
+    problems: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for t, threshold in enumerate(exercise.thresholds):
+        here = f"{where}.threshold[{t}]"
+        if not threshold.enough >= threshold.good >= threshold.excellent:
+            problems.append(
+                f"{here}: pass {threshold.enough:g}, good {threshold.good:g}, excellent {threshold.excellent:g}: they "
+                "are the largest ratios that a tier allows, so pass is the largest of them and excellent the smallest"
+            )
+        if (threshold.measure, threshold.device) in seen:
+            problems.append(
+                f"{here} is a second one for {threshold.measure!r} on {threshold.device!r}; keep one of them"
+            )
+        seen.add((threshold.measure, threshold.device))
+    return problems

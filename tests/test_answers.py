@@ -26,7 +26,7 @@ class Liar:
         self._lie = lie
         self._after_loading = after_loading
 
-    def fork_worker(self, limits: Limits) -> socket.socket:
+    def fork_worker(self, limits: Limits, shared: int | None = None) -> socket.socket:
         ours, theirs = socket.socketpair()
         threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
         return ours

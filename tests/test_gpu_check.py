@@ -123,6 +123,21 @@ def test_margins_and_proposed_thresholds() -> None:
     assert threshold["pass"] > threshold["good"] > threshold["excellent"] > 0.115
 
 
+def test_calibrate_prints_what_goes_into_course_toml(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Margins first, then the blocks; a step that broke is the reason why there are none."""
+    steps = {"machine": {"versions": {"torch": "2.11.0", "triton": "3.6.0"}}, "tiers": FOUND}
+    monkeypatch.setattr(gpu_check, "run_step", lambda name, *arguments: steps[name])
+    said: list[str] = []
+    lines = gpu_check.calibrate(course.root, said.append, "cpu-as-gpu", "none")
+    assert said[-len(lines) :] == lines and "# for the exercise one" in lines and "pass = 0.4" in lines
+    steps["tiers"] = {"error": "exit code 1: no compiler"}
+    with pytest.raises(UsageError, match="could not be raced: exit code 1: no compiler"):
+        gpu_check.calibrate(course.root, said.append, "cpu-as-gpu", "none")
+    steps["tiers"] = {"rows": FOUND["rows"][:1], "thresholds": {}}
+    with pytest.raises(UsageError, match="no race came to an end"):
+        gpu_check.calibrate(course.root, said.append, "cpu-as-gpu", "none")
+
+
 def test_which_devices_serve() -> None:
     """The most specific name first; an old card, an unknown device and none at all are told with what to do."""
     assert cuda_device(86, "RTX").kinds == ("sm_86", "cuda") and find_device("cpu-as-gpu") is CPU_AS_GPU
@@ -137,3 +152,11 @@ def test_a_file_that_cannot_be_written_is_said_first(course: Course, tmp_path: P
     """Before any step has run."""
     with pytest.raises(UsageError, match="does not exist"):
         gpu_check.check_gpu(course.root, tmp_path / "no" / "x.json", print, "cpu-as-gpu", "none")
+
+
+def test_a_python_that_lacks_something(tmp_path: Path) -> None:
+    """Which package is missing, and what it takes, in one sentence."""
+    code = "import sys; sys.modules['msgspec'] = None; from autograder.commands.bare import main; "
+    code += "sys.exit(main(['calibrate']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "has no msgspec" in done.stderr and "pytest and msgspec" in done.stderr

@@ -104,7 +104,18 @@ def test_results_follow_the_contract(batch: Batch) -> None:
     """Every key of result.json v1 is there, with the documented values."""
     result = batch.result("endless-loop")
     assert set(result) == {
-        *("schema", "course", "student", "unit", "score", "max_score", "pending", "graded_at", "fingerprint"),
+        *(
+            "schema",
+            "course",
+            "student",
+            "unit",
+            "score",
+            "max_score",
+            "pending",
+            "graded_at",
+            "fingerprint",
+            "content",
+        ),
         *("isolation", "seed_id", "duration_s", "late", "problems", "exercises"),
         *("submitted_at", "time_problem", "basis"),
     }

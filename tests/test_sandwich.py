@@ -53,6 +53,10 @@ def leaves(x):
     os._exit(3)
 
 
+def moved(x):
+    return torch.full(x.shape, 1.0 if x.is_meta else 0.0)
+
+
 def large(x):
     return torch.zeros(1 << 30) + x.sum()
 
@@ -80,10 +84,10 @@ def sandbox() -> Iterator[Sandbox]:
 def side(sandbox: Sandbox) -> Iterator[Any]:
     made: list[Sandwich] = []
 
-    def make(symbol: str | None, results: Any = None, links: int = 1) -> Sandwich:
+    def make(symbol: str | None, results: Any = None, links: int = 1, device: str = "") -> Sandwich:
         page = Page(sandbox, "page", [wire.Source("page", [PAGE])], [symbol] if symbol else [], Limits())
         arguments = (page, symbol, MachineMemory) if results is None else (page, symbol, MachineMemory, results)
-        made.append(Sandwich(*arguments, links=links))
+        made.append(Sandwich(*arguments, device=device, links=links))
         return made[-1]
 
     yield make
@@ -98,6 +102,12 @@ def test_arguments_of_every_kind_and_several_results(side: Any) -> None:
         x, y = torch.randn(3, 5).bfloat16(), torch.randn(3, 5).bfloat16()
         (out, sums), seconds = one.timed([x, factor, y])
         assert torch.equal(out, x * factor + y) and torch.equal(sums, x.sum(-1).float()) and seconds > 0
+
+
+@pytest.mark.parametrize(("device", "seen"), [("", 0.0), ("meta", 1.0)])
+def test_arguments_are_moved_where_the_worker_computes(side: Any, device: str, seen: float) -> None:
+    """Nowhere, unless shared memory is elsewhere than what computes."""
+    assert side("moved", device=device).timed([torch.randn(3)])[0].tolist() == [seen] * 3
 
 
 def test_another_shape_in_between(side: Any) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autograder.course import find_root
 from autograder.errors import UsageError
 
 DONE, BAD_USAGE, STOPPED = 0, 4, 130
@@ -20,6 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+    except ModuleNotFoundError as error:
+        print(  # noqa: T201
+            f"autograder: {sys.executable} has no {error.name}: this takes a Python with torch, triton, numpy, pytest "
+            "and msgspec",
+            file=sys.stderr,
+        )
+        return BAD_USAGE
     except UsageError as error:
         print(f"autograder: {error}", file=sys.stderr)  # noqa: T201
         return BAD_USAGE
@@ -63,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _gpu_check(options: argparse.Namespace) -> None:
     from autograder.commands.gpu_check import check_gpu
     from autograder.commands.gpu_steps import STEPS
+    from autograder.course import find_root
 
     known = [step.__name__ for step in STEPS]
     for step in options.step:
@@ -74,6 +81,7 @@ def _gpu_check(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from autograder.commands.gpu_check import calibrate
+    from autograder.course import find_root
 
     root = options.course or find_root(Path.cwd())
     calibrate(root, say, options.device, options.isolation, options.quick)

@@ -359,7 +359,8 @@ def attacks(bench: _Bench) -> dict[str, Any]:
             pages = [wire.Source("raced", [code]), wire.Source("timed", [honest, "honest = power\n"])]
             limits = gpu.limits(Limits()) if bench.is_cuda else Limits()
             page = Page(context.device_sandbox(number), "raced", pages, ["power"], limits)
-            return Sandwich(page, "power", CudaMemory if ipc else MachineMemory, device="cpu" if ipc else bench.where)
+            elsewhere = "cuda" if bench.is_cuda and not ipc else ""
+            return Sandwich(page, "power", CudaMemory if ipc else MachineMemory, device=elsewhere)
 
         reference = _power(folder / "_honest.py")
         sources = {"honest": honest, **{path.stem: path.read_text(encoding="utf-8") for path in cheats}}

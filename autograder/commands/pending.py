@@ -12,7 +12,7 @@ from msgspec import Struct
 from autograder.course import Course, load_course
 from autograder.errors import UsageError
 from autograder.intake.finding import Asked
-from autograder.results.record import UnitResult, write_result
+from autograder.results.record import Outcome, UnitResult, write_result
 from autograder.rooms import bundle as bundles
 from autograder.rooms.batch import new_seed, remember_seed, seed_id
 from autograder.rooms.completing import complete_all, find_waiting
@@ -50,7 +50,7 @@ def complete_here(
         ):
             write_result(out, result)
             standing.append(result)
-            say(_line(result))
+            _tell(result, say)
         say(f"completed {len(found.waiting)} results on {device.title}; isolation {rung}; seed id {seed_id(seed)}")
     else:
         say("nothing is pending")
@@ -79,7 +79,7 @@ def complete_bundle(path: Path, options: Options, say: Say) -> None:
         )
         for (work, _), result in zip(waiting, results, strict=True):
             bundles.add_completed(bundle, work, result)
-            say(_line(result))
+            _tell(result, say)
     say(f"completed on {device.title}; isolation {rung}; take {path} back and run: autograder pending merge {path}")
 
 
@@ -98,7 +98,7 @@ def merge(course: Course, path: Path, out: Path, say: Say) -> list[UnitResult]:
     merged = bundles.merge(course, out, bundle)
     for result in merged.results:
         write_result(out, result)
-        say(_line(result))
+        _tell(result, say)
     bundles.remember_merged(out, bundle, merged.results)
     for line in merged.refused:
         say(f"note: {line}")
@@ -106,9 +106,15 @@ def merge(course: Course, path: Path, out: Path, say: Say) -> list[UnitResult]:
     return merged.results
 
 
-def _line(result: UnitResult) -> str:
+def _tell(result: UnitResult, say: Say) -> None:
+    """A line for the result, and one for what waits on, with the reason."""
     pending = f", {result.pending:g} pending" if result.pending else ""
-    return f"{printable(result.student, 128)} {result.unit}: {result.score:g} of {result.max_score:g}{pending}"
+    who = f"{printable(result.student, 128)} {result.unit}"
+    say(f"{who}: {result.score:g} of {result.max_score:g}{pending}")
+    waiting = [test for e in result.exercises for test in e.tests if test.outcome is Outcome.DEFERRED]
+    if waiting:
+        last = waiting[0].message.strip().splitlines()[-1:] or [""]
+        say(f"note: {who}: {waiting[0].name} and {len(waiting) - 1} more wait on: {printable(last[0].strip(), 200)}")
 
 
 def refuse_folder(path: Path) -> None:

@@ -114,7 +114,7 @@ class GpuRacer(Racer):
 
         def race(thresholds: Sequence[float]) -> Any:
             links = self._links(chain is not None)
-            device = self._where.type if links > 1 else "cpu"
+            device = self._elsewhere()
             page = self._context.device_page(self._page.name, self._exercise.id)
             source = IMPORTS + inspect.getsource(baseline)
             symbol = str(student._target.path[-1])
@@ -153,8 +153,7 @@ class GpuRacer(Racer):
             carried = sum(v.nbytes for v in given if isinstance(v, torch.Tensor))
             limits = page.limits
             page.limits = msgspec.structs.replace(limits, memory_mb=(spare_bytes + 3 * carried >> 20) + 1)
-        ipc = self.is_cuda and self._transport() == "ipc"
-        side = self._side(page, str(student._target.path[-1]), results, "cpu" if ipc else self._where.type, 1)
+        side = self._side(page, str(student._target.path[-1]), results, self._elsewhere(), 1)
         try:
             side.prepare(given)
             with _ballast(spare_bytes) if self.is_cuda else _nothing():
@@ -172,6 +171,10 @@ class GpuRacer(Racer):
         if self.is_cuda and self._transport() == "ipc":
             memory = CudaMemory
         return Sandwich(page, symbol, memory, results, device, links)
+
+    def _elsewhere(self) -> str:
+        """The device that workers move arguments to: none where shared memory is on it already."""
+        return "cuda" if self.is_cuda and self._transport() != "ipc" else ""
 
     def _links(self, chainable: bool) -> int:
         """1 where carrying costs next to nothing. Raises Deferred where a call would be lost in it."""

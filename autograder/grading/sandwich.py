@@ -39,7 +39,7 @@ class Sandwich:
         symbol: the function; None for a worker that answers at once.
         memory: makes shared memory of a size in bytes.
         results: shapes and dtypes that the function returns for such inputs.
-        device: where the worker computes, if that is not where the memory is.
+        device: where the worker computes, if that is not where the shared memory is.
         links: calls of one turn, each with a query made of the output before (`turns.next_query`).
     """
 
@@ -49,7 +49,7 @@ class Sandwich:
         symbol: str | None,
         memory: Callable[[int], Memory],
         results: Callable[[Sequence[Any]], Specs] = like_first,
-        device: str = "cpu",
+        device: str = "",
         links: int = 1,
     ) -> None:
         self._page, self._symbol, self._make, self._results = page, symbol, memory, results
@@ -91,7 +91,7 @@ class Sandwich:
         self._asking.announce(positions, arguments, fixed, results)
 
     def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
-        """The answer, a private copy, and the seconds that the sandwich took. Raises StudentError."""
+        """The answer, a private copy where the inputs are, and the seconds that it took. Raises StudentError."""
         self.prepare(inputs)
         memory = self._memory
         assert memory is not None
@@ -110,7 +110,8 @@ class Sandwich:
             copy.copy_(output)
         memory.sync()
         seconds = time.perf_counter() - started
-        return (snapshot[0] if len(snapshot) == 1 else tuple(snapshot)), seconds
+        answer = [copy.to(private[0].device) for copy in snapshot] if private else snapshot
+        return (answer[0] if len(answer) == 1 else tuple(answer)), seconds
 
 
 def poison(output: torch.Tensor) -> None:

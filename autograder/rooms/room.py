@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Time limits are kept in the sandbox's client, which is patient on a busy machine; these only catch a fault of ours.
 _BACKSTOP_FACTOR = 6.0
+_ON_A_DEVICE = 10.0  # kernels are compiled afresh in every worker of every race
 
 
 class Graded(Struct, frozen=True, kw_only=True):
@@ -64,9 +65,10 @@ class Room:
         self.course = load_course(root)
         self.rung = rung
         self._device, self._pairs = device, pairs
+        self._patience = _BACKSTOP_FACTOR * (_ON_A_DEVICE if device is not None else 1)
         self._run_seed = run_seed
         self._child: int | None = None
-        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units])
+        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
         self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
         self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
         exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
@@ -152,7 +154,7 @@ class Room:
         self._child = child
         os.close(writer)
         try:
-            results, problems = collect(reader, _BACKSTOP_FACTOR * self.course.limits.submission_wall_s)
+            results, problems = collect(reader, self._patience * self.course.limits.submission_wall_s)
         finally:
             os.close(reader)
             os.kill(child, signal.SIGKILL)
@@ -166,7 +168,7 @@ class Room:
         return results, problems, True
 
 
-def _warm_up(course: Course, units: Sequence[Unit]) -> "dict[str, CollectedTests]":
+def _warm_up(course: Course, units: Sequence[Unit], patience: float) -> "dict[str, CollectedTests]":
     """Import torch, references and graders. Returns the tests of each unit."""
     from autograder.grading.references import load_reference
     from autograder.grading.session import CollectedTests, grader_files
@@ -176,7 +178,7 @@ def _warm_up(course: Course, units: Sequence[Unit]) -> "dict[str, CollectedTests
     for unit in units:
         for page in unit.pages:
             load_reference(course, unit.id, page.name)
-        backstop_s = (_BACKSTOP_FACTOR - 1) * course.limits.submission_wall_s
+        backstop_s = (patience - 1) * course.limits.submission_wall_s
         tests[unit.id] = CollectedTests(grader_files(course, unit), backstop_s)
     warm.warm_up()  # its gc.freeze makes a session's collections take 1 ms instead of 260
     return tests

@@ -18,7 +18,7 @@ _LOOK_EVERY_S = 0.1
 class Asking:
     """One function of a page, or with None nothing at all: a worker that answers at once."""
 
-    def __init__(self, page: Page, symbol: str | None, memory: Memory, device: str = "cpu", links: int = 1) -> None:
+    def __init__(self, page: Page, symbol: str | None, memory: Memory, device: str = "", links: int = 1) -> None:
         self._page, self._symbol, self._memory = page, symbol, memory
         self._device, self._links = device, links
         self._worker: object = None  # the connection to the worker that knows the announcement

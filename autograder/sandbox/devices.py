@@ -62,7 +62,7 @@ def find_device(wanted: str = "auto") -> Device:
     except (subprocess.TimeoutExpired, msgspec.DecodeError):
         raise UsageError("torch could not be asked for a GPU: does `python3 -c 'import torch'` work?") from None
     if isinstance(found, str):
-        raise UsageError(f"no GPU: {found}; complete pending tests on a machine that has one")
+        raise UsageError(f"no GPU: {found}; this takes a machine that has one")
     return cuda_device(*found)
 
 

@@ -6,6 +6,7 @@ compiles a launcher with a C compiler at first use) and `backends/nvidia/compile
 """
 
 import glob
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -20,6 +21,10 @@ _DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvid
 _COMPILER = ("/usr/bin", "/bin", "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include", "/etc/alternatives")
 # Which card lies on which bus; the driver's own switches.
 _FACTS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/proc/driver/nvidia")
+# Where containers and installers put the driver's and CUDA's libraries, if not below /usr/lib.
+_LIBRARIES = ("/usr/local/nvidia", "/usr/local/cuda", "/usr/local/lib")
+# Of the grader's own environment: which card is meant, and where its libraries lie.
+_HANDED_ON = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 # CUDA reserves addresses for all memory of card and machine together; what is really used is watched from outside.
 _ADDRESS_SPACE_MB = 1 << 26
 _HOST_MB = 16 << 10  # resident memory of a process with a CUDA context, libraries included
@@ -34,12 +39,13 @@ def devices() -> list[str]:
 def readable() -> list[Path]:
     """Files and folders that are shown to read, and programs to run."""
     include = Path(sysconfig.get_path("include"))
-    return [path for path in dict.fromkeys((*map(Path, (*_COMPILER, *_FACTS)), include)) if path.exists()]
+    return [path for path in dict.fromkeys((*map(Path, (*_COMPILER, *_LIBRARIES, *_FACTS)), include)) if path.exists()]
 
 
 def environment() -> dict[str, str]:
     """On top of every worker's: kernels are compiled, and memory is of the kind that can be shared by handle."""
     return {
+        **{name: os.environ[name] for name in _HANDED_ON if name in os.environ},
         "TRITON_INTERPRET": "0",
         # handles instead of descriptors (PyTorch issues 130890 and 165685)
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False",

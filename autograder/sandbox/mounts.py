@@ -72,12 +72,11 @@ def bubblewrap(
     argv += ["--ro-bind", str(KIT / "sandbox" / "inside.py"), f"{INSIDE}/autograder/__init__.py"]
     for name in INSIDE_FILES:
         argv += ["--ro-bind", str(KIT / name), f"{INSIDE}/autograder/{name}"]
-    argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev"]
     for path in readable:
         if not str(path).startswith("/proc/") and path not in runtime_paths():
             argv += ["--ro-bind", str(path), str(path)]
-    for device in devices:
-        argv += ["--dev-bind", device, device]
+    nodes = [word for device in devices for word in ("--dev-bind", device, device)]
+    argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev", *nodes]
     # SECURITY: in a user namespace both belong to the workers' uid: a notebook for the next student, without a limit
     for folder in ("/proc/sys", "/dev"):
         argv += ["--remount-ro", folder]

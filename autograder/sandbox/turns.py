@@ -53,7 +53,9 @@ class Turns:
         if self._memory is None:
             self._memory = open_memory(request.memory)
         self._function, self._links = function, request.links
-        self._device = torch.device(request.device)
+        self._device = torch.device(request.device) if request.device else self._memory.device
+        if self._device.type == "cuda":
+            torch.zeros(1, device=self._device)  # what a context takes is taken before any turn
         self._results = [view(self._memory, slot) for slot in request.results]
         self._arguments: list[Any] = list(fixed)
         for position, slot in zip(request.positions, request.arguments, strict=True):

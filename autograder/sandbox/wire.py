@@ -204,8 +204,8 @@ class Time(Struct, frozen=True, tag="time"):
     """Make ready to call the target in turns (`turns.py`); without a target, turns are answered at once.
 
     `arguments` lie in shared memory and stand at `positions` among all arguments; the others are `fixed`. Arguments are
-    moved to `device` first where they lie elsewhere. `links` are calls of one turn, each with a query made of the
-    output before.
+    moved to `device` first, if one is named; else the function gets what lies in shared memory. `links` are calls of
+    one turn, each with a query made of the output before.
     """
 
     id: int
@@ -215,7 +215,7 @@ class Time(Struct, frozen=True, tag="time"):
     positions: list[int]
     fixed: Seq
     results: list[Slot]
-    device: str = "cpu"
+    device: str = ""
     links: int = 1
 
 
