@@ -59,11 +59,16 @@ class Extensions(Struct, frozen=True):
         Args:
             students: everybody who has a result.
         """
-        known = {same_name(student): student for student in students}
+        known: dict[str, list[str]] = {}
+        for student in students:
+            known.setdefault(same_name(student), []).append(student)
         said = []
         for extension in self.by_key.values():
             near = did_you_mean(same_name(extension.student), list(known)) if known else ""
-            if same_name(extension.student) not in known:
+            meant = known.get(same_name(extension.student), [])
+            if len(meant) > 1:
+                said.append(f"{extension.where}: holds for {listed(meant)}, who differ in capitals only")
+            if not meant:
                 if near.startswith("; did"):
                     said.append(f"{extension.where}: nobody called {printable(extension.student)} handed in{near}")
             elif not extension.excused and extension.unit != EVERY_UNIT:

@@ -328,7 +328,10 @@ def test_lines_that_change_nothing_are_noted(course: Course) -> None:
     """A name that nearly is a student's, a date before the due date, a unit without one."""
     course = replace(course, units=tuple(replace(u, due=None if u.id == "unit_c" else u.due) for u in course.units))
     lines = ["adaa,unit_a,,1,,", "ada,unit_b,2026-12-01T00:00Z,,,", "ada,unit_c,,3,,", "grace hopper,unit_a,,1,,"]
-    said = extensions_of(course, *lines).notes(course, ["ada", "bob"])
+    said = extensions_of(course, *lines).notes(course, ["ada", "bob", "Bob"])
+    assert extensions_of(course, "BOB,unit_a,,1,,").notes(course, ["Bob", "bob"]) == [
+        "extensions.csv, line 2: holds for Bob, bob, who differ in capitals only"
+    ]
     assert said == [
         "extensions.csv, line 2: nobody called adaa handed in; did you mean 'ada'?",
         "extensions.csv, line 3: not later than unit_b is due anyway; the later date counts",

@@ -14,6 +14,7 @@ from autograder.results.exports import actions, canvas, classroom50, gradescope,
 from autograder.results.exports.gathered import Asked, Gathered, gather
 from autograder.results.folders import STUDENTS
 from autograder.roster import Roster
+from autograder.text import listed
 
 FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {
     "csv": table.export,
@@ -24,6 +25,7 @@ FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {
     "classroom50": classroom50.export,
     "junit": junit.export,
 }
+TABLES = ("csv", "canvas", "moodle")
 ENVIRONMENT = (
     *("CLASSROOM", "ASSIGNMENT", "ASSIGNMENT_TYPE", "OWNER"),
     *("SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL", "REVIEW_URL"),
@@ -42,10 +44,12 @@ def run_export(
     gathered = gather(course, load_extensions(course), found, Roster(roster), asked)
     written = FORMATS[kind](gathered, out)
     results = sum(1 for _ in gathered.handed_in())
-    empty = sum(1 for student, unit, counted in gathered.rows() if counted is None)
+    empty = [f"{student} {unit.id}" for student, unit, counted in gathered.rows() if counted is None]
+    if empty:
+        gathered.said.append(f"not handed in, {'left empty' if kind in TABLES else 'nothing written'}: {listed(empty)}")
     for line in gathered.said:
         console.print(f"note: {line}", markup=False)
-    nothing = f"; {empty} not handed in" if empty else ""
+    nothing = f"; {len(empty)} not handed in" if empty else ""
     files = str(written[0]) if len(written) == 1 else f"{len(written)} files in {out}"
     console.print(f"{kind}: {results} results{nothing}: {files}", markup=False)
     return written

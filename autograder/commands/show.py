@@ -16,7 +16,7 @@ from autograder.results.late import Counted, Grade, grade, settle
 from autograder.results.record import ExerciseResult, Outcome, UnitResult
 from autograder.rooms.batch import SUBMITTED, read_runs
 from autograder.tables import same_name
-from autograder.text import decimal, printable, readable
+from autograder.text import decimal, listed, printable, readable
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -37,12 +37,13 @@ def find(course: Course, student: str, unit: Unit, out: Path) -> Shown:
     """What counts for a student and a unit. Raises UsageError where there is none."""
     extensions = load_extensions(course)
     found = read_class(out, course)
-    names = {same_name(name): name for name in found.by_student}
-    name = names.get(same_name(student))
+    alike = [name for name in found.by_student if same_name(name) == same_name(student)]
+    name = student if student in alike else alike[0] if len(alike) == 1 else None
     if name is None or unit.id not in found.by_student[name]:
         units = list(found.by_student[name]) if name is not None else []
         what = f"{printable(student)} has no result for {unit.id}" if units else f"no result of {printable(student)}"
-        more = f"; there is {', '.join(units)}" if units else did_you_mean(same_name(student), list(names))
+        near = did_you_mean(same_name(student), list(map(same_name, found.by_student)))
+        more = f"; there is {', '.join(units)}" if units else f"; there are {listed(alike)}" if alike else near
         left = f"; not read: {found.left_out[0]}" if found.left_out else ""
         raise UsageError(f"{what} in {out}{more}{left}")
     counted = settle(course, extensions, found.by_student[name])[unit.id]

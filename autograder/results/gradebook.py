@@ -177,8 +177,7 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
     As long as someone holds the cells that are returned, SQLAlchemy need not read them again for each student.
     """
     cells = []
-    due = {} if unit.due is None else {"duedate": unit.due.isoformat()}
-    gradebook.update_or_create_assignment(unit.id, **due)
+    gradebook.update_or_create_assignment(unit.id, duedate=unit.due.isoformat() if unit.due is not None else None)
     for page in unit.pages:
         gradebook.update_or_create_notebook(page.name, unit.id, kernelspec=_KERNEL)
         for exercise in page.exercises:

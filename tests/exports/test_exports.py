@@ -385,6 +385,23 @@ def test_one_student_and_unit(small_class: Class, tmp_path: Path) -> None:
         table.export(small_class.gather(), tmp_path)
 
 
+def test_names_that_differ_in_capitals_are_two_students(small_class: Class, tmp_path: Path) -> None:
+    """Each has a row of their own; a name that could be either is asked for exactly, and matches no row of Moodle's."""
+    made = small_class.gather().counted["ada", "unit_a"].result
+    for student, score in (("Jo", 1.0), ("jo", 2.0)):
+        exercises = [replace(made.exercises[0], score=score), replace(made.exercises[1], score=0.0)]
+        write_result(small_class.out, replace(made, student=student, exercises=exercises))
+    (path,) = table.export(small_class.gather(), tmp_path / "grades.csv")
+    found = {row["student"]: row["score"] for row in rows_of(path) if row["unit"] == "unit_a"}
+    assert (found["Jo"], found["jo"]) == ("1", "2")
+    assert small_class.gather(student="jo").students == ["jo"]
+    with pytest.raises(UsageError, match="--student JO: stands for Jo, jo; write it exactly"):
+        small_class.gather(student="JO")
+    names = "".join(f"Participant {i},{name},,,,,,Yes,-,-,\n" for i, name in enumerate(("Jo", "jo", "JO")))
+    rows, said, _ = filled(small_class, tmp_path, f"{ENGLISH}\n{names}")
+    assert [row[5] for row in rows[1:]] == ["1", "2", ""] and any("left as they are: JO;" in line for line in said)
+
+
 def test_an_extension_afterwards_changes_every_export(small_class: Class, tmp_path: Path) -> None:
     """No result file is touched, and the numbers follow: the policy is applied when results are read."""
     before = {path: path.read_bytes() for path in small_class.out.rglob("result.json")}
@@ -402,6 +419,7 @@ def test_the_command(small_class: Class, tmp_path: Path, cli: Any) -> None:
     done = cli("export", "csv", small_class.out, tmp_path / "grades.csv", cwd=root)
     assert done.returncode == 0, done.stderr
     assert f"csv: 7 results; 5 not handed in: {tmp_path / 'grades.csv'}" in done.stdout
+    assert "note: not handed in, left empty: =cmd|' /C calc'!A0 unit_b, Zoë Müller unit_b, eve unit_a" in done.stdout
     done = cli("export", "actions", small_class.out, tmp_path / "actions", cwd=root)
     assert done.returncode == 0 and "actions: 7 results; 5 not handed in: 7 files in" in done.stdout
     nowhere, column = tmp_path / "nowhere", ("--column", "grades=Note")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course, Unit
+from autograder.course import Course, Unit, did_you_mean
 from autograder.errors import UsageError
 from autograder.extensions import Extensions
 from autograder.results import feedback
@@ -18,7 +18,7 @@ from autograder.results.late import Counted, Grade, settle
 from autograder.results.record import ExerciseResult, write_atomically
 from autograder.roster import Roster
 from autograder.tables import same_name
-from autograder.text import CsvField, decimal, printable
+from autograder.text import CsvField, decimal, listed, printable
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -80,15 +80,16 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
 
     A unit of which nobody handed in anything is left out, unless it is asked for. Raises UsageError.
     """
-    everybody = {same_name(student): student for student in found.by_student}
+    students = list(found.by_student)
+    known = set(map(same_name, students))  # `Ada` and `ada` may both have results, and then they are two
     excused = [extension.student for extension in extensions.by_key.values() if extension.excused]
     for student in [*roster.students, *excused]:
-        everybody.setdefault(same_name(student), student)
-    students = sorted(everybody.values())
+        if same_name(student) not in known:
+            known.add(same_name(student))
+            students.append(student)
     if asked.student is not None:
-        if same_name(asked.student) not in everybody:
-            raise UsageError(f"--student {printable(asked.student)}: no result of that student")
-        students = [everybody[same_name(asked.student)]]
+        students = [find_student(asked.student, students)]
+    students.sort()
     counted = {
         (student, unit): one
         for student in students
@@ -104,6 +105,22 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
         raise UsageError(f"no result to export; run `autograder grade` first, or give its --out folder{left}")
     gathered.said += extensions.notes(course, list(found.by_student)) if asked.student is None else []
     return gathered
+
+
+def find_student(name: str, students: Sequence[str]) -> str:
+    """The student called so, in any capitals where only one is. Raises UsageError."""
+    if name in students:
+        return name
+    found = [student for student in students if same_name(student) == same_name(name)]
+    if len(found) == 1:
+        return found[0]
+    said = f"stands for {listed(found)}; write it exactly" if found else "no result of that student"
+    raise UsageError(f"--student {printable(name)}: {said}{'' if found else _near(name, students)}")
+
+
+def _near(name: str, students: Sequence[str]) -> str:
+    near = did_you_mean(same_name(name), [same_name(student) for student in students])
+    return near if near.startswith("; did") else ""
 
 
 def csv_text(rows: Sequence[Sequence[CsvField]], delimiter: str = ",", line_end: str = "\r\n") -> str:

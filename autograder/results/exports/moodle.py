@@ -12,6 +12,7 @@ Source: moodle/moodle, mod/assign/feedback/offline/importgradeslib.php and local
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +57,9 @@ class _Worksheet:
         if not self._rows:
             raise UsageError(f"{OPTION} {path}: the table is empty")
         self._at = self._columns(self._rows[0])
-        self._by_name = {same_name(student): student for student in gathered.students}
+        self._by_name: dict[str, list[str]] = defaultdict(list)  # `Ada` and `ada` may be two students
+        for student in gathered.students:
+            self._by_name[same_name(student)].append(student)
 
     def filled(self) -> str:
         """The worksheet's text, with a byte-order mark as Moodle writes one."""
@@ -133,8 +136,11 @@ class _Worksheet:
         names = [self._cell(row, "number"), self._cell(row, "email"), digits, identifier, f"{name} ({digits})", name]
         names = [name for name in names if name]
         known = self._gathered.roster.student(names)
-        found = [self._by_name[key] for key in map(same_name, [known] if known else names) if key in self._by_name]
-        return found[0] if found else None
+        for wanted in [known] if known else names:
+            found = self._by_name.get(same_name(wanted), [])
+            if wanted in found or len(found) == 1:
+                return wanted if wanted in found else found[0]
+        return None
 
     def _fill(self, cells: list[CsvField], row: Sequence[str], counted: Counted, number: int) -> None:
         cells[self._at["grade"]] = csv_number(self._points(row, counted, number))
