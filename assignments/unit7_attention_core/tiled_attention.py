@@ -108,6 +108,10 @@ def tiled_attention(
     Memory: no tensor made along the way holds more scores than one tile has, (B, H, block_q, block_k); tensors of the
     size of q, k, v or out are fine. No argument is changed. The result need not be differentiable.
 
+    Work: with is_causal a tile that lies wholly above the diagonal is not computed. A fifth of the points are for time:
+    a causal text of 1024 tokens (B = H = 1, D = 32, float32, tiles of 128, one thread) is timed against the naive
+    formula with all its scores at once; full marks where a call takes at most 0.8 times as long, parts at 1 and 1.25 times.
+
     Write the softmax of the stream yourself: `F.scaled_dot_product_attention`, `torch.nn.attention`,
     `nn.MultiheadAttention`, `torch.softmax`, `torch.logsumexp` and `autograder.given.attention_with_lse` may not be
     used.
