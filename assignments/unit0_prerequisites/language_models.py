@@ -325,3 +325,11 @@ if __name__ == "__main__":
     ax.legend()
     fig.savefig("ppl_vs_n.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Jurafsky and Martin, [Speech and Language Processing](https://web.stanford.edu/~jurafsky/slp3/), the chapter on
+#   n-gram language models.
+# - Bengio et al. 2003, [A neural probabilistic language model](https://www.jmlr.org/papers/v3/bengio03a.html).
+# - Stanford [CS224N](https://web.stanford.edu/class/cs224n/), the lectures on language models.

@@ -339,3 +339,13 @@ if __name__ == "__main__":
     right.legend()
     fig.savefig("loss_curve.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Andrej Karpathy, [The spelled-out intro to neural networks and
+#   backpropagation](https://www.youtube.com/watch?v=VMj-3S1tku0), a lecture.
+# - 3Blue1Brown, [Neural networks](https://www.3blue1brown.com/topics/neural-networks), a course in pictures.
+# - Gabriel Goh 2017, [Why momentum really works](https://distill.pub/2017/momentum/), interactive.
+# - Kingma and Ba 2014, [Adam](https://arxiv.org/abs/1412.6980); Loshchilov and Hutter 2017, [Decoupled weight
+#   decay](https://arxiv.org/abs/1711.05101).

@@ -231,3 +231,11 @@ if __name__ == "__main__":
     axes[1].axhline(1 / KEYS, linestyle="--", color="grey")
     fig.savefig("why_scale.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), section 3.2.1 and its
+#   footnote on the scale.
+# - Lilian Weng, [Attention? Attention!](https://lilianweng.github.io/posts/2018-06-24-attention/), the family of
+#   scores.

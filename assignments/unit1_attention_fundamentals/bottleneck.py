@@ -242,3 +242,10 @@ if __name__ == "__main__":
     right.set_ylabel("output step")
     fig.savefig("alignment.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Cho et al. 2014, [On the properties of neural machine translation](https://arxiv.org/abs/1409.1259): quality
+#   against the length of the sentence.
+# - Bahdanau et al. 2014, [Learning to align and translate](https://arxiv.org/abs/1409.0473), figures 2 and 3.

@@ -311,3 +311,15 @@ if __name__ == "__main__":
         ax.set_ylabel("query: the word wanted next")
     fig.savefig("look_back.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Sutskever et al. 2014, [Sequence to sequence learning](https://arxiv.org/abs/1409.3215); Bahdanau et al. 2014,
+#   [Learning to align and translate](https://arxiv.org/abs/1409.0473); Luong et al. 2015, [Effective
+#   approaches](https://arxiv.org/abs/1508.04025).
+# - Jay Alammar, [Visualizing a neural machine translation
+#   model](https://jalammar.github.io/visualizing-neural-machine-translation-mechanics-of-seq2seq-models-with-attention/),
+#   a visual guide.
+# - Olah and Carter 2016, [Attention and augmented recurrent neural
+#   networks](https://distill.pub/2016/augmented-rnns/), interactive.

@@ -285,3 +285,12 @@ if __name__ == "__main__":
     axes[2].set_ylabel("share")
     fig.savefig("rollout.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Jesse Vig, [BertViz](https://github.com/jessevig/bertviz): look at the attention of real models, interactive.
+# - Abnar and Zuidema 2020, [Quantifying attention flow](https://arxiv.org/abs/2005.00928); Clark et al. 2019, [What
+#   does BERT look at?](https://arxiv.org/abs/1906.04341).
+# - Jain and Wallace 2019, [Attention is not explanation](https://arxiv.org/abs/1902.10186), and Wiegreffe and
+#   Pinter 2019, [Attention is not not explanation](https://arxiv.org/abs/1908.04626).

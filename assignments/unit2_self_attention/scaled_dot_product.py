@@ -323,3 +323,13 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=axes, label="attention weight (white: exactly 0)", shrink=0.8)
     fig.savefig("attention_heatmap.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), section 3.2.
+# - [Transformer Explainer](https://poloclub.github.io/transformer-explainer/): a small GPT at work in the browser,
+#   masks included, interactive.
+# - PyTorch,
+#   [scaled_dot_product_attention](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html),
+#   the function that yours agrees with.

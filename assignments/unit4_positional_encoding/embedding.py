@@ -167,3 +167,11 @@ if __name__ == "__main__":
     ax.legend()
     fig.savefig("embedding_scale.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Press and Wolf 2016, [Using the output embedding](https://arxiv.org/abs/1608.05859); Vaswani et al. 2017,
+#   [Attention is all you need](https://arxiv.org/abs/1706.03762), sections 3.4 and 3.5.
+# - Harvard NLP, [The annotated transformer](https://nlp.seas.harvard.edu/annotated-transformer/), embeddings and
+#   softmax.

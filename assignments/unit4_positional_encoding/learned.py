@@ -159,3 +159,9 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=axes)
     fig.savefig("learned_rows.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Gehring et al. 2017, [Convolutional sequence to sequence learning](https://arxiv.org/abs/1705.03122), section
+#   3.1; Devlin et al. 2018, [BERT](https://arxiv.org/abs/1810.04805), section 3.

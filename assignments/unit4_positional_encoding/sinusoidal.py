@@ -216,3 +216,10 @@ if __name__ == "__main__":
     step = shift_matrix(5, 32)
     error = np.abs(figure_data("heat_map")[5:] - figure_data("heat_map")[:-5] @ step.T).max()
     print(f"from every position to the one 5 further by one matrix: largest error {error:.1e}")
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), section 3.5.
+# - Amirhossein Kazemnejad, [The positional
+#   encoding](https://kazemnejad.com/blog/transformer_architecture_positional_encoding/), a visual guide.

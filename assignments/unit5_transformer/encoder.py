@@ -260,3 +260,9 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=axes, label="size of the influence, powers of 10")
     fig.savefig("influence.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Jay Alammar, [The illustrated transformer](https://jalammar.github.io/illustrated-transformer/), a visual guide.
+# - Lilian Weng, [The transformer family](https://lilianweng.github.io/posts/2023-01-27-the-transformer-family-v2/).

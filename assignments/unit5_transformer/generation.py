@@ -285,3 +285,9 @@ if __name__ == "__main__":
     plt.show()
     for symbols, score in returned:
         print(f"{' '.join(NAMES[s] for s in symbols):12} probability {math.exp(score):.3f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# - Holtzman et al. 2019, [The curious case of neural text degeneration](https://arxiv.org/abs/1904.09751); Wu et
+#   al. 2016, [Google's NMT](https://arxiv.org/abs/1609.08144), section 7, for the length penalty.

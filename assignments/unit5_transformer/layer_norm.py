@@ -289,3 +289,9 @@ if __name__ == "__main__":
     axes[1].legend()
     fig.savefig("layer_norm.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Ba et al. 2016, [Layer normalization](https://arxiv.org/abs/1607.06450); Zhang and Sennrich 2019,
+#   [RMSNorm](https://arxiv.org/abs/1910.07467).

@@ -302,3 +302,10 @@ if __name__ == "__main__":
         ax.set_ylim(0, None)
     fig.savefig("training.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Müller et al. 2019, [When does label smoothing help?](https://arxiv.org/abs/1906.02629); Vaswani et al. 2017,
+#   [Attention is all you need](https://arxiv.org/abs/1706.03762), section 5.
+# - Stanford [CS336](https://stanford-cs336.github.io/), language models from scratch: lectures and assignments.

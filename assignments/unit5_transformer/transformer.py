@@ -390,3 +390,10 @@ if __name__ == "__main__":
         symbols = [s for s in written.tolist()[: written.tolist().index(EOS)]] if EOS in written else written.tolist()
         print("source", [s for s in row.tolist() if s != PAD], "-> written", symbols)
     print(f"sorted without a mistake: {right[-1]:.0%} of 100 fresh sequences")
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), the whole of it: you can
+#   read every line now.
+# - Phuong and Hutter 2022, [Formal algorithms for transformers](https://arxiv.org/abs/2207.09238).

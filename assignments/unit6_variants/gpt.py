@@ -521,3 +521,12 @@ if __name__ == "__main__":
     right.legend()
     fig.savefig("kv_cache_flops.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Jay Alammar, [The illustrated GPT-2](https://jalammar.github.io/illustrated-gpt2/), a visual guide.
+# - Andrej Karpathy, [Let's build GPT](https://www.youtube.com/watch?v=kCc8FmEb1nY), a lecture, and
+#   [nanoGPT](https://github.com/karpathy/nanoGPT), its code.
+# - [Transformer Explainer](https://poloclub.github.io/transformer-explainer/): GPT-2 in the browser, with
+#   temperature and top-p to turn, interactive.

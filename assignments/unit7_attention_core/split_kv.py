@@ -192,3 +192,8 @@ if __name__ == "__main__":
     fig.suptitle("Putting eight pieces together")
     fig.savefig("split_kv.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - PyTorch, [Flash-Decoding](https://pytorch.org/blog/flash-decoding/), with an animation.

@@ -438,3 +438,12 @@ if __name__ == "__main__":
     ax.legend(loc="lower right")
     fig.savefig("roofline.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Dao et al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135); Dao 2023,
+#   [FlashAttention-2](https://arxiv.org/abs/2307.08691); Rabe and Staats 2021, [Self-attention does not need O(n²)
+#   memory](https://arxiv.org/abs/2112.05682).
+# - Horace He, [Making deep learning go brrrr](https://horace.io/brrr_intro.html): compute, bandwidth, overhead.
+# - Stanford [CS336](https://stanford-cs336.github.io/), the lectures on GPUs and kernels.

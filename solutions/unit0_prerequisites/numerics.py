@@ -419,3 +419,11 @@ if __name__ == "__main__":
     right.legend()
     fig.savefig("cross_entropy.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Goodfellow, Bengio and Courville 2016, [Deep Learning](https://www.deeplearningbook.org/), chapters 4.1
+#   (overflow and underflow) and 6.2 (cross-entropy).
+# - CS231n, [Linear classification](https://cs231n.github.io/linear-classify/): softmax and its loss, with a demo to
+#   play with.

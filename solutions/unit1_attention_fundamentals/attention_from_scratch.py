@@ -270,3 +270,10 @@ if __name__ == "__main__":
     out, weights = attention(np.ones((1, 4)), np.eye(5, 4), np.arange(5.0)[:, None])
     dQ, dK, dV = attention_vjp(np.ones((1, 1)), np.ones((1, 4)), np.eye(5, 4), np.arange(5.0)[:, None])
     print("weights:", weights.round(3), " gradient with respect to the values:", dV.T.round(3))
+
+# %% [markdown]
+# ## Further reading
+#
+# - 3Blue1Brown, [Attention in transformers, step by step](https://www.3blue1brown.com/lessons/attention), a visual
+#   lecture.
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), equation 1.

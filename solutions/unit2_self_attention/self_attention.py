@@ -395,3 +395,11 @@ if __name__ == "__main__":
     print("self-attention is permutation equivariant:", is_permutation_equivariant(layer, sample, rng))
     print("self-attention without a mask is causal:  ", is_causal(layer, sample))
     print("self-attention keeps its batch apart:     ", is_batch_independent(layer, torch.zeros(2, 5, 3)))
+
+# %% [markdown]
+# ## Further reading
+#
+# - Jay Alammar, [The illustrated transformer](https://jalammar.github.io/illustrated-transformer/), a visual guide.
+# - Lee et al. 2018, [Set Transformer](https://arxiv.org/abs/1810.00825): attention on sets, and why order does not
+#   matter.
+# - Stanford [CS25](https://web.stanford.edu/class/cs25/), lectures on transformers.

@@ -440,3 +440,13 @@ if __name__ == "__main__":
     x = torch.randn(1, 5, 8)
     print("self-attention:", tuple(MultiHeadAttention(8, 2)(x).shape))
     print("12 query heads, 3 key heads:", tuple(gqa(torch.randn(1, 12, 5, 4), *torch.randn(2, 1, 3, 5, 4)).shape))
+
+# %% [markdown]
+# ## Further reading
+#
+# - Harvard NLP, [The annotated transformer](https://nlp.seas.harvard.edu/annotated-transformer/), the paper as
+#   code.
+# - Shazeer 2019, [One write-head is all you need](https://arxiv.org/abs/1911.02150); Ainslie et al. 2023,
+#   [GQA](https://arxiv.org/abs/2305.13245).
+# - Brendan Bycroft, [LLM visualization](https://bbycroft.net/llm): every matrix of a small model in three
+#   dimensions, interactive.

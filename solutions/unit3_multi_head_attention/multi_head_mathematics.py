@@ -286,3 +286,10 @@ if __name__ == "__main__":
     numbers = torch.arange(8).reshape(1, 2, 4)
     print("two tokens:", numbers.tolist(), "as two heads:", split_heads(numbers, 2).tolist())
     print("and back:", merge_heads(split_heads(numbers, 2)).tolist())
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), section 3.2.2.
+# - Elhage et al. 2021, [A mathematical framework for transformer
+#   circuits](https://transformer-circuits.pub/2021/framework/index.html): what a head reads and writes.

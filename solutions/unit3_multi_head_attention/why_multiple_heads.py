@@ -385,3 +385,11 @@ if __name__ == "__main__":
     ax.legend()
     fig.savefig("head_importance.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Michel et al. 2019, [Are sixteen heads really better than one?](https://arxiv.org/abs/1905.10650); Voita et al.
+#   2019, [Analyzing multi-head self-attention](https://arxiv.org/abs/1905.09418).
+# - Olsson et al. 2022, [In-context learning and induction
+#   heads](https://transformer-circuits.pub/2022/in-context-learning-and-induction-heads/index.html).

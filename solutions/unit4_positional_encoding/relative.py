@@ -451,3 +451,10 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=axes, label="bucket")
     fig.savefig("t5_buckets.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Shaw et al. 2018, [Relative position representations](https://arxiv.org/abs/1803.02155); Su et al. 2021,
+#   [RoFormer](https://arxiv.org/abs/2104.09864); Press et al. 2021, [ALiBi](https://arxiv.org/abs/2108.12409).
+# - EleutherAI, [Rotary embeddings: a relative revolution](https://blog.eleuther.ai/rotary-embeddings/).

@@ -172,3 +172,10 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=ax, label="attention weight (white: exactly 0)", shrink=0.8)
     fig.savefig("alignment_of_words.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), section 3.2.3.
+# - Jaegle et al. 2021, [Perceiver](https://arxiv.org/abs/2103.03206): cross-attention as the door for any kind of
+#   input.

@@ -227,3 +227,9 @@ if __name__ == "__main__":
     axes[1].set_title("cross-attention: all but padding (7 and 8)")
     fig.savefig("who_hears_whom.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Harvard NLP, [The annotated transformer](https://nlp.seas.harvard.edu/annotated-transformer/), the decoder.
+# - Stanford [CS224N](https://web.stanford.edu/class/cs224n/), the lecture on transformers.

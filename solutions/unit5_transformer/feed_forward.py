@@ -263,3 +263,10 @@ if __name__ == "__main__":
         ax.set_xlabel("input")
     fig.savefig("activations.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Geva et al. 2020, [Feed-forward layers are key-value memories](https://arxiv.org/abs/2012.14913); Shazeer 2020,
+#   [GLU variants](https://arxiv.org/abs/2002.05202).
+# - 3Blue1Brown, [How might LLMs store facts](https://www.3blue1brown.com/lessons/mlp), a visual lecture.

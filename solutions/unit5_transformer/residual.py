@@ -212,3 +212,9 @@ if __name__ == "__main__":
     axes[1].set_xticks(DEPTHS, DEPTHS)
     fig.savefig("norm_gradients.png", dpi=110)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - He et al. 2015, [Deep residual learning](https://arxiv.org/abs/1512.03385); Xiong et al. 2020, [On layer
+#   normalization in the transformer](https://arxiv.org/abs/2002.04745).

@@ -215,3 +215,8 @@ if __name__ == "__main__":
     fig.suptitle("The softmax of a stream")
     fig.savefig("online_softmax_trace.png", dpi=120)
     plt.show()
+
+# %% [markdown]
+# ## Further reading
+#
+# - Milakov and Gimelshein 2018, [Online normalizer calculation for softmax](https://arxiv.org/abs/1805.02867).

@@ -759,3 +759,12 @@ if __name__ == "__main__":
         )
         error = (flash_fwd(q, k, v, is_causal)[0] - expected).abs().max().item()
         print(f"is_causal={is_causal}: largest error {error:.1e}")
+
+# %% [markdown]
+# ## Further reading
+#
+# - Triton, [Fused attention](https://triton-lang.org/main/getting-started/tutorials/06-fused-attention.html), a
+#   tutorial; Tillet et al. 2019,
+#   [Triton](https://www.eecs.harvard.edu/~htk/publication/2019-mapl-tillet-kung-cox.pdf).
+# - Shah et al. 2024, [FlashAttention-3](https://arxiv.org/abs/2407.08608); GPU MODE,
+#   [lectures](https://github.com/gpu-mode/lectures).
