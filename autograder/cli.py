@@ -309,10 +309,15 @@ def show(
 def export(
     kind: Annotated[
         str,
-        typer.Argument(metavar="FORMAT", help="csv, canvas, moodle, gradescope, actions, classroom50 or junit."),
+        typer.Argument(
+            metavar="FORMAT",
+            help="csv canvas moodle gradescope actions classroom50 junit markdown, or gradescope-bundle.",
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where `grade --out` put the results.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file, or the folder, to write.")],
+    output: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="The file, or the folder, to write (a bundle has no DIR).")
+    ] = None,
     unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
     student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     roster: Annotated[
@@ -333,9 +338,14 @@ def export(
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: write results for another system; no student code runs."""
-    from autograder.commands.export import asked_columns, asked_environment, run_export
+    from autograder.commands.export import BUNDLE, asked_columns, asked_environment, export_bundle, run_export
     from autograder.results.exports.gathered import Asked
 
+    if kind == BUNDLE:
+        export_bundle(_course(course, Path.cwd()), unit, folder, output, out)
+        return DONE
+    if output is None:
+        raise UsageError(f"export {kind} DIR OUT: give the folder of results, and what to write")
     asked = Asked(
         student=student,
         unit=unit,

@@ -1,5 +1,6 @@
 """`autograder export`: result files -> what another system reads. Runs no student code, and needs no sandbox."""
 
+import importlib.metadata
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from autograder.course import Course, did_you_mean
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.results.attempts import read_class
-from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, table
+from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, summary, table
 from autograder.results.exports.gathered import Asked, Gathered, gather
 from autograder.results.folders import STUDENTS
 from autograder.roster import Roster
@@ -24,8 +25,10 @@ FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {
     "actions": actions.export,
     "classroom50": classroom50.export,
     "junit": junit.export,
+    "markdown": summary.export,
 }
-TABLES = ("csv", "canvas", "moodle")
+TABLES = ("csv", "canvas", "moodle", "markdown")
+BUNDLE = "gradescope-bundle"
 ENVIRONMENT = (
     *("CLASSROOM", "ASSIGNMENT", "ASSIGNMENT_TYPE", "OWNER"),
     *("SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL", "REVIEW_URL"),
@@ -37,7 +40,7 @@ def run_export(
 ) -> list[Path]:
     """Write the export and say what was written, what was left out and why. Raises UsageError."""
     if kind not in FORMATS:
-        raise UsageError(f"no format {kind!r}{did_you_mean(kind, list(FORMATS))}")
+        raise UsageError(f"no format {kind!r}{did_you_mean(kind, [*FORMATS, BUNDLE])}")
     if not (folder / STUDENTS).is_dir():
         raise UsageError(f"{folder} holds no results: give the folder that `autograder grade --out` wrote")
     found = read_class(folder, course)
@@ -69,3 +72,23 @@ def asked_columns(pairs: list[str]) -> dict[str, str]:
             raise UsageError(f"--column {pair}: write KEY=HEADER with a KEY of {', '.join(moodle.COLUMNS)}")
         found[key] = name
     return found
+
+
+def export_bundle(course: Course, unit: str | None, out: Path, surplus: Path | None, console: Console) -> Path:
+    """Write the autograder of a Gradescope assignment, which grades one unit. Raises UsageError."""
+    from autograder.commands.gradescope_bundle import write_bundle
+
+    if surplus is not None:
+        raise UsageError(f"export {BUNDLE} OUT.zip --unit U: it is made from the course, not from results")
+    if unit is None:
+        raise UsageError(
+            f"export {BUNDLE}: give --unit, one of {', '.join(course.unit_ids)}: one assignment grades one"
+        )
+    written = write_bundle(course, course.unit(unit), out, importlib.metadata.version("torch").partition("+")[0])
+    console.print(
+        f"wrote {written}, which holds the hidden graders of {unit}: upload it as the autograder of the assignment, keep "
+        "it like the course, and switch Gradescope's own late penalty off",
+        markup=False,
+        soft_wrap=True,
+    )
+    return written

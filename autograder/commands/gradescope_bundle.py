@@ -1,0 +1,110 @@
+"""`autograder export gradescope-bundle OUT.zip --unit U`: the autograder of a programming assignment on Gradescope.
+
+Gradescope unpacks the zip to /autograder/source, runs setup.sh once to build an image, and run_autograder for each
+submission, in a container without privileges. Grading takes the landlock rung there (bubblewrap where user namespaces
+are allowed) and refuses where neither works: then no results.json is written, and Gradescope shows the run as failed.
+
+Source: gradescope/autograder_samples, docs/specs.md.
+"""
+
+import zipfile
+from pathlib import Path
+
+from autograder.course import COURSE_FILE, Course, Unit
+from autograder.errors import UsageError
+
+_SETUP = """\
+#!/usr/bin/env bash
+# Builds the image: Python 3.11 or newer, torch's CPU build, and the kit.
+set -euo pipefail
+apt-get update -qq
+apt-get install -y -qq bubblewrap python3-venv || true
+python=python3
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    apt-get install -y -qq python3.11 python3.11-venv
+    python=python3.11
+fi
+"$python" -m venv /autograder/venv
+/autograder/venv/bin/pip install --quiet "torch=={torch}" --index-url https://download.pytorch.org/whl/cpu
+/autograder/venv/bin/pip install --quiet -c /autograder/source/kit/constraints.txt "/autograder/source/kit[nbgrader]"
+"""
+
+_RUN = '''\
+#!/usr/bin/env python3
+"""Grades /autograder/submission and writes /autograder/results/results.json. Needs the standard library only."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(os.environ.get("AUTOGRADER_ROOT", "/autograder"))
+PYTHON = os.environ.get("AUTOGRADER_PYTHON", str(ROOT / "venv" / "bin" / "python"))
+UNIT = "{unit}"
+
+
+def main() -> int:
+    kit, work = ROOT / "source" / "kit", ROOT / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    told = json.loads((ROOT / "submission_metadata.json").read_text(encoding="utf-8"))
+    student = "-".join(str(user["id"]) for user in told.get("users", [])) or "student"
+    shutil.copytree(ROOT / "submission", work / "submitted" / student / UNIT, symlinks=True)
+    with open(work / "times.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["student", "unit", "submitted_at"], [student, UNIT, told["created_at"]]])
+    one = ["--unit", UNIT, "--student", student, "--course", str(kit)]
+    times = ["--submitted-at", str(work / "times.csv")]
+    out = ["--out", str(work / "graded"), "--no-gradebook", "--jobs", "1", "--layout", "nbgrader"]
+    graded = run("grade", str(work / "submitted"), *one, *times, *out)
+    if graded not in (0, 3):  # 3: one of our tests broke, which lowers no score
+        print("this submission could not be graded; it is not the student's fault. See above.", file=sys.stderr)
+        return 1
+    results = ROOT / "results"
+    results.mkdir(exist_ok=True)
+    return run("export", "gradescope", str(work / "graded"), str(results / "results.json"), *one)
+
+
+def run(*arguments: str) -> int:
+    # the kit from its folder: an installed copy holds no graders
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "source" / "kit")}
+    return subprocess.run([PYTHON, "-m", "autograder.cli", *arguments], env=environment, check=False).returncode
+
+
+sys.exit(main())
+'''
+
+
+def write_bundle(course: Course, unit: Unit, out: Path, torch: str) -> Path:
+    """Write the zip: two scripts, and the kit with the hidden parts of one unit. Raises UsageError."""
+    if out.suffix != ".zip":
+        raise UsageError(f"{out}: a Gradescope bundle is a zip; give a name that ends in .zip")
+    files = [course.root / name for name in (COURSE_FILE, "pyproject.toml", "constraints.txt", "README.md", "LICENSE")]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(f"{missing[0]} does not exist: a Gradescope bundle is made from the folder of the whole kit")
+    hidden = (course.graders / unit.id, course.reference / unit.id, course.solutions / unit.id)
+    released = course.assignments / "released.json"
+    kit = Path(__file__).resolve().parents[1]
+    engine = [path for path in sorted(kit.rglob("*")) if path.is_file() and not path.is_relative_to(kit / "graders")]
+    files += [released] if released.is_file() else []
+    files += [path for folder in hidden for path in sorted(folder.rglob("*")) if path.is_file()]
+    try:
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for name, text in (("setup.sh", _SETUP), ("run_autograder", _RUN)):
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o755 << 16
+                bundle.writestr(entry, text.replace("{unit}", unit.id).replace("{torch}", torch))
+            for path in files:
+                _add(bundle, path, path.relative_to(course.root))
+            for path in engine:
+                _add(bundle, path, Path("autograder") / path.relative_to(kit))
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}; give another name") from None
+    return out
+
+
+def _add(bundle: zipfile.ZipFile, path: Path, name: Path) -> None:
+    if "__pycache__" not in path.parts:
+        bundle.write(path, str(Path("kit") / name))
