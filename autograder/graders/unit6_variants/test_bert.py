@@ -811,6 +811,7 @@ def test_long_sentences(student, reference, draw):
         docs = corpus(draw, (2, 1, 3), (1, 14))
         packed(student, reference, docs, (1, 2, 4, 6))
     packed(student, reference, [[list(range(10, 18))], [[20]]], (4, 3, 8))
+    packed(student, reference, [[list(range(10, 18)), [18]]], (3, 4))
 
 
 @roberta
