@@ -167,7 +167,7 @@ def random_spans_mask(T: int, density: float, mean_len: float, generator: np.ran
         cuts = 1 + generator.choice(total - 1, size=k - 1, replace=False)
         return np.diff(np.concatenate([[0], np.sort(cuts), [total]]))
 
-    lengths = np.stack([pieces(T - n), pieces(n)], axis=1).reshape(-1)  # kept, cut out, kept, ...
+    lengths = np.stack([pieces(T - n), pieces(n)], axis=1).ravel()  # kept, cut out, kept, ...
     return np.repeat(np.arange(2 * k) % 2 == 1, lengths)
     ### END SOLUTION
 

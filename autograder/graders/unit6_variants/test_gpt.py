@@ -389,7 +389,7 @@ def test_longer_than_the_block(student, reference, draw, use_cache):
 def test_each_token_passes_once(student, reference, draw):
     """With the cache every token passes through the layers once; without, the whole text in each step."""
     # SECURITY: the model counts beside the student's code, which could change the count. It shows an honest mistake.
-    for T, n in ((3, 7), (1, 9)):
+    for T, n in ((3, 7), (1, 9), (4, 8)):  # the last fills the block
         theirs, _ = writers(student, reference, draw)
         ids = draw.integers(0, 13, 2, T)
         before = theirs.tokens_seen.value()
@@ -493,6 +493,7 @@ def test_one_token_stays(student, reference, draw):
     logits = draw.tensor(3, 7, scale=1.5)
     for top_p in (0.0, 1e-6, None, 1.0, 1.5):
         filtered(student, reference, logits, top_p=top_p)
+    filtered(student, reference, 100 * logits, top_p=1.0)  # where one token has, but for rounding, all of it
 
 
 @sampling_filters

@@ -304,6 +304,9 @@ def test_nothing_to_attend_to(student, reference, draw):
     same(theirs, ours, x[:1, :1], bias[:, :, :1, :1], memory=memory[:1, :1])
     theirs, ours = blocks(student, reference, draw)
     same(theirs, ours, x, bias, mask=mask)
+    one_head = draw.mask(2, 3, 5, 5)
+    one_head[:, 1, 3] = False
+    same(theirs, ours, x, bias, mask=one_head)
 
 
 @t5_block
