@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autograder.commands.pending import usable_device
 from autograder.course import Course, load_course
 from autograder.errors import UsageError
 from autograder.grading.marks import marks_of
@@ -84,6 +85,17 @@ def test_the_most_specific_threshold_counts(with_thresholds: Callable[..., Cours
     exercise = with_thresholds(("sm_90", 7.0)).units[0].exercises[-1]
     with pytest.raises(UsageError, match=r'"time" and device = "cuda"'):
         allowed(cuda_device(80, "A100").kinds)
+
+
+def test_without_a_gpu_only_races_on_the_cpu_are_tried_again(with_thresholds: Callable[..., Course]) -> None:
+    """Where a unit has thresholds on the CPU, `--only-pending` goes on and says so; else a GPU is asked for."""
+    said: list[str] = []
+    both = with_thresholds(("cpu", 9.0), ("cuda", 8.0))
+    assert usable_device(both, ["unit0_tiny"], "auto", said.append) is None
+    assert "no GPU" in said[0] and "raced on the CPU is tried again" in said[0]
+    assert usable_device(both, ["unit0_tiny"], "cpu-as-gpu", said.append) is CPU_AS_GPU
+    with pytest.raises(UsageError, match="no GPU"):
+        usable_device(with_thresholds(("cuda", 8.0)), ["unit0_tiny"], "auto", said.append)
 
 
 @pytest.mark.parametrize(
