@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from autograder.commands.pending import usable_device
 from autograder.course import Course, load_course
 from autograder.errors import UsageError
+from autograder.grading.context import Deferred
 from autograder.grading.marks import marks_of
 from autograder.grading.racing import Racer
+from autograder.grading.replay import run_locally
 from autograder.grading.session import CollectedTests
 from autograder.sandbox.devices import CPU_AS_GPU, cuda_device
 
@@ -110,3 +113,13 @@ def test_thresholds_that_cannot_be_meant(with_thresholds: Callable[..., Course],
     """Each is refused with its place in the file."""
     with pytest.raises(UsageError, match=words):
         with_thresholds(*thresholds)
+
+
+def test_a_race_is_not_replayed(course: Course) -> None:
+    """Diagnosis, separation and bench run tests in one process, where nothing can be timed: it is said so, not lost."""
+    pytest.importorskip("triton")
+    unused: Any = SimpleNamespace()
+    items = CollectedTests([course.graders / UNIT / "test_triton_kernels.py"]).items
+    raced = [item for item in items if marks_of(item).name == "test_gpu_time[pass]"]
+    with pytest.raises(Deferred, match="nothing is raced in this process"):
+        run_locally(raced[0], unused, course, b"seed")  # type: ignore[arg-type]
