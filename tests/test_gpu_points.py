@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from autograder.commands.pending import usable_device
 from autograder.course import Course, load_course
 from autograder.errors import UsageError
+from autograder.grading.context import Deferred
 from autograder.grading.marks import marks_of
 from autograder.grading.racing import Racer
+from autograder.grading.replay import run_locally
 from autograder.grading.session import CollectedTests
 from autograder.sandbox.devices import CPU_AS_GPU, cuda_device
 
@@ -86,6 +90,17 @@ def test_the_most_specific_threshold_counts(with_thresholds: Callable[..., Cours
         allowed(cuda_device(80, "A100").kinds)
 
 
+def test_without_a_gpu_only_races_on_the_cpu_are_tried_again(with_thresholds: Callable[..., Course]) -> None:
+    """Where a unit has thresholds on the CPU, `--only-pending` goes on and says so; else a GPU is asked for."""
+    said: list[str] = []
+    both = with_thresholds(("cpu", 9.0), ("cuda", 8.0))
+    assert usable_device(both, ["unit0_tiny"], "auto", said.append) is None
+    assert "no GPU" in said[0] and "raced on the CPU is tried again" in said[0]
+    assert usable_device(both, ["unit0_tiny"], "cpu-as-gpu", said.append) is CPU_AS_GPU
+    with pytest.raises(UsageError, match="no GPU"):
+        usable_device(with_thresholds(("cuda", 8.0)), ["unit0_tiny"], "auto", said.append)
+
+
 @pytest.mark.parametrize(
     ("thresholds", "words"),
     [
@@ -98,3 +113,13 @@ def test_thresholds_that_cannot_be_meant(with_thresholds: Callable[..., Course],
     """Each is refused with its place in the file."""
     with pytest.raises(UsageError, match=words):
         with_thresholds(*thresholds)
+
+
+def test_a_race_is_not_replayed(course: Course) -> None:
+    """Diagnosis, separation and bench run tests in one process, where nothing can be timed: it is said so, not lost."""
+    pytest.importorskip("triton")
+    unused: Any = SimpleNamespace()
+    items = CollectedTests([course.graders / UNIT / "test_triton_kernels.py"]).items
+    raced = [item for item in items if marks_of(item).name == "test_gpu_time[pass]"]
+    with pytest.raises(Deferred, match="nothing is raced in this process"):
+        run_locally(raced[0], unused, course, b"seed")  # type: ignore[arg-type]

@@ -439,3 +439,10 @@ def test_the_rest_of_a_bundle_can_follow(graded: Class) -> None:
         commands.merge(graded.course, graded.bundle, graded.out, lambda line: print(line, file=said))
     tests = graded.outcomes("ada")
     assert [tests[name.partition("::")[2]] for name in TIERS] == ["passed", "failed", "failed"], said.getvalue()
+
+
+def test_what_is_done_is_not_done_again(graded: Class) -> None:
+    """A bundle that was stopped half-way goes on with the rest."""
+    told = _told({TIERS[0]: "passed"})
+    rewritten(graded.bundle, lambda files: files.update({"completed/00001.json": told}))
+    assert [work.student for work, _ in bundles.read_bundle(graded.bundle).waiting()] == ["bob"]

@@ -7,6 +7,7 @@ turns, and the ratio is the median of the ratios of neighbours, so that a busy m
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -105,6 +106,7 @@ def bare_seconds(root: Path, unit_id: str) -> BareRun:
     import torch
 
     from autograder import given
+    from autograder.grading.context import Deferred
     from autograder.grading.references import load_reference
     from autograder.grading.replay import run_locally
     from autograder.grading.session import CollectedTests, grader_files
@@ -132,7 +134,8 @@ def bare_seconds(root: Path, unit_id: str) -> BareRun:
         with clock.on(REST):
             for item in tests.items:
                 assert isinstance(item, pytest.Function)
-                run_locally(item, pages[item.path.stem.removeprefix("test_")], course, _SEED)
+                with contextlib.suppress(Deferred):  # what is raced has no bare computation
+                    run_locally(item, pages[item.path.stem.removeprefix("test_")], course, _SEED)
     tests.close()
     tests_took = sum(clock.seconds.values()), sum(clock.cpu_seconds.values())
     return BareRun((clock.seconds[BARE], clock.cpu_seconds[BARE]), tests_took)

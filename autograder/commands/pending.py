@@ -4,7 +4,7 @@ Needs no package beyond those that grading needs (no typer, rich or nbgrader): t
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from autograder.results.record import Outcome, UnitResult, write_result
 from autograder.rooms import bundle as bundles
 from autograder.rooms.batch import new_seed, remember_seed, seed_id
 from autograder.rooms.completing import complete_all, find_waiting
-from autograder.sandbox.devices import find_device
+from autograder.sandbox.devices import Device, find_device
 from autograder.sandbox.rungs import choose_rung
 from autograder.text import printable
 
@@ -41,7 +41,7 @@ def complete_here(
     standing = list(found.complete)
     if found.waiting:
         seed = options.seed or new_seed()
-        device = find_device(options.device)
+        device = usable_device(course, {one.result.unit for one in found.waiting}, options.device, say)
         hidden = [submitted.resolve(), out.resolve()]
         rung = choose_rung(options.isolation)
         remember_seed(out, seed, submitted)
@@ -51,10 +51,26 @@ def complete_here(
             write_result(out, result)
             standing.append(result)
             _tell(result, say)
-        say(f"completed {len(found.waiting)} results on {device.title}; isolation {rung}; seed id {seed_id(seed)}")
+        where = "without a GPU" if device is None else f"on {device.title}"
+        say(f"completed {len(found.waiting)} results {where}; isolation {rung}; seed id {seed_id(seed)}")
     else:
         say("nothing is pending")
     return standing
+
+
+def usable_device(course: Course, units: Collection[str], wanted: str, say: Say) -> Device | None:
+    """The GPU; or None where there is none, but something that waits may be a race on a CPU that was too busy.
+
+    Raises UsageError where only a GPU can help.
+    """
+    try:
+        return find_device(wanted)
+    except UsageError as error:
+        exercises = [exercise for unit in units for exercise in course.unit(unit).exercises]
+        if wanted != "auto" or not any(t.device == "cpu" for e in exercises for t in e.thresholds):
+            raise
+        say(f"note: {error}; only what was raced on the CPU is tried again")
+        return None
 
 
 def complete_bundle(path: Path, options: Options, say: Say) -> None:

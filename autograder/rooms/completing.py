@@ -73,19 +73,22 @@ def complete_all(
     waiting: Sequence[Waiting],
     *,
     rung: str,
-    device: Device,
+    device: Device | None,
     seed: bytes,
     seed_id: str,
     hidden: Sequence[Path],
 ) -> Iterator[UnitResult]:
-    """Each result with its pending tests judged on `device`; those that broke in our code stay pending."""
+    """Each result with its pending tests judged on `device`; those that broke in our code stay pending.
+
+    Without a device those that need one wait on, and a race on the CPU that was disturbed is run again.
+    """
     if not waiting:
         return
     units = sorted({one.submission.unit for one in waiting})
     completion = Completion(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        device=device.kinds[0] if device.is_cuda else device.name,
-        title=device.title,
+        device="cpu" if device is None else device.kinds[0] if device.is_cuda else device.name,
+        title="no GPU" if device is None else device.title,
         isolation=rung,
         versions=versions(),
         seed_id=seed_id,
