@@ -86,8 +86,8 @@ def export_bundle(course: Course, unit: str | None, out: Path, surplus: Path | N
         )
     written = write_bundle(course, course.unit(unit), out, importlib.metadata.version("torch").partition("+")[0])
     console.print(
-        f"wrote {written}, which holds the hidden graders of {unit}: upload it as the autograder of the assignment, keep "
-        "it like the course, and switch Gradescope's own late penalty off",
+        f"wrote {written}, which holds the hidden graders of {unit}: upload it as the autograder of the assignment, "
+        "keep it like the course, and switch Gradescope's own late penalty off",
         markup=False,
         soft_wrap=True,
     )
