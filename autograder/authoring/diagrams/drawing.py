@@ -119,7 +119,7 @@ class Diagram:
             height = y + 0.35 * size + (number - (len(lines) - 1) / 2) * 1.3 * size
             self._add(
                 f'<text x="{_n(x)}" y="{_n(height)}" text-anchor="{anchor}" font-size="{_n(size)}"'
-                f' class="{colour}"{weight}>{_marked(line, size)}</text>'
+                f' class="{colour}"{weight} xml:space="preserve">{_marked(line, size)}</text>'
             )
 
     def line(self, *points: Point, tone: str = "grey", width: float = 1.5, dashed: bool = False) -> None:
