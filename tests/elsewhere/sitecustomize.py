@@ -1,7 +1,7 @@
-"""Takes away from our own modules what another system lacks, in every Python that is started with this folder on its path.
+"""Takes away from our own modules what another system lacks, in every Python that has this folder on its path.
 
-ELSEWHERE says which system is played: `win32` or `darwin`. torch, pytest and the standard library keep what they need to
-run here; an import in a file of the package `autograder` gets modules without the names that are not there, and
+ELSEWHERE says which system is played: `win32` or `darwin`. torch, pytest and the standard library keep what they need
+to run here; an import in a file of the package `autograder` gets modules without the names that are not there, and
 `sys.platform` says the other system. What cannot be played: paths with backslashes, handles of open files, timing.
 """
 
