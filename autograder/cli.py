@@ -23,6 +23,7 @@ except ImportError:  # a machine with a GPU and little else
 from autograder import installed
 from autograder.course import Course, find_root, load_course
 from autograder.errors import UsageError
+from autograder.sandbox import systems
 
 # The base of Typer's own errors has a public name in no version; its subclass has.
 _COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -167,6 +168,7 @@ def grade(
     course: CourseOption = None,
 ) -> int:
     """Instructor, CI: grade a folder of submissions behind the wall."""
+    systems.need_linux("autograder grade")
     from autograder.commands.grade import Options, run_grade
     from autograder.intake.finding import Asked
 
@@ -257,6 +259,7 @@ def pack(
     course: CourseOption = None,
 ) -> int:
     """Write a bundle of all results that wait, for `python3 BUNDLE.zip` on a machine with a GPU."""
+    systems.need_linux("autograder pending")
     from autograder.commands import pending
     from autograder.intake.finding import Asked
 
@@ -275,6 +278,7 @@ def merge(
     course: CourseOption = None,
 ) -> int:
     """Take what was completed into the results and the gradebook."""
+    systems.need_linux("autograder pending")
     from autograder.commands import pending
 
     found = _course(course, Path.cwd())
@@ -397,6 +401,7 @@ def validate(
     course: CourseOption = None,
 ) -> int:
     """Course author: solutions full, stubs zero, every misconception caught and named, accepted variants full."""
+    systems.need_linux("autograder validate")
     from autograder.authoring.validate import validate as run
     from autograder.authoring.validate_report import render_validation, to_json
     from autograder.sandbox.rungs import choose_rung
@@ -418,6 +423,7 @@ def demo(
     course: CourseOption = None,
 ) -> int:
     """Newcomer: make a class of sample submissions and grade it."""
+    systems.need_linux("autograder demo")
     from autograder.commands.demo import run_demo
 
     return OUR_FAULT if run_demo(_course(course, Path.cwd()), folder, isolation, out).our_fault else DONE
@@ -433,7 +439,7 @@ def doctor(json_: JsonOption = False) -> int:
         _print_json(json.dumps(findings, indent=2))
     else:
         render_doctor(findings, out)
-    return DONE if findings["isolation"]["chosen"] else FAILED
+    return DONE if findings["usable"] else FAILED
 
 
 _BARE: Any = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
@@ -469,6 +475,7 @@ def bench(
     course: CourseOption = None,
 ) -> int:
     """What grading costs on this machine, beside nbgrader and beside the bare computation."""
+    systems.need_linux("autograder bench")
     from autograder.commands.bench import FULL, QUICK, render_bench, run_bench
 
     size = QUICK if quick else FULL

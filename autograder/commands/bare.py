@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autograder.errors import UsageError
+from autograder.sandbox import systems
 
 DONE, BAD_USAGE, STOPPED = 0, 4, 130
 
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a UsageError becomes one sentence and exit code 4."""
     options = _parser().parse_args(arguments)
     try:
+        systems.need_linux("this command")
         options.run(options)
     except ModuleNotFoundError as error:
         print(  # noqa: T201

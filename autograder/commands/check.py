@@ -28,7 +28,7 @@ from autograder.text import printable
 
 if TYPE_CHECKING:
     from autograder.grading.context import Context
-    from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.workers import Workers
 
 
 class FoundPage(Struct, frozen=True):
@@ -49,10 +49,10 @@ class Found(Struct):
 
 def check_path(course: Course, path: Path, exercise: str | None = None) -> CheckedFolder:
     """Run the public checks on every page at `path`. Raises UsageError."""
-    from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.portable import workers_without_wall
 
     found = _find(course, path, exercise)
-    with Sandbox("none", course.limits) as sandbox:
+    with workers_without_wall(course.limits) as sandbox:
         return CheckedFolder([_check_page(course, page, sandbox, exercise) for page in found.pages], found.said)
 
 
@@ -70,12 +70,12 @@ def watch_path(
     from watchfiles import watch
 
     from autograder.sandbox import warm
-    from autograder.sandbox.launch import Sandbox
+    from autograder.sandbox.portable import workers_without_wall
 
     warm.warm_up()
     known: dict[str, FoundPage] = {}
     folders = {page.file.parent for page in find_pages(course, path).pages}
-    with Sandbox("none", course.limits) as sandbox:
+    with workers_without_wall(course.limits) as sandbox:
 
         def check_changed(found: Found) -> None:
             changed = [page for page in found.pages if known.get(page.page.name) != page]
@@ -169,7 +169,7 @@ def _reader(file: Path) -> Callable[[], bytes]:
 # ---------------------------------------------------------------- the checks
 
 
-def _check_page(course: Course, found: FoundPage, sandbox: "Sandbox", exercise: str | None) -> CheckedPage:
+def _check_page(course: Course, found: FoundPage, sandbox: "Workers", exercise: str | None) -> CheckedPage:
     from autograder.grading.context import Context
 
     page = found.page

@@ -4,7 +4,7 @@ import ast
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from msgspec import Struct
@@ -29,9 +29,14 @@ def kernel_here(page: str) -> Kernel | None:
     namespace: dict[str, Any] = shell.user_ns
     cells = list(shell.history_manager.input_hist_raw[1:])  # `In` holds what IPython made of them
     names = [namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME"), namespace.get("__session__")]
-    files = [Path(name) for name in names if isinstance(name, str) and Path(name).name == f"{page}.ipynb"]
+    files = [Path(name) for name in names if isinstance(name, str) and is_named(name, page)]
     file = next((file for file in files if file.is_file()), Path.cwd() / f"{page}.ipynb")
     return Kernel(namespace, current(cells), file)
+
+
+def is_named(name: str, page: str, paths: type[PurePath] = Path) -> bool:
+    """Whether a path, as an editor gives it on its system, is that of the page's notebook."""
+    return paths(name).name == f"{page}.ipynb"
 
 
 def current(cells: Sequence[str]) -> list[str]:

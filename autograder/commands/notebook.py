@@ -1,5 +1,6 @@
 """`check("exercise")` in a notebook: the public checks on what the kernel holds now, saved or not."""
 
+import io
 import os
 import secrets
 import sys
@@ -41,11 +42,11 @@ def _check(exercise: str) -> None:
     kernel = kernel_here(page.name)
     if kernel is None:
         source = Path.cwd() / f"{page.name}.ipynb"
-        render_checks(check_path(course, source if source.exists() else Path.cwd(), exercise), _console())
+        _print(check_path(course, source if source.exists() else Path.cwd(), exercise))
         return
     checked = CheckedFolder([_check_kernel(course, page, kernel, exercise)], _about_the_file(course, kernel, exercise))
     if "ipykernel" not in sys.modules:
-        render_checks(checked, _console())
+        _print(checked)
         return
     from IPython.display import HTML, display
 
@@ -53,6 +54,20 @@ def _check(exercise: str) -> None:
     with open(os.devnull, "w", encoding="utf-8") as console.file:
         render_checks(checked, console)
     display(HTML(console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")))
+
+
+def _print(checked: CheckedFolder) -> None:
+    """A stream without UTF-8 shows \\u03c0 for what it cannot write, and is left as it was."""
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):  # a notebook's, or a test's
+        render_checks(checked, _console())
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        render_checks(checked, _console())
+    finally:
+        stream.reconfigure(errors=errors)
 
 
 def _console(record: bool = False) -> Console:

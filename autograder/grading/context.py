@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autograder.sandbox.client import Answered, Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
+    from autograder.sandbox.workers import Workers
 
 
 _RACE_S = 3600.0  # for a page's calls and for what the grader computes in between; each call has its own limit
@@ -40,9 +41,9 @@ class Context:
         course: Course,
         unit: Unit,
         sources: Sequence[Any],
-        sandbox: "Sandbox",
+        sandbox: "Workers",
         run_seed: bytes,
-        second: "Sandbox | None" = None,
+        second: "Workers | None" = None,
         device: Device | None = None,
     ) -> None:
         self.course = course

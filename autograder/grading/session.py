@@ -3,6 +3,7 @@
 Collecting costs as much as fifty small tests, so a room does it before it forks.
 """
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ class CollectedTests:
             *("-p", "autograder.grading.plugin", *(("-p", "pytest_timeout") if backstop else ())),
             *map(str, files),
             "--noconftest",
-            "-c/dev/null",
+            f"-c{os.devnull}",
             f"--rootdir={files[0].parent}",
             "--import-mode=importlib",
             "--capture=no",

@@ -140,7 +140,9 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading. Raises FileNotFoundError, and Unreadable for links and devices."""
     try:
         # SECURITY: O_NOFOLLOW and O_NONBLOCK, so that neither a link to a secret nor a FIFO is ever opened
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        # O_BINARY: without it Windows reads up to the first Ctrl-Z, and makes one character of each line end
+        flags = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+        descriptor = os.open(path, os.O_RDONLY | flags)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -179,7 +179,7 @@ def _serve(
     die_with(parent, signal.SIGTERM)
     tempfile.tempdir = scratch
     from autograder.rooms.room import Room
-    from autograder.sandbox.launch import SandboxError
+    from autograder.sandbox.workers import SandboxError
 
     try:
         rooms.append(Room(root, units, rung, seed, hidden))

@@ -20,7 +20,8 @@ from autograder.results.record import Outcome, TestResult
 from autograder.rooms.process import die_with
 from autograder.rooms.sitting import Results, Sitting, collect, sit
 from autograder.sandbox.devices import Device
-from autograder.sandbox.launch import Sandbox, SandboxError
+from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.workers import SandboxError
 
 if TYPE_CHECKING:
     from autograder.grading.marks import Marks

@@ -29,9 +29,9 @@ from autograder.sandbox.failures import (
     StudentTimedOut,
     raise_failure,
 )
-from autograder.sandbox.launch import Sandbox, SandboxError
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import refusable
+from autograder.sandbox.workers import SandboxError, Workers
 
 _HANG_LIMIT = 3
 _LOOK_EVERY_S = 0.1
@@ -93,7 +93,7 @@ class Page:
     """
 
     def __init__(
-        self, sandbox: Sandbox, name: str, sources: Sequence[wire.Source], symbols: Sequence[str], limits: Limits
+        self, sandbox: Workers, name: str, sources: Sequence[wire.Source], symbols: Sequence[str], limits: Limits
     ) -> None:
         self.name = name
         self.limits = limits

@@ -13,13 +13,14 @@ The grader makes a socket pair per worker and hands one end to the forkserver. T
   file but the runtime's, no socket, no signal to the outside, a uid of its own where we are root (`fence.py`);
 - `none` starts the same forkserver without any fence: for a student's own machine, or by explicit choice.
 
+All three need Linux. What a student's `check` does elsewhere is `portable.py`.
+
 Workers on the first two rungs also run under a system-call filter. What is visible inside bubblewrap: shared
 libraries, the Python installation and this environment's packages, a handful of files of this kit, /proc of its own
 namespace, a minimal /dev, and two small tmpfs. All of it read-only but the tmpfs.
 """
 
 import contextlib
-import errno
 import itertools
 import os
 import signal
@@ -36,14 +37,10 @@ import msgspec
 from autograder.course import Limits
 from autograder.sandbox import forkserver, gpu, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
+from autograder.sandbox.workers import SandboxError
 
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 10.0
-_MAX_ENTRIES = 20_000
-
-
-class SandboxError(Exception):
-    """The sandbox did not start, or its forkserver stopped answering. Our fault or the machine's, never a student's."""
 
 
 class Sandbox:
@@ -146,26 +143,12 @@ class Sandbox:
 
     def scratch_bytes(self) -> int:
         """What the workers have on disk where no tmpfs limits it; too many entries to count are too many bytes."""
-        total, seen, waiting = 0, 0, [self._scratch] if self._scratch else []
-        while waiting:
-            try:
-                with os.scandir(waiting.pop()) as entries:
-                    for entry in entries:
-                        seen += 1
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(entry.path)
-                        if seen > _MAX_ENTRIES:
-                            return 1 << 60
-            except OSError as error:  # it vanished, or is closed to us; a path without end is one entry too many
-                if error.errno == errno.ENAMETOOLONG:
-                    return 1 << 60
-        return total
+        return usage.disk_bytes([self._scratch] if self._scratch else [])
 
     def _start(self) -> None:
         if self.rung != "bubblewrap":
             self._scratch = tempfile.mkdtemp(prefix="autograder-")
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if LINUX else socket.SOCK_DGRAM)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             argv, environment = self._argv(theirs.fileno())
             self._process = subprocess.Popen(
@@ -269,7 +252,6 @@ class Sandbox:
             pass
 
 
-LINUX = sys.platform == "linux"
 _PIDS = 1 << 22  # Linux has no larger pid
 _made = itertools.count()
 _FIRST_UID = 1_600_000_000  # far from any real account; one uid per sandbox, so that process limits are per sandbox

@@ -5,12 +5,11 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 from autograder.errors import UsageError
-from autograder.sandbox import fence, launch
+from autograder.sandbox import systems
 
 _INSTALL_BUBBLEWRAP = "install it (Debian, Ubuntu: apt-get install bubblewrap)"
 
@@ -22,14 +21,18 @@ def probe(rung: str) -> str | None:
     """Why `rung` cannot be used on this machine, with the fix, or None where it works. Believes only what it tried."""
     if rung == "none":
         return None
-    if not launch.LINUX:
-        return f"{rung} needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"
+    if not systems.LINUX:
+        return "needs Linux"
+    from autograder.sandbox import fence
+
     if not fence.filter_supported():
         return f"the system-call filter does not know this machine ({os.uname().machine})"
     return _probe_bubblewrap() if rung == "bubblewrap" else _probe_landlock()
 
 
 def _probe_bubblewrap() -> str | None:
+    from autograder.sandbox import launch
+
     if shutil.which("bwrap") is None:
         return f"bwrap is not on PATH: {_INSTALL_BUBBLEWRAP}"
     try:
@@ -64,6 +67,8 @@ def _blocker() -> str:
 
 def _probe_landlock() -> str | None:
     """Starts a real worker and lets it try to read a file that it must not see."""
+    from autograder.sandbox import fence
+
     abi = fence.landlock_abi()
     if abi == 0:
         return "this kernel has no Landlock (it needs Linux 5.13 and lsm=...,landlock)"
@@ -92,6 +97,8 @@ def choose_rung(wanted: str) -> str:
     """The rung to use. `auto` takes the best that works and never falls back to `none`. Raises UsageError."""
     if wanted not in RUNGS:
         raise UsageError(f"--isolation {wanted}: choose one of {', '.join(RUNGS)}")
+    if wanted != "none":
+        systems.need_linux(f"--isolation {wanted}")
     candidates = ["bubblewrap", "landlock"] if wanted == "auto" else [wanted]
     problems = []
     for rung in candidates:

@@ -1,6 +1,12 @@
-"""What the processes of a sandbox use, read from outside: memory, processor time, and whether they want to run."""
+"""What the processes of a sandbox use, read from outside: memory, time, files, and whether they want to run."""
+
+import errno
+import os
+from collections.abc import Sequence
 
 from autograder.sandbox.processes import Process, below
+
+_MAX_ENTRIES = 20_000
 
 
 def memory_bytes(root: int, limit_bytes: int = 0) -> int:
@@ -12,6 +18,32 @@ def memory_bytes(root: int, limit_bytes: int = 0) -> int:
     processes = below(root)
     resident = sum(process.resident for process in processes)
     return resident if resident <= limit_bytes else sum(map(_own_bytes, processes))
+
+
+def count(root: int) -> int:
+    """How many processes live from `root` downwards."""
+    return len(below(root))
+
+
+def disk_bytes(folders: Sequence[str]) -> int:
+    """What lies in the folders; too many entries to count are too many bytes."""
+    total, seen, waiting = 0, 0, list(folders)
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    info = entry.stat(follow_symlinks=False)
+                    blocks: int | None = getattr(info, "st_blocks", None)  # Windows does not count them
+                    total += info.st_size if blocks is None else blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    if seen > _MAX_ENTRIES:
+                        return 1 << 60
+        except OSError as error:  # it vanished, or is closed to us; a path without end is one entry too many
+            if error.errno == errno.ENAMETOOLONG:
+                return 1 << 60
+    return total
 
 
 def _own_bytes(process: Process) -> int:

@@ -16,8 +16,8 @@ from autograder.authoring.mutation.run import Options, run_mutants
 from autograder.course import Course, Unit, did_you_mean, find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.session import grader_files
-from autograder.sandbox.launch import SandboxError
 from autograder.sandbox.rungs import choose_rung
+from autograder.sandbox.workers import SandboxError
 
 DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
 
