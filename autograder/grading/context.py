@@ -117,7 +117,9 @@ class Context:
         from autograder.sandbox.launch import Sandbox
 
         if self._second is None:
-            self._second = self._own_second = Sandbox(self._sandbox.rung, self.course.limits, (self.course.root,))
+            rung, privileged = self._sandbox.rung, self._sandbox.privileged
+            hidden = (self.course.root,)
+            self._second = self._own_second = Sandbox(rung, self.course.limits, hidden, privileged=privileged)
         return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
 
     def device_page(self, name: str, exercise_id: str) -> "Page":
@@ -147,8 +149,13 @@ class Context:
 
         assert self.device is not None
         if number not in self._on_device:
-            hidden, with_gpu = (self.course.root,), self.device.is_cuda
-            self._on_device[number] = Sandbox(self._sandbox.rung, self.course.limits, hidden, with_gpu=with_gpu)
+            self._on_device[number] = Sandbox(
+                self._sandbox.rung,
+                self.course.limits,
+                (self.course.root,),
+                privileged=self._sandbox.privileged,
+                with_gpu=self.device.is_cuda,
+            )
         return self._on_device[number]
 
     def _device_limits(self, exercise_id: str) -> Limits:

@@ -50,6 +50,7 @@ class Room:
         hidden: further folders that must not be visible in the sandbox (submissions, results).
         device: the GPU that tests may use; without, those that need one are deferred.
         pairs: of a race on it, for a rehearsal that wants fewer than usual.
+        privileged: as of `Sandbox`, where it is known already.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Room:
         hidden: Sequence[Path] = (),
         device: Device | None = None,
         pairs: int | None = None,
+        privileged: bool | None = None,
     ) -> None:
         self.course = load_course(root)
         self.rung = rung
@@ -68,12 +70,22 @@ class Room:
         self._patience = _BACKSTOP_FACTOR * (_ON_A_DEVICE if device is not None else 1)
         self._run_seed = run_seed
         self._child: int | None = None
-        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
-        self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
-        self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
-        exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
-        races = any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds)
-        self._second = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden)) if races else None
+        self._second: Sandbox | None = None
+        self._sandbox = self._sandbox_of((self.course.root, *hidden), privileged)  # first: it imports torch beside us
+        try:
+            self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
+            self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
+            exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
+            if any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds):
+                self._second = self._sandbox_of((self.course.root, *hidden), self._sandbox.privileged)
+                self._second.ready()
+            self._sandbox.ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def _sandbox_of(self, hidden: tuple[Path, ...], privileged: bool | None) -> Sandbox:
+        return Sandbox(self.rung, self.course.limits, hidden, privileged=privileged, wait=False)
 
     def __enter__(self) -> "Room":
         return self
