@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +19,7 @@ from autograder.results.folders import STUDENTS
 from autograder.results.late import Counted, Grade
 from autograder.results.record import Outcome, UnitResult
 from autograder.rooms.batch import Run
-from autograder.text import printable
+from autograder.text import listed, printable
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -184,10 +184,19 @@ def _lost(result: UnitResult) -> str:
         return ""
     what = first.outcome.value
     if result.score == 0 and first.outcome is Outcome.MISSING:
-        what = "nothing handed in"
+        what = _nothing(result)
     more = f" and {len(short) - 1} more" if len(short) > 1 else ""
     named = f" ({first.misconception})" if first.misconception else ""
     return f"{short[0].id}{more}: {what.replace('_', ' ')}{named}"
+
+
+def _nothing(result: UnitResult) -> str:
+    """Why a submission without a point has none: nothing came, or what came defines nothing that was asked for."""
+    loads = [] if result.pages is UNSET else result.pages
+    idle = [load.page for load in loads if load.ended and not load.defines]
+    if not loads:
+        return "nothing handed in, or as it was released"
+    return f"{listed(idle)} was read and defines none of the exercises" if idle else Outcome.MISSING.value
 
 
 _FINE = (Outcome.PASSED, Outcome.DEFERRED)

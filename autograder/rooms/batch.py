@@ -215,6 +215,7 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
         submitted_at=job.handed_in.submitted_at,
         time_problem=job.handed_in.time_problem,
         basis=job.basis,
+        pages=graded.pages,
     )
     return _with_lateness(run, result)
 
