@@ -182,12 +182,12 @@ def _lost(result: UnitResult) -> str:
     first = next((t for e in short for t in e.tests if t.outcome not in _FINE), None)
     if first is None:
         return ""
-    what = first.outcome.value
+    what = first.outcome.value.replace("_", " ")
     if result.score == 0 and first.outcome is Outcome.MISSING:
         what = _nothing(result)
     more = f" and {len(short) - 1} more" if len(short) > 1 else ""
     named = f" ({first.misconception})" if first.misconception else ""
-    return f"{short[0].id}{more}: {what.replace('_', ' ')}{named}"
+    return f"{short[0].id}{more}: {what}{named}"
 
 
 def _nothing(result: UnitResult) -> str:
