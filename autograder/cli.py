@@ -191,7 +191,8 @@ def grade(
     )
     report = run_grade(_course(course, Path.cwd()), options, quiet=json_, console=out)
     if json_:
-        _print_json(report.to_json())
+        sys.stdout.flush()
+        report.write_json(sys.stdout.buffer)
     if report.our_fault:
         return OUR_FAULT
     missed = min_score is not None and any(not g.excused and g.score < min_score * g.max_score for g in report.grades)

@@ -143,6 +143,8 @@ def test_the_figures_are_told_in_lines() -> None:
         "load": 0.1,
         "bare": [row],
     }
+    row = {"s": 3.0, "ratio": 1.9, "cpu_ratio": 2.6}
+    figures["cold"] = {"rounds": 5, "unchanged": 50, "torch_s": 1.5, "cold": row, "nothing": row | {"ratio": 0.4}}
     figures |= {"classes": {"mixed": one}, "fresh_worker_ms": spread, "save_to_verdict_s": spread}
     text = "\n".join(_lines(figures))
     for told in (
@@ -155,6 +157,8 @@ def test_the_figures_are_told_in_lines() -> None:
     ):
         assert told in text
     assert "student code 70%, pytest 30%\n" in text
+    assert "one submission, cold           ratio  1.90 (3.00 s), of CPU time  2.60" in text
+    assert "nothing to do, 50 unchanged    ratio  0.40" in text
     assert "ratio  2.50 (0.50 s to 0.20 s), of CPU time  3.50" in text
 
 
@@ -174,5 +178,6 @@ def test_bench_measures_everything_it_promises(
         assert 0 < measured["ours"]["grading_share"] <= 1
         assert 0 < measured["ours"]["dearest_tenth"]["share"] <= 1
     assert figures["nbgrader_s"].keys() == SHARES.keys()
+    assert figures["cold"]["nothing"]["cpu_ratio"] < figures["cold"]["cold"]["cpu_ratio"]
     assert [row["unit"] for row in figures["bare"]] == ["unit0_tiny"]
     assert all(row["ratio"] > 0 and row["cpu_ratio"] > 0 for row in figures["bare"])

@@ -117,7 +117,7 @@ def test_results_follow_the_contract(batch: Batch) -> None:
             "content",
         ),
         *("isolation", "seed_id", "duration_s", "late", "problems", "exercises"),
-        *("submitted_at", "time_problem", "basis"),
+        *("submitted_at", "time_problem", "basis", "pages"),
     }
     assert result["schema"] == "autograder/result/v1" and result["isolation"] in ("bubblewrap", "landlock")
     assert result["fingerprint"].startswith("sha256:") and result["late"] == {"seconds": 0.0, "penalty": 0.0}

@@ -59,7 +59,8 @@ class Batch:
         terminal = io.StringIO()
         report = run_grade(load_course(self.root), given, quiet=False, console=Console(file=terminal, width=160))
         self.printed = terminal.getvalue()
-        return json.loads(report.to_json())  # type: ignore[no-any-return]
+        report.write_json(written := io.BytesIO())
+        return json.loads(written.getvalue())  # type: ignore[no-any-return]
 
     def show(self, student: str) -> str:
         course, terminal = load_course(self.root), io.StringIO()

@@ -74,6 +74,7 @@ QUICK = Size(
 def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress: Console) -> dict[str, Any]:
     """Measure. Returns the figures. Raises UsageError."""
     from autograder.commands.bench_clock import session_seconds
+    from autograder.commands.bench_cold import cold_ratios
     from autograder.commands.bench_latency import fresh_worker_ms, save_to_verdict_s
     from autograder.commands.bench_nbgrader import time_nbgrader
     from autograder.commands.bench_ratio import unit_ratios
@@ -87,6 +88,8 @@ def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress
         for name, students in members.items():
             progress.print(f"ours: a {name} class of {len(students)}, {unit.id}, isolation {rung}", markup=False)
             ours[name] = _grade(course, unit, students, Path(folder) / name, rung)
+        progress.print("one submission from cold, and nothing to do", markup=False)
+        cold = cold_ratios(course, unit, members["right"], Path(folder) / "right", rung, size.rounds)
         progress.print(f"nbgrader autograde: {len(sample)} of their students", markup=False)
         before_s, seconds = time_nbgrader(course, unit, sample, Path(folder) / "nbgrader")
     theirs = {name: _nbgrader_class(students, sample, before_s, seconds) for name, students in members.items()}
@@ -112,6 +115,7 @@ def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress
             for name in members
         },
         "nbgrader_s": {kind: _mean(seconds[m.name] for m in sample if m.kind == kind) for kind in size.nbgrader},
+        "cold": cold,
         "bare": ratios,
         "fresh_worker_ms": _spread(fresh_worker_ms(course.limits, rung, size.fresh_workers), 2),
         "save_to_verdict_s": _spread(save_to_verdict_s(course, unit, size.saves), 3),
@@ -199,7 +203,7 @@ def render_bench(figures: dict[str, Any], console: Console) -> None:
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
-    fresh, save = figures["fresh_worker_ms"], figures["save_to_verdict_s"]
+    fresh, save, cold = figures["fresh_worker_ms"], figures["save_to_verdict_s"], figures["cold"]
     lines = [
         f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores, "
         f"load {figures['load']} (of a busy machine only the ratios mean something)",
@@ -223,6 +227,12 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         f"of CPU time {row['cpu_ratio']:5.2f}, beside the tests in one process {row['tests_cpu_ratio']:5.2f}"
         for row in figures["bare"]
     ]
+    lines += [f'beside `python -c "import torch"` ({cold["torch_s"]:.2f} s; medians of {cold["rounds"]})']
+    for name, row in (
+        ("one submission, cold", cold["cold"]),
+        (f"nothing to do, {cold['unchanged']} unchanged", cold["nothing"]),
+    ):
+        lines.append(f"  {name:30} ratio {row['ratio']:5.2f} ({row['s']:.2f} s), of CPU time {row['cpu_ratio']:5.2f}")
     return [
         *lines,
         f"fresh worker, first call: median {fresh['median']:.1f} ms, max {fresh['max']:.1f} ms of {fresh['count']}",

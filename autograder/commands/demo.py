@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from autograder.authoring.build import source_notebook
-from autograder.commands.grade import Options, Report, run_grade
+from autograder.commands.grade import Options, run_grade
+from autograder.commands.graded import Report
 from autograder.course import Course, Page, Unit
 from autograder.errors import UsageError
 

@@ -1,30 +1,31 @@
-"""`autograder grade`: plan, run, gradebook, and what the terminal shows."""
+"""`autograder grade`: plan, run, gradebook. What was done is told by `graded`."""
 
 import contextlib
 import fcntl
-from collections.abc import Callable, Iterator
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from autograder.commands.changes import Change, Settled, changes, show_changes
+from autograder.commands.changes import Change, changes
+from autograder.commands.graded import Report, Row, row_of, show, show_dry
 from autograder.course import Course
 from autograder.errors import UsageError
-from autograder.extensions import load_extensions
-from autograder.intake.finding import Asked
+from autograder.extensions import Extensions, load_extensions
+from autograder.intake.finding import Asked, look_through
 from autograder.results import gradebook
 from autograder.results.attempts import ATTEMPTS, after_writing, read_students
 from autograder.results.folders import STUDENTS
-from autograder.results.late import Grade, settle
-from autograder.results.record import Outcome, UnitResult
-from autograder.rooms.batch import Finished, Plan, Run, make_plan, new_seed, run_plan
-from autograder.text import listed, printable
+from autograder.results.late import Counted, settle
+from autograder.results.record import UnitResult
+from autograder.results.recorded import Recorded, digest_of
+from autograder.rooms.batch import Plan, Run, make_plan, new_seed, run_plan
+from autograder.text import listed
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -41,190 +42,179 @@ class Options(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-class Report(Struct, frozen=True, kw_only=True):
-    """What one call of `grade` did: the result of every submission, and for each what counts of the student now."""
-
-    results: list[UnitResult]
-    grades: list[Grade]
-    fresh: int
-    passed_over: list[str]
-    notes: list[str]
-    isolation: str
-    seed_id: str
-    gradebook: str | None
-    dry_run: bool = False
-    changes: list[Change] = []  # of a dry run
-
-    @property
-    def our_fault(self) -> bool:
-        """Whether a test ended in a grader error."""
-        return any(result.has_grader_error() for result in self.results)
-
-    def to_json(self) -> str:
-        """The report as `grade --json` prints it."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
-
-
 def run_grade(course: Course, options: Options, *, quiet: bool, console: Console) -> Report:
     """Grade, write result files and the gradebook, and show the table unless `quiet`. Raises UsageError.
 
     A dry run shows what would change instead, and writes nothing at all.
     """
+    from autograder.sandbox.launch import root_without_user_namespace
     from autograder.sandbox.rungs import choose_rung
 
     extensions = load_extensions(course)
     with contextlib.nullcontext() if options.dry_run else exclusive(options.out):
+        with _trying_isolation(options.isolation):
+            seen = look_through(options.submitted, course, options.asked)
+        rung = choose_rung(options.isolation)
         run = Run(
             course=course,
             submitted=options.submitted,
             out=options.out,
-            rung=choose_rung(options.isolation),
+            rung=rung,
             seed=options.seed or new_seed(),
             jobs=options.jobs,
             regrade=options.regrade,
             dry=options.dry_run,
             extensions=extensions,
+            privileged=root_without_user_namespace() if rung == "bubblewrap" else None,
         )
-        plan = make_plan(run, options.asked)
+        plan = make_plan(run, seen)
         keys = sorted(plan.keys())
-        before = read_students(options.out, course, dict.fromkeys(student for student, _ in keys))
         fills = options.gradebook and not options.dry_run
 
         def meanwhile() -> None:
             if fills:
                 gradebook.prepare(course, options.out)
 
-        finished = _grade(run, plan, meanwhile, quiet, console)
-        written = [*plan.changed, *(f.result for f in finished if f.fresh)]
-        everything = _with(course, before, written)
-        counted = {student: settle(course, extensions, units) for student, units in everything.items()}
-        url = _fill_gradebook(course, options.out, counted, keys) if fills else None
+        unwritten = _Unwritten() if options.dry_run else None
+        fresh = _grade(run, plan, unwritten, meanwhile, quiet, console)
+        told = _Told(course, extensions, options.out, keys, unwritten)
+        url = None
+        if fills:
+            url = told.fill_gradebook()
+        else:
+            told.read_all()
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
-        results=[everything[student][unit][0] for student, unit in keys],
-        grades=[counted[student][unit].grade for student, unit in keys],
-        fresh=sum(f.fresh for f in finished),
+        rows=[told.rows[key] for key in keys],
+        read=told.latest,
+        fresh=fresh,
         passed_over=plan.passed_over,
-        notes=[*plan.notes, *(extensions.notes(course, list(everything)) if whole else [])],
+        notes=[*plan.notes, *(extensions.notes(course, told.students) if whole else []), *told.unfit()],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
         dry_run=options.dry_run,
+        changes=told.changes,
     )
-    report.notes.extend(_unfit(course, counted, keys))
-    if options.dry_run:
-        old = {student: settle(course, extensions, units) for student, units in before.items()}
-        report = msgspec.structs.replace(report, changes=changes(old, counted))
-        if not quiet:
-            _show_dry(report, run, console)
+    if options.dry_run and not quiet:
+        show_dry(report, run, console)
     elif not quiet:
         show(report, options.out, console)
     return report
 
 
-Everything = dict[str, dict[str, list[UnitResult]]]  # student -> unit -> results, the latest first
+@contextlib.contextmanager
+def _trying_isolation(wanted: str) -> Iterator[None]:
+    """Try the first rung meanwhile, in another process: `choose_rung` finds the answer then."""
+    from autograder.sandbox.rungs import probe
+
+    trying = threading.Thread(target=probe, args=("bubblewrap",), daemon=True)
+    if wanted in ("auto", "bubblewrap"):
+        trying.start()
+    yield
+    if trying.ident is not None:
+        trying.join()
 
 
-def _with(course: Course, before: Everything, written: list[UnitResult]) -> Everything:
-    """What lies in the folder of results once these are written, without reading it again."""
-    everything = {student: dict(units) for student, units in before.items()}
-    for result in written:
-        units = everything[result.student]
-        units[result.unit] = after_writing(course, units.get(result.unit, []), result)
-    return everything
+class _Unwritten:
+    """The results of a dry run, in a temporary file that has no name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="autograder-")  # noqa: SIM115 - it goes with this object
+        self._places: dict[str, list[tuple[int, int]]] = {}
+
+    def add(self, result: UnitResult) -> None:
+        data = msgspec.msgpack.encode(result)
+        self._places.setdefault(result.student, []).append((self._file.seek(0, 2), len(data)))
+        self._file.write(data)
+
+    def of(self, student: str) -> Iterator[UnitResult]:
+        for place, size in self._places.get(student, ()):
+            self._file.seek(place)
+            yield msgspec.msgpack.decode(self._file.read(size), type=UnitResult)
 
 
-def _show_dry(report: Report, run: Run, console: Console) -> None:
-    """What would change, and how to make it so."""
-    show_changes(report.changes, console)
-    for line in report.passed_over:
-        console.print(f"passed over: {line}", markup=False)
-    for line in report.notes:
-        console.print(f"note: {line}", markup=False)
-    _show_faults(report, console)
-    students = len({change.student for change in report.changes})
-    console.print(
-        f"dry run, nothing was written: {report.fresh} graded again, {len(report.results) - report.fresh} unchanged; "
-        f"{students} {'student changes' if students == 1 else 'students change'}",
-        markup=False,
-    )
-    if report.fresh or report.changes:
-        console.print(
-            f"the same command without --dry-run applies it; --seed {run.seed.hex()} draws the same inputs",
-            markup=False,
-        )
+class _Told:
+    """What is to be told once all is graded. Results are read student by student, and only what is told is kept."""
 
+    def __init__(
+        self,
+        course: Course,
+        extensions: Extensions,
+        out: Path,
+        keys: Sequence[tuple[str, str]],
+        unwritten: _Unwritten | None,
+    ) -> None:
+        self._course, self._extensions, self._out, self._unwritten = course, extensions, out, unwritten
+        self._keys = set(keys)
+        self.students = list(dict.fromkeys(student for student, _ in keys))
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.changes: list[Change] = []
+        self._odd: list[str] = []
 
-def _fill_gradebook(course: Course, out: Path, counted: Settled, keys: list[tuple[str, str]]) -> str:
-    """What was asked for; with slip days every unit of these students, since a day spent here is missing there."""
-    asked = set(keys)
-    wanted = [
-        one
-        for student, units in counted.items()
-        for unit, one in units.items()
-        if ((student, unit) in asked or course.late.slip_days) and _fits(course, one.result)
-    ]
-    return gradebook.record_counted(course, out, wanted)
+    def latest(self, student: str, unit: str) -> UnitResult:
+        """The latest result of a student for a unit."""
+        return self._results(student)[unit][0]
 
+    def _results(self, student: str) -> dict[str, list[UnitResult]]:
+        """Of every unit, the latest first; in a dry run as if its results were written."""
+        units = read_students(self._out, self._course, [student])[student]
+        for result in self._unwritten.of(student) if self._unwritten is not None else ():
+            units[result.unit] = after_writing(self._course, units.get(result.unit, []), result)
+        return units
 
-def _fits(course: Course, result: UnitResult) -> bool:
-    """Whether it has the exercises that course.toml has now."""
-    return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
+    def _read(self, student: str) -> dict[str, Counted]:
+        """What counts of a student by unit; rows and changes are kept."""
+        units = self._results(student)
+        counted = settle(self._course, self._extensions, units)
+        for unit in units:
+            if (student, unit) in self._keys:
+                self.rows[student, unit] = row_of(units[unit][0], counted[unit])
+                if not self._fits(counted[unit].result):
+                    self._odd.append(f"{student}/{unit}")
+        if self._unwritten is not None:
+            before = read_students(self._out, self._course, [student])[student]
+            old = settle(self._course, self._extensions, before)
+            self.changes += changes({student: old}, {student: counted})
+        return counted
 
+    def read_all(self) -> None:
+        """Read what is told, and write nothing."""
+        for student in self.students:
+            self._read(student)
 
-def _unfit(course: Course, counted: Settled, keys: list[tuple[str, str]]) -> list[str]:
-    """What counts and cannot go into the gradebook, in words: an earlier submission, of before course.toml changed."""
-    odd = [f"{student}/{unit}" for student, unit in keys if not _fits(course, counted[student][unit].result)]
-    said = "the best submission was graded when course.toml had other exercises, and is not in the gradebook"
-    return [f"{listed(odd)}: {said}"] if odd else []
+    def fill_gradebook(self) -> str:
+        """What was asked for and is not in it yet; with slip days every unit of these students, since a day spent here
+        is missing there. Returns the gradebook's address. Raises UsageError.
+        """
+        url = gradebook.database_url(self._course, self._out)
+        recorded = Recorded(self._out, url)
+        new: dict[str, list[str]] = {}
+        for student in self.students:
+            for unit, one in self._read(student).items():
+                asked = (student, unit) in self._keys or self._course.late.slip_days
+                if asked and self._fits(one.result) and not recorded.holds(one, digest_of(self._course, one)):
+                    new.setdefault(student, []).append(unit)
+        if new:
+            gradebook.record_counted(self._course, self._out, self._to_record(new, recorded))
+            recorded.save()
+        return url
 
+    def _to_record(self, new: dict[str, list[str]], recorded: Recorded) -> Iterator[Counted]:
+        for student, units in new.items():
+            counted = settle(self._course, self._extensions, self._results(student))
+            for unit in units:
+                recorded.remember(counted[unit], digest_of(self._course, counted[unit]))
+                yield counted[unit]
 
-def show(report: Report, out: Path, console: Console) -> None:
-    """The table of a class, and where everything lies."""
-    table = Table(title=None, box=None, pad_edge=False)
-    student_width = max((cell_len(printable(result.student, 128)) for result in report.results), default=0)
-    unit_width = max((len(result.unit) for result in report.results), default=0)
-    table.add_column("student", min_width=student_width, no_wrap=True)
-    table.add_column("unit", min_width=unit_width, no_wrap=True)
-    table.add_column("score", justify="right", min_width=5, no_wrap=True)
-    table.add_column("of", justify="right", min_width=3, no_wrap=True)
-    table.add_column("")  # the one that gives way on a narrow terminal
-    for result, grade in zip(report.results, report.grades, strict=True):
-        pending = f"{grade.pending:g} pending" if grade.pending else ""
-        earlier = "an earlier submission counts" if grade.earned != float(result.earned) else ""
-        remark = "; ".join(filter(None, [pending, describe_lateness(grade), earlier, _remark(result)]))
-        table.add_row(
-            Text(printable(result.student, 128)),  # SECURITY: a Text has no markup, and nothing unseen is in it
-            result.unit,
-            f"{grade.score:g}",
-            f"{result.max_score:g}",
-            Text(printable(remark, 110)),
-        )
-    console.print(table)
-    for line in report.passed_over:
-        console.print(f"passed over: {line}", markup=False)
-    for line in report.notes:
-        console.print(f"note: {line}", markup=False)
-    _show_faults(report, console)
-    standing = len(report.results) - report.fresh
-    console.print(
-        f"graded {report.fresh}, unchanged {standing}; isolation {report.isolation}; seed id {report.seed_id}",
-        markup=False,
-    )
-    console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
-    if report.gradebook:
-        console.print(f"gradebook: {report.gradebook}", markup=False)
+    def _fits(self, result: UnitResult) -> bool:
+        """Whether it has the exercises that course.toml has now."""
+        return {e.id for e in result.exercises} == {e.id for e in self._course.unit(result.unit).exercises}
 
-
-def _show_faults(report: Report, console: Console) -> None:
-    for result in report.results:
-        for test in (t for e in result.exercises for t in e.tests if t.outcome is Outcome.GRADER_ERROR):
-            last = printable(test.message.strip().splitlines()[-1], 200) if test.message else ""
-            console.print(
-                f"grader error: {printable(result.student, 128)}/{result.unit}: {test.name}: {last}",
-                style="red",
-                markup=False,
-            )
+    def unfit(self) -> list[str]:
+        """What counts and cannot go into the gradebook, in words: an earlier one, of before course.toml changed."""
+        said = "the best submission was graded when course.toml had other exercises, and is not in the gradebook"
+        return [f"{listed(sorted(self._odd))}: {said}"] if self._odd else []
 
 
 @contextlib.contextmanager
@@ -251,43 +241,18 @@ def exclusive(out: Path) -> Iterator[None]:
         yield
 
 
-def _grade(run: Run, plan: Plan, meanwhile: Callable[[], None], quiet: bool, console: Console) -> list[Finished]:
+def _grade(
+    run: Run, plan: Plan, unwritten: _Unwritten | None, meanwhile: Callable[[], None], quiet: bool, console: Console
+) -> int:
+    """Grade what is to be graded; returns how many that were. Results lie on the disk, or with the unwritten ones."""
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    finished: list[Finished] = []
+    fresh = 0
     with Progress(*columns, console=console, disable=quiet or not plan.jobs, transient=True) as progress:
-        task = progress.add_task("grading", total=plan.total)
+        task = progress.add_task("grading", total=len(plan.jobs))
         with contextlib.closing(run_plan(run, plan, meanwhile)) as items:  # whatever ends this ends the rooms
             for item in items:
-                finished.append(item)
-                progress.advance(task)
-    return finished
-
-
-def describe_lateness(grade: Grade) -> str:
-    """What the late policy did, in a few words; nothing where it did nothing."""
-    if grade.excused:
-        return "excused"
-    if grade.cut_off:
-        return "too late to count"
-    slipped = f"{grade.slip_days} slip day{'s' if grade.slip_days > 1 else ''} spent" if grade.slip_days else ""
-    return ", ".join(filter(None, [f"late: -{grade.penalty:g}" if grade.penalty else "", slipped]))
-
-
-def _remark(result: UnitResult) -> str:
-    """The first thing that explains a lost point, then what else is to be said."""
-    return "; ".join(filter(None, [result.problems[0] if result.problems else "", _lost(result)]))
-
-
-def _lost(result: UnitResult) -> str:
-    """The first exercise that lost points, and how."""
-    short = [e for e in result.exercises if e.score < e.max_score - e.pending]
-    first = next((t for e in short for t in e.tests if t.outcome not in _FINE), None)
-    if first is None:
-        return ""
-    what = "nothing handed in" if result.score == 0 and first.outcome is Outcome.MISSING else first.outcome.value
-    more = f" and {len(short) - 1} more" if len(short) > 1 else ""
-    named = f" ({first.misconception})" if first.misconception else ""
-    return f"{short[0].id}{more}: {what.replace('_', ' ')}{named}"
-
-
-_FINE = (Outcome.PASSED, Outcome.DEFERRED)
+                if unwritten is not None:
+                    unwritten.add(item.result)
+                fresh += item.fresh
+                progress.advance(task, item.fresh)
+    return fresh

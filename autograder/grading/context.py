@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from autograder.course import Course, Exercise, Limits, Unit
-from autograder.results.record import Measured, TestResult
+from autograder.results.record import Measured, PageLoad, TestResult
 from autograder.sandbox.devices import Device
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from autograder.sandbox.workers import Workers
 
 
+MAX_PROBLEMS = 10  # lines about one page; a notebook of somebody else's has hundreds
+_SLOW = 0.5  # of the time limit
+_LOUD = 4000  # characters
 _RACE_S = 3600.0  # for a page's calls and for what the grader computes in between; each call has its own limit
 
 
@@ -118,7 +121,9 @@ class Context:
         from autograder.sandbox.launch import Sandbox
 
         if self._second is None:
-            self._second = self._own_second = Sandbox(self._sandbox.rung, self.course.limits, (self.course.root,))
+            rung, privileged = self._sandbox.rung, self._sandbox.privileged
+            hidden = (self.course.root,)
+            self._second = self._own_second = Sandbox(rung, self.course.limits, hidden, privileged=privileged)
         return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
 
     def device_page(self, name: str, exercise_id: str) -> "Page":
@@ -148,8 +153,13 @@ class Context:
 
         assert self.device is not None
         if number not in self._on_device:
-            hidden, with_gpu = (self.course.root,), self.device.is_cuda
-            self._on_device[number] = Sandbox(self._sandbox.rung, self.course.limits, hidden, with_gpu=with_gpu)
+            self._on_device[number] = Sandbox(
+                self._sandbox.rung,
+                self.course.limits,
+                (self.course.root,),
+                privileged=self._sandbox.privileged,
+                with_gpu=self.device.is_cuda,
+            )
         return self._on_device[number]
 
     def _device_limits(self, exercise_id: str) -> Limits:
@@ -209,16 +219,40 @@ class Context:
         """What went wrong while the pages were imported, one line each."""
         from autograder.text import readable
 
+        said = []
+        for page in self._pages.values():
+            of_page = [
+                readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
+                for p in [*page.problems, *(page.skipped if self._lacks_a_symbol(page) else [])]
+                if p.error != "NotImplementedError"
+            ]
+            more = [f"{page.name}: {len(of_page) - MAX_PROBLEMS} more problems of this page"]
+            said += [*of_page[:MAX_PROBLEMS], *(more if len(of_page) > MAX_PROBLEMS else []), *told_of_loading(page)]
+        return said
+
+    def loads(self) -> list[PageLoad]:
+        """What loading took, of every page that was tried."""
+        from autograder.text import readable
+
         return [
-            readable(f"{p.file}: line {p.line}: {p.error}: {p.message}")
+            PageLoad(
+                page=page.name,
+                seconds=round(page.loading.seconds, 3),
+                limit_s=page.loading.limit_s,
+                ended=page.loading.ended,
+                printed_chars=page.loading.printed_chars,
+                warnings=[readable(text) for text in page.loading.warnings],
+                defines=sorted(self._asked_of(page) & page.left_behind),  # SECURITY: the worker says any names
+            )
             for page in self._pages.values()
-            for p in [*page.problems, *(page.skipped if self._lacks_a_symbol(page) else [])]
-            if p.error != "NotImplementedError"
+            if page.loading is not None
         ]
 
     def _lacks_a_symbol(self, page: "Page") -> bool:
-        symbols = {s for exercise in self.unit.page(page.name).exercises for s in exercise.symbols}
-        return not symbols <= page.left_behind
+        return not self._asked_of(page) <= page.left_behind
+
+    def _asked_of(self, page: "Page") -> set[str]:
+        return {s for exercise in self.unit.page(page.name).exercises for s in exercise.symbols}
 
     def close(self) -> None:
         """End the workers, and the sandbox's other processes with them."""
@@ -227,6 +261,25 @@ class Context:
         for sandbox in (self._own_second, *self._on_device.values()):
             if sandbox is not None:
                 sandbox.close()
+
+
+def told_of_loading(page: "Page") -> list[str]:
+    """Lines about a page that does too much while it is loaded: time, output, warnings."""
+    from autograder.text import readable
+
+    loading = page.loading
+    if loading is None:
+        return []
+    said = []
+    guard = 'move what is no definition, such as training, under `if __name__ == "__main__":`'
+    if not loading.ended:
+        said.append(f"{page.name}: loading this page did not end within {loading.limit_s:.1f} s: {guard}")
+    elif loading.seconds > _SLOW * loading.limit_s:
+        said.append(f"{page.name}: loading this page took {loading.seconds:.1f} s of {loading.limit_s:.1f}: {guard}")
+    if loading.printed_chars > _LOUD:
+        said.append(f"{page.name}: loading this page printed {loading.printed_chars} characters: {guard}")
+    said += [f"{page.name}: warning while loading: {readable(text)}" for text in loading.warnings]
+    return said
 
 
 class Student:

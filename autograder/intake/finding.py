@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -16,7 +17,7 @@ from autograder.intake.names import PageNames
 from autograder.intake.people import People
 from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
-from autograder.intake.submission import Submission, digest_of_submission, with_time_problem
+from autograder.intake.submission import HandedIn, Submission, digest_of_submission, with_time_problem
 from autograder.intake.times import OPTION, Stamp, SubmittedAt, judged
 from autograder.roster import Roster
 from autograder.tables import same_name
@@ -43,21 +44,44 @@ class ClassRead(Struct):
     notes: list[str] = field(default_factory=list)
 
 
+class ClassSeen(Struct):
+    """The same without the pages: `read` reads those of one submission again."""
+
+    submissions: list[HandedIn]
+    passed_over: list[str]
+    notes: list[str]
+    read: Callable[[HandedIn], Submission]
+
+
 def read_class(submitted: Path, course: Course, asked: Asked | None = None) -> ClassRead:
     """Read every submission. Raises UsageError where there is nothing to grade, or an option is wrong."""
-    asked = asked or Asked()
+    reader: _Reader[Submission] = _Reader(course, asked or Asked(), lambda submission: submission)
+    _read(reader, submitted)
+    return ClassRead(reader.submissions, reader.passed_over, reader.notes)
+
+
+def look_through(submitted: Path, course: Course, asked: Asked | None = None) -> ClassSeen:
+    """Read every submission and keep no page, so that memory does not grow with what a class has written.
+
+    Raises UsageError as `read_class` does.
+    """
+    reader: _Reader[HandedIn] = _Reader(course, asked or Asked(), Submission.without_pages)
+    _read(reader, submitted)
+    return ClassSeen(reader.submissions, reader.passed_over, reader.notes, reader.again)
+
+
+def _read(reader: "_Reader[_Kept]", submitted: Path) -> None:
+    course, asked = reader.course, reader.asked
     if asked.layout not in LAYOUTS:
         raise UsageError(f"--layout {asked.layout}: choose one of {', '.join(LAYOUTS)}")
-    reader = _Reader(course, asked)
     names = PageNames([page.name for unit in course.units for page in unit.pages])
     items = read_items(submitted, course, names)
-    found = reader.read(items, _owners(items, course, names, asked.layout, submitted))
-    if not found.submissions:
+    reader.read(items, _owners(items, course, names, asked.layout, submitted))
+    if not reader.submissions:
         what = f"--student {asked.student}: no unit of that student" if asked.student else "nothing to grade"
-        more = f" and {len(found.passed_over) - 1} more" if len(found.passed_over) > 1 else ""
-        remark = f"; passed over: {found.passed_over[0]}{more}" if found.passed_over else ""
+        more = f" and {len(reader.passed_over) - 1} more" if len(reader.passed_over) > 1 else ""
+        remark = f"; passed over: {reader.passed_over[0]}{more}" if reader.passed_over else ""
         raise UsageError(f"{what} under {submitted}: expected {layouts.EXPECTED}{remark}")
-    return found
 
 
 # ---------------------------------------------------------------- whose the entries are
@@ -100,33 +124,55 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
 # ---------------------------------------------------------------- student by student
 
 
-class _Reader:
-    def __init__(self, course: Course, asked: Asked) -> None:
-        self._course = course
-        self._asked = asked
+_Kept = TypeVar("_Kept", bound=HandedIn)
+_GONE = "was there when the grader looked through the class, and is gone: hand it in, and grade again"
+
+
+class _Reader(Generic[_Kept]):
+    """Student by student; `keep` says what is kept of a submission once it was read."""
+
+    def __init__(self, course: Course, asked: Asked, keep: Callable[[Submission], _Kept]) -> None:
+        self.course = course
+        self.asked = asked
+        self.submissions: list[_Kept] = []
+        self.passed_over: list[str] = []
+        self.notes: list[str] = []
+        self._keep = keep
         self._units = [course.unit(asked.unit).id] if asked.unit else course.unit_ids
         self._released = Released(course)
         self._times = SubmittedAt(asked.submitted_at, course) if asked.submitted_at is not None else None
         self._people = People(Roster(asked.roster))
-        self._found = ClassRead()
+        self._students: dict[str, list[Owned]] = {}
 
-    def read(self, items: Items, owners: Sequence[Owned]) -> ClassRead:
+    def read(self, items: Items, owners: Sequence[Owned]) -> None:
         """Everything of every student."""
         for owner, item in owners:
             self._people.add(owner, item)
-        for student, mine in self._people.students().items():
-            if self._asked.student is None or same_name(self._asked.student) == same_name(student):
-                self._read_student(student, mine)
+        self._students = self._people.students()
+        for student, mine in self._students.items():
+            if self.asked.student is None or same_name(self.asked.student) == same_name(student):
+                placed = self._placed(student, mine)
+                self.submissions += map(self._keep, placed.submissions)
+                self.passed_over += [f"{printable(student, 128)}: {text}" for text in placed.lost]
         self._note_times()
-        self._found.passed_over = [*items.passed_over, *self._people.passed_over, *self._found.passed_over]
-        self._found.notes += self._people.notes
-        return self._found
+        self.passed_over = [*items.passed_over, *self._people.passed_over, *self.passed_over]
+        self.notes += self._people.notes
 
-    def _read_student(self, student: str, mine: Sequence[Owned]) -> None:
+    def again(self, handed_in: HandedIn) -> Submission:
+        """The submission with its pages, as they are now: its digest tells whether that is what was read before."""
+        placed = self._placed(handed_in.student, self._students[handed_in.student])
+        found = next((one for one in placed.submissions if one.unit == handed_in.unit), None)
+        if found is None:
+            found = _unread(handed_in.student, handed_in.unit, [f"{handed_in.unit} {_GONE}"])
+        if handed_in.time_problem and handed_in.time_problem != found.time_problem:  # of what only the class shows
+            found = with_time_problem(found, handed_in.time_problem)
+        return found
+
+    def _placed(self, student: str, mine: Sequence[Owned]) -> Placed:
         placed = Placed()
         for units, listing, owner, remarks in self._bundles(student, mine):
             rules = Rules(
-                self._course, self._released, units, owner.exchange, self._stamps(student, owner), tuple(remarks)
+                self.course, self._released, units, owner.exchange, self._stamps(student, owner), tuple(remarks)
             )
             one = place(student, listing, rules)
             again = {submission.unit for submission in placed.submissions}
@@ -141,8 +187,7 @@ class _Reader:
             placed = Placed([_unread(student, self._units[0], placed.lost)])
         if not placed.submissions and not placed.lost:
             placed.lost.append("no page of the course that was worked on")
-        self._found.submissions += placed.submissions
-        self._found.passed_over += [f"{printable(student, 128)}: {text}" for text in placed.lost]
+        return placed
 
     def _bundles(self, student: str, mine: Sequence[Owned]) -> list[tuple[Sequence[str], Listing, Owner, list[str]]]:
         """What is placed together: all of a student's items, but each repository of a unit by itself."""
@@ -197,25 +242,24 @@ class _Reader:
 
     def _is_costly(self, unit: Unit) -> bool:
         """Whether it can cost anything to be late."""
-        policy = self._course.late_for(unit)
+        policy = self.course.late_for(unit)
         return bool(policy.penalty_per_day) or policy.cutoff_days is not None
 
     def _note_times(self) -> None:
         """Say where times are missing: to each student where others have one, once where nobody has."""
-        found = self._found
-        unused = self._times.unused() if self._times is not None and self._asked.student is None else []
+        unused = self._times.unused() if self._times is not None and self.asked.student is None else []
         if self._times is not None and unused:
-            found.notes.append(f"{self._times.path.name}: nothing was handed in by {listed(unused)}")
-        dated = {s.unit for s in found.submissions if s.submitted_at is not None}
-        due = {unit.id for unit in self._course.units if unit.due is not None and self._is_costly(unit)}
+            self.notes.append(f"{self._times.path.name}: nothing was handed in by {listed(unused)}")
+        dated = {s.unit for s in self.submissions if s.submitted_at is not None}
+        due = {unit.id for unit in self.course.units if unit.due is not None and self._is_costly(unit)}
         missing = f"no time of submission, so it counts as on time; {OPTION} gives it"
-        untimed = [s.submitted_at is None and not s.time_problem and s.unit in dated & due for s in found.submissions]
-        found.submissions = [
+        untimed = [s.submitted_at is None and not s.time_problem and s.unit in dated & due for s in self.submissions]
+        self.submissions = [
             with_time_problem(s, missing) if is_untimed else s
-            for s, is_untimed in zip(found.submissions, untimed, strict=True)
+            for s, is_untimed in zip(self.submissions, untimed, strict=True)
         ]
-        if undated := {s.unit for s in found.submissions if not s.time_problem} & due - dated:
-            found.notes.append(
+        if undated := {s.unit for s in self.submissions if not s.time_problem} & due - dated:
+            self.notes.append(
                 f"no submission of {listed(sorted(undated))} has a time, so none is late; times come from nbgrader's "
                 f"exchange, a platform's metadata or {OPTION}"
             )

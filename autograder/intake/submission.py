@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,22 +18,41 @@ class PageSource(Struct, frozen=True):
     helper: bool = False
 
 
-class Submission(Struct, frozen=True, kw_only=True):
-    """`pages` holds the pages that differ from the release, and their helpers; `digest` covers all that is graded.
+class HandedIn(Struct, frozen=True, kw_only=True):
+    """What is known of a submission without its pages: all that a class of thousands keeps in memory.
 
-    Not covered is the time: nothing is graded again because of it.
+    `digest` covers all that is graded. Not covered is the time: nothing is graded again because of it.
     """
 
     student: str
     unit: str
-    pages: list[PageSource]
     problems: list[str]
     digest: str
     submitted_at: datetime | None = None
     time_problem: str = ""  # which of the problems says what is wrong with the time
 
 
-def with_time_problem(submission: Submission, problem: str) -> Submission:
+class Submission(HandedIn, frozen=True, kw_only=True):
+    """`pages` holds the pages that differ from the release, and their helpers."""
+
+    pages: list[PageSource]
+
+    def without_pages(self) -> HandedIn:
+        """What is kept of it while others are graded."""
+        return HandedIn(
+            student=self.student,
+            unit=self.unit,
+            problems=self.problems,
+            digest=self.digest,
+            submitted_at=self.submitted_at,
+            time_problem=self.time_problem,
+        )
+
+
+_Kind = TypeVar("_Kind", bound=HandedIn)
+
+
+def with_time_problem(submission: _Kind, problem: str) -> _Kind:
     """The submission with something to be said about its time."""
     problems = [*submission.problems, problem]  # what was not read comes first: the table shows the first
     return msgspec.structs.replace(submission, problems=problems, time_problem=problem)

@@ -109,6 +109,21 @@ class Completion(Struct, frozen=True, kw_only=True):
     seed_id: str
 
 
+class PageLoad(Struct, frozen=True, kw_only=True):
+    """What running a page took before any test: seconds of those allowed, and what it printed and was warned of.
+
+    `ended` is false where the time limit came first. `defines` are the exercises' symbols that it left behind.
+    """
+
+    page: str
+    seconds: float
+    limit_s: float
+    ended: bool = True
+    printed_chars: int = 0
+    warnings: list[str] = []
+    defines: list[str] = []
+
+
 class UnitResult(Struct, frozen=True, kw_only=True):
     """One student, one unit: all that anything after grading reads.
 
@@ -137,6 +152,7 @@ class UnitResult(Struct, frozen=True, kw_only=True):
     submitted_at: datetime | None = None
     time_problem: str = ""  # the one of the problems that is about the time
     basis: Basis = Basis()
+    pages: list[PageLoad] | UnsetType = UNSET  # that were tried; a file of an earlier version does not say
 
     @property
     def earned(self) -> Fraction:

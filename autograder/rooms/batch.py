@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -16,8 +17,8 @@ from autograder import installed
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import Extensions
-from autograder.intake.finding import Asked, read_class
-from autograder.intake.submission import Submission
+from autograder.intake.finding import ClassSeen
+from autograder.intake.submission import HandedIn, Submission
 from autograder.results import late
 from autograder.results.attempts import read_submissions, write_latest
 from autograder.results.folders import colliding, result_path
@@ -42,6 +43,7 @@ class Run(Struct, frozen=True, kw_only=True):
     jobs: int
     regrade: bool = False
     dry: bool = False  # grade, and write nothing
+    privileged: bool | None = None  # as of `Sandbox`, where it is known already
     extensions: Extensions = Extensions()
 
     @property
@@ -53,7 +55,7 @@ class Run(Struct, frozen=True, kw_only=True):
 class Job(Struct, frozen=True):
     """A submission to grade, and what its result will rest on."""
 
-    submission: Submission
+    handed_in: HandedIn
     basis: Basis
 
     @property
@@ -68,33 +70,51 @@ class Job(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """A result, and whether it was graded just now or stood already."""
+    """A result, and whether it was graded just now or stood already, with something else in its file."""
 
     result: UnitResult
     fresh: bool
 
 
 class Plan(Struct, frozen=True):
-    """What `grade` is going to do. `changed` are the standing results whose file says something else by now.
+    """What `grade` is going to do, without a page and without a result: these are read when it comes to them.
 
-    Those were handed in at another time than it says, or are of an earlier submission that was handed in again: no
-    student's code runs for that.
+    `changed` are those of `standing` whose file says something else by now. They were handed in at another time than it
+    says, or are of an earlier submission that was handed in again: no student's code runs for that.
     """
 
     jobs: list[Job]
-    standing: list[UnitResult]
-    changed: list[UnitResult]
+    standing: list[Job]
+    changed: list[Job]
     passed_over: list[str]
     notes: list[str]
-
-    @property
-    def total(self) -> int:
-        return len(self.jobs) + len(self.standing)
+    read: Callable[[HandedIn], Submission]
 
     def keys(self) -> list[tuple[str, str]]:
         """(student, unit) of everything that was handed in."""
-        handed_in = [job.submission for job in self.jobs]
-        return [(s.student, s.unit) for s in handed_in] + [(r.student, r.unit) for r in self.standing]
+        return [(job.handed_in.student, job.handed_in.unit) for job in (*self.jobs, *self.standing)]
+
+
+class _Submissions(Sequence[Submission]):
+    """The submissions of a plan's jobs, each read when it is asked for.
+
+    What lies there by then is graded, and its result rests on that: the job takes over what was read.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return len(self._plan.jobs)
+
+    def __getitem__(self, position: Any) -> Any:
+        jobs = self._plan.jobs
+        submission = self._plan.read(jobs[position].handed_in)
+        basis = jobs[position].basis
+        if submission.digest != basis.submission:
+            basis = msgspec.structs.replace(basis, submission=submission.digest)
+            jobs[position] = Job(submission.without_pages(), basis)
+        return submission
 
 
 def seed_id(seed: bytes) -> str:
@@ -107,9 +127,8 @@ def new_seed() -> bytes:
     return secrets.token_bytes(16)
 
 
-def make_plan(run: Run, asked: Asked) -> Plan:
-    """Read every submission, and leave out those whose result stands. Raises UsageError."""
-    found = read_class(run.submitted, run.course, asked)
+def make_plan(run: Run, found: ClassSeen) -> Plan:
+    """Leave out those submissions whose result stands."""
     names = [] if run.dry else [submission.student for submission in found.submissions]
     for students in colliding(run.out, names):
         found.submissions = [s for s in found.submissions if s.student not in students]
@@ -118,35 +137,44 @@ def make_plan(run: Run, asked: Asked) -> Plan:
         )
     units = {submission.unit for submission in found.submissions}
     bases = {unit: _basis(run.course, run.course.unit(unit), run.rung) for unit in units}
-    plan = Plan([], [], [], found.passed_over, found.notes)
+    plan = Plan([], [], [], found.passed_over, found.notes, found.read)
     for submission in found.submissions:
         job = Job(submission, msgspec.structs.replace(bases[submission.unit], submission=submission.digest))
         known = [] if run.regrade else read_submissions(run.out, submission.student, submission.unit)
-        standing = next((r for r in known if r.fingerprint == job.fingerprint and not r.has_grader_error()), None)
+        standing = _standing(known, job)
         if standing is None:
             plan.jobs.append(job)
             continue
-        now = _with_time_of(run, standing, submission)
-        plan.standing.append(now)
-        if now is not standing or standing is not known[0]:
-            plan.changed.append(now)
+        plan.standing.append(job)
+        if _with_time_of(run, standing, submission) is not standing or standing is not known[0]:
+            plan.changed.append(job)
     return plan
 
 
+def _standing(known: Sequence[UnitResult], job: Job) -> UnitResult | None:
+    return next((r for r in known if r.fingerprint == job.fingerprint and not r.has_grader_error()), None)
+
+
 def run_plan(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[Finished, None, None]:
-    """Grade the plan's jobs; yields each result once it is safely on disk, the standing ones first.
+    """Grade the plan's jobs; yields each result once it is safely on disk, first those that stand with other words.
 
     `meanwhile` is called while the rooms start. A dry run writes nothing.
     """
-    for result in plan.changed if not run.dry else ():
-        _write(run, result)
-    for result in plan.standing:
+    for job in plan.changed:
+        of = job.handed_in
+        standing = _standing(read_submissions(run.out, of.student, of.unit), job)
+        if standing is None:
+            path = result_path(run.out, of.student, of.unit)
+            raise UsageError(f"{path} was taken away or changed meanwhile: run the same command again")
+        result = _with_time_of(run, standing, of)
+        if not run.dry:
+            _write(run, result)
         yield Finished(result, fresh=False)
     if not plan.jobs:
         return
     if not run.dry:
         remember_seed(run.out, run.seed, run.submitted)
-    with contextlib.closing(_grade_all(run, plan.jobs, meanwhile)) as outcomes:
+    with contextlib.closing(_grade_all(run, plan, meanwhile)) as outcomes:
         for job, graded in outcomes:
             result = finish(run, job, graded)
             if not run.dry:
@@ -166,11 +194,11 @@ def _write(run: Run, result: UnitResult) -> None:
 
 def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
     """The record of one submission: points, time, problems."""
-    unit = run.course.unit(job.submission.unit)
+    unit = run.course.unit(job.handed_in.unit)
     exercises = [score_exercise(exercise, graded.results.get(exercise.id, [])) for exercise in unit.exercises]
     result = UnitResult(
         course=run.course.id,
-        student=job.submission.student,
+        student=job.handed_in.student,
         unit=unit.id,
         score=round(sum(exercise.score for exercise in exercises), 4),
         max_score=float(unit.points),
@@ -184,9 +212,10 @@ def finish(run: Run, job: Job, graded: Graded) -> UnitResult:
         late=Late(),
         problems=graded.problems,
         exercises=exercises,
-        submitted_at=job.submission.submitted_at,
-        time_problem=job.submission.time_problem,
+        submitted_at=job.handed_in.submitted_at,
+        time_problem=job.handed_in.time_problem,
         basis=job.basis,
+        pages=graded.pages,
     )
     return _with_lateness(run, result)
 
@@ -197,7 +226,7 @@ def _with_lateness(run: Run, result: UnitResult) -> UnitResult:
     return msgspec.structs.replace(result, late=Late(seconds=worth.seconds_late, penalty=worth.penalty))
 
 
-def _with_time_of(run: Run, result: UnitResult, submission: Submission) -> UnitResult:
+def _with_time_of(run: Run, result: UnitResult, submission: HandedIn) -> UnitResult:
     """The standing result of a submission, with the time that is known for it by now."""
     if (result.submitted_at, result.time_problem) == (submission.submitted_at, submission.time_problem):
         return result
@@ -277,24 +306,22 @@ def remember_seed(out: Path, seed: bytes, submitted: Path) -> None:
 # ---------------------------------------------------------------- processes
 
 
-def _grade_all(
-    run: Run, jobs: Sequence[Job], meanwhile: Callable[[], None]
-) -> Generator[tuple[Job, Graded], None, None]:
+def _grade_all(run: Run, plan: Plan, meanwhile: Callable[[], None]) -> Generator[tuple[Job, Graded], None, None]:
     """Every job with its outcome, in the order of completion."""
-    units = sorted({job.submission.unit for job in jobs})
+    units = sorted({job.handed_in.unit for job in plan.jobs})
     hidden = [path.resolve() for path in (run.submitted, run.out) if path.exists()]
-    submissions = [job.submission for job in jobs]
-    graded = grade_all(submissions, run.jobs, run.course.root, units, run.rung, run.seed, hidden, meanwhile)
+    submissions, root = _Submissions(plan), run.course.root
+    graded = grade_all(submissions, run.jobs, root, units, run.rung, run.seed, hidden, meanwhile, run.privileged)
     with contextlib.closing(graded):
         for position, data in graded:
-            job = jobs[position]
+            job = plan.jobs[position]
             if data is None:
-                yield job, _our_fault(run.course.unit(job.submission.unit), job.submission)
+                yield job, _our_fault(run.course.unit(job.handed_in.unit), job.handed_in)
             else:
                 yield job, msgspec.msgpack.decode(data, type=Graded)
 
 
-def _our_fault(unit: Unit, submission: Submission) -> Graded:
+def _our_fault(unit: Unit, submission: HandedIn) -> Graded:
     """Every exercise undecided: the room died on this submission each time."""
     message = "the grading process died; nothing was decided, grade again"
     test = TestResult(name="grading", outcome=Outcome.GRADER_ERROR, message=message)

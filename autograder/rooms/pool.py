@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -40,17 +40,19 @@ def grade_all(
     seed: bytes,
     hidden: Sequence[Path],
     meanwhile: Callable[[], None],
+    privileged: bool | None = None,
 ) -> Generator[tuple[int, bytes | None], None, None]:
     """(position, outcome as MessagePack) in the order of completion; None where the room died each time.
 
-    At most `count` rooms are open, each ready for all `units`; what lies in `hidden` cannot be seen in a sandbox.
-    `meanwhile` is called once the first ones have been started. Close the iterator to end all rooms. Raises UsageError
-    where rooms cannot be opened.
+    A submission is asked for when a room is free for it, and not held here. At most `count` rooms are open, each ready
+    for all `units`; what lies in `hidden` cannot be seen in a sandbox. `meanwhile` is called once the first ones have
+    been started, and `privileged` is what `Sandbox` takes. Close the iterator to end all rooms. Raises UsageError where
+    rooms cannot be opened.
     """
     context = multiprocessing.get_context("spawn")
     resource_tracker.ensure_running()  # its start unblocks SIGINT in us: not between a room's fork and its exec
     waiting = deque(range(len(submissions)))
-    attempts = [0] * len(submissions)
+    attempts: Counter[int] = Counter()
     rooms: dict[Connection, _Process] = {}
     started = False
     failed_starts, why = 0, f"a grading process ended {_STARTS} times while it started; out of memory?"
@@ -60,14 +62,15 @@ def grade_all(
         while waiting or any(room.job is not None for room in rooms.values()):
             missing = min(count, len(submissions)) - len(rooms)
             for _ in range(min(missing, len(waiting))):
-                room = _Process(context, (os.getpid(), scratch, root, units, rung, seed, hidden))
+                room = _Process(context, (os.getpid(), scratch, root, units, rung, seed, hidden, privileged))
                 rooms[room.pipe] = room
             if not started:
                 started = True
                 meanwhile()
             for room in rooms.values():
                 if waiting and room.ready and room.job is None:
-                    room.give(waiting.popleft(), submissions)
+                    job = waiting.popleft()
+                    room.give(job, submissions[job])
             for pipe in [pipe for pipe in wait(list(rooms)) if isinstance(pipe, Connection)]:
                 room = rooms[pipe]
                 try:
@@ -114,10 +117,10 @@ class _Process:
             self.process.start()
         theirs.close()
 
-    def give(self, job: int, submissions: Sequence[Submission]) -> None:
+    def give(self, job: int, submission: Submission) -> None:
         self.job = job
         try:
-            self.pipe.send_bytes(msgspec.msgpack.encode(submissions[job]))
+            self.pipe.send_bytes(msgspec.msgpack.encode(submission))
         except OSError:  # it died just now: `wait` reports that
             pass
 
@@ -158,6 +161,7 @@ def _serve(
     rung: str,
     seed: bytes,
     hidden: Sequence[Path],
+    privileged: bool | None,
 ) -> None:
     """In the process: an empty message when ready or (final, why) when not, then an outcome for each submission."""
     rooms: list[Any] = []  # the one room, once it is open
@@ -182,7 +186,7 @@ def _serve(
     from autograder.sandbox.workers import SandboxError
 
     try:
-        rooms.append(Room(root, units, rung, seed, hidden))
+        rooms.append(Room(root, units, rung, seed, hidden, privileged=privileged))
     except Exception as error:  # told to the one who can show it
         final, known = isinstance(error, UsageError), isinstance(error, UsageError | SandboxError)
         text = str(error) if known else f"{type(error).__name__}: {error}"

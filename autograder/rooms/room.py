@@ -16,9 +16,9 @@ from msgspec import Struct
 from autograder.course import Course, Unit, load_course
 from autograder.errors import UsageError
 from autograder.intake.submission import Submission
-from autograder.results.record import Outcome, TestResult
+from autograder.results.record import Outcome, PageLoad, TestResult
 from autograder.rooms.process import die_with
-from autograder.rooms.sitting import Results, Sitting, collect, sit
+from autograder.rooms.sitting import Results, Sitting, Told, collect, sit
 from autograder.sandbox.devices import Device
 from autograder.sandbox.launch import Sandbox
 from autograder.sandbox.workers import SandboxError
@@ -33,11 +33,12 @@ _ON_A_DEVICE = 10.0  # kernels are compiled afresh in every worker of every race
 
 
 class Graded(Struct, frozen=True, kw_only=True):
-    """What came out of one session: results by exercise, and the problems of the pages."""
+    """What came out of one session: results by exercise, the problems of the pages, and what they took to load."""
 
     results: dict[str, list[TestResult]]
     problems: list[str]
     duration_s: float
+    pages: list[PageLoad] = []
 
 
 class Room:
@@ -51,6 +52,7 @@ class Room:
         hidden: further folders that must not be visible in the sandbox (submissions, results).
         device: the GPU that tests may use; without, those that need one are deferred.
         pairs: of a race on it, for a rehearsal that wants fewer than usual.
+        privileged: as of `Sandbox`, where it is known already.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Room:
         hidden: Sequence[Path] = (),
         device: Device | None = None,
         pairs: int | None = None,
+        privileged: bool | None = None,
     ) -> None:
         self.course = load_course(root)
         self.rung = rung
@@ -69,12 +72,22 @@ class Room:
         self._patience = _BACKSTOP_FACTOR * (_ON_A_DEVICE if device is not None else 1)
         self._run_seed = run_seed
         self._child: int | None = None
-        self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
-        self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
-        self._sandbox = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden))
-        exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
-        races = any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds)
-        self._second = Sandbox(rung, self.course.limits, hidden=(self.course.root, *hidden)) if races else None
+        self._second: Sandbox | None = None
+        self._sandbox = self._sandbox_of((self.course.root, *hidden), privileged)  # first: it imports torch beside us
+        try:
+            self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
+            self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
+            exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
+            if any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds):
+                self._second = self._sandbox_of((self.course.root, *hidden), self._sandbox.privileged)
+                self._second.ready()
+            self._sandbox.ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def _sandbox_of(self, hidden: tuple[Path, ...], privileged: bool | None) -> Sandbox:
+        return Sandbox(self.rung, self.course.limits, hidden, privileged=privileged, wait=False)
 
     def __enter__(self) -> "Room":
         return self
@@ -115,19 +128,20 @@ class Room:
             device=self._device,
             pairs=self._pairs,
         )
-        results, problems, sound = self._hold(sitting)
-        if problems is None or not sound:  # the child or the sandbox died: once more, then it is our fault
-            results, problems, _ = self._hold(sitting)
+        results, ended, sound = self._hold(sitting)
+        if ended is None or not sound:  # the child or the sandbox died: once more, then it is our fault
+            results, ended, _ = self._hold(sitting)
         by_exercise: dict[str, list[TestResult]] = {exercise.id: [] for exercise in unit.exercises}
         for of, marks in self._expected[unit.id]:  # in the graders' order, and nothing that was not expected
             told = results.get((of, marks.name))
             if only is not None and marks.full_name not in only:
                 continue
-            if exercise in (None, of) and (told is not None or not until_failure or problems is None):
+            if exercise in (None, of) and (told is not None or not until_failure or ended is None):
                 by_exercise[of].append(told or _untold(marks))
         return Graded(
             results=by_exercise,
-            problems=[*submission.problems, *(problems or [])],
+            problems=[*submission.problems, *((ended.problems or []) if ended is not None else [])],
+            pages=ended.pages if ended is not None else [],
             duration_s=round(time.monotonic() - started, 4),
         )
 
@@ -138,8 +152,8 @@ class Room:
         items = self._tests[unit_id].items
         return [marks_of(item).full_name for item in items if "gpu" in getattr(item, "fixturenames", ())]
 
-    def _hold(self, sitting: Sitting) -> tuple[Results, list[str] | None, bool]:
-        """One forked pytest session. The problems are None where it did not finish.
+    def _hold(self, sitting: Sitting) -> tuple[Results, Told | None, bool]:
+        """One forked pytest session. Its last line is None where it did not finish.
 
         The last value is false where the sandbox did not survive: what its end looked like to a test is not the
         submission's fault.
@@ -155,7 +169,7 @@ class Room:
         self._child = child
         os.close(writer)
         try:
-            results, problems = collect(reader, self._patience * self.course.limits.submission_wall_s)
+            results, ended = collect(reader, self._patience * self.course.limits.submission_wall_s)
         finally:
             os.close(reader)
             os.kill(child, signal.SIGKILL)
@@ -165,8 +179,8 @@ class Room:
             self._sandbox.wipe()
         except SandboxError:
             self._sandbox.restart()
-            return results, problems, False
-        return results, problems, True
+            return results, ended, False
+        return results, ended, True
 
 
 def _warm_up(course: Course, units: Sequence[Unit], patience: float) -> "dict[str, CollectedTests]":

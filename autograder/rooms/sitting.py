@@ -14,7 +14,7 @@ from msgspec import Struct
 from autograder.course import Course, Unit
 from autograder.grading.solution import solution_pages
 from autograder.intake.submission import PageSource
-from autograder.results.record import Outcome, TestResult
+from autograder.results.record import Outcome, PageLoad, TestResult
 from autograder.sandbox.devices import Device
 from autograder.sandbox.launch import Sandbox
 
@@ -43,11 +43,12 @@ class Sitting(Struct, frozen=True, kw_only=True):
 
 
 class Told(Struct, frozen=True):
-    """One line from the child: a result, or at the end the problems."""
+    """One line from the child: a result, or at the end the problems and what the pages took to load."""
 
     exercise: str = ""
     result: TestResult | None = None
     problems: list[str] | None = None
+    pages: list[PageLoad] = []
 
 
 def sit(
@@ -90,7 +91,7 @@ def sit(
             sound = _passes_for_solution(tests, sitting, course, sandbox, [r.name for _, r in doubtful])
             for of, result in doubtful:
                 tell(writer, Told(of, _blame(result, sound)))
-        tell(writer, Told(problems=context.problems()))
+        tell(writer, Told(problems=context.problems(), pages=context.loads()))
         status = 0
     except BaseException as error:  # nothing may escape into the parent's code above the fork
         print(f"grading {sitting.unit.id}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
@@ -136,7 +137,7 @@ def tell(writer: int, told: Told) -> None:
         data = data[os.write(writer, data) :]
 
 
-def collect(reader: int, seconds: float) -> tuple[Results, list[str] | None]:
+def collect(reader: int, seconds: float) -> tuple[Results, Told | None]:
     """Everything the child says until it is done, dies or runs out of time."""
     results: Results = {}
     ends_at = time.monotonic() + seconds
@@ -151,7 +152,7 @@ def collect(reader: int, seconds: float) -> tuple[Results, list[str] | None]:
         for line in lines:
             told = _decoder.decode(line)
             if told.problems is not None:
-                return results, told.problems
+                return results, told
             assert told.result is not None
             results[told.exercise, told.result.name] = told.result
     return results, None

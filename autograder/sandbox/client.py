@@ -34,6 +34,8 @@ from autograder.sandbox.refuse import refusable
 from autograder.sandbox.workers import SandboxError, Workers
 
 _HANG_LIMIT = 3
+_WARNINGS = 3
+_MOST_CHARS = 10**9
 _LOOK_EVERY_S = 0.1
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
 
@@ -52,6 +54,16 @@ class Answered(Struct, frozen=True):
     randoms: list[float] | None
     printed: str
     measured: Mapping[str, int] = {}
+
+
+class Loading(Struct, frozen=True, kw_only=True):
+    """What running a page took, measured outside, and by the worker's word what it printed and was warned of."""
+
+    seconds: float
+    limit_s: float
+    ended: bool = True
+    printed_chars: int = 0
+    warnings: Sequence[str] = ()
 
 
 class _Watch:
@@ -99,6 +111,7 @@ class Page:
         self.limits = limits
         self.problems: list[wire.Problem] = []
         self.skipped: list[wire.Problem] = []
+        self.loading: Loading | None = None  # the shortest, of a page that was run more than once
         self.forbidden: list[str] = []  # by the exercise under test, and so by the worker at hand
         self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
         self.carried: Mapping[str, Any] = {}  # what the grader answers for, once the page has run
@@ -175,13 +188,23 @@ class Page:
         numbered = enumerate(self.carried.items(), start=wire.STANDING)
         carried = [wire.Carried(name, number, answerer.is_module) for number, (name, answerer) in numbered]
         request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden, carried)
+        left_s = self.ends_at - time.monotonic()
         try:
             reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
                 raise StudentBroke(f"importing {self.name} failed: {str(getattr(reply, 'message', reply))[:200]}")
         except StudentError as error:  # the same would happen for every test: do not pay for it again
             self._broken = error
+            if isinstance(error, StudentTimedOut) and self.loading is None and left_s >= self.limits.call_wall_s:
+                self.loading = Loading(seconds=self.limits.call_wall_s, limit_s=self.limits.call_wall_s, ended=False)
             raise
+        if self.loading is None or self.loading.seconds > self.last_call_s:  # less of it is the busy machine's
+            self.loading = Loading(
+                seconds=self.last_call_s,
+                limit_s=self.limits.call_wall_s,
+                printed_chars=max(0, min(reply.printed_chars, _MOST_CHARS)),  # SECURITY: its own word
+                warnings=reply.warnings[:_WARNINGS],
+            )
         # an exercise with other refusals runs the page again: what only one of the runs met is told as well
         self.problems = list(dict.fromkeys([*self.problems, *reply.problems]))
         self.skipped = list(dict.fromkeys([*self.skipped, *reply.skipped]))

@@ -52,6 +52,7 @@ class Sandbox:
         hidden: folders that must not be visible inside, wherever they lie.
         privileged: whether bubblewrap is run as root without a user namespace; wherever that works, unless said.
         with_gpu: whether workers reach the GPU; what that takes is in `gpu.py`.
+        wait: False returns at once, while it starts: `ready` waits for it, and comes before anything else.
     """
 
     def __init__(
@@ -62,15 +63,20 @@ class Sandbox:
         *,
         privileged: bool | None = None,
         with_gpu: bool = False,
+        wait: bool = True,
     ) -> None:
         self.rung = rung
-        self._privileged = privileged
+        if privileged is None:
+            privileged = rung == "bubblewrap" and root_without_user_namespace()
+        self.privileged = privileged
         self.with_gpu = with_gpu
         self.limits = gpu.limits(limits) if with_gpu else limits
         self._hidden = hidden
         self._scratch: str | None = None
         self._uid = _FIRST_UID + os.getpid() + next(_made) * _PIDS
         self._start()
+        if wait:
+            self.ready()
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -128,6 +134,7 @@ class Sandbox:
         self._kill()
         self._remove_scratch()
         self._start()
+        self.ready()
 
     def close(self) -> None:
         """End the sandbox and remove its scratch folder."""
@@ -162,6 +169,12 @@ class Sandbox:
             )
         self._control = ours
         self._idle_bytes = 0
+        self._started = False
+
+    def ready(self) -> None:
+        """Wait until the forkserver has imported all that it imports. Raises SandboxError."""
+        if self._started:
+            return
         try:
             self._answer(_START_TIMEOUT_S)
         except SandboxError:
@@ -171,6 +184,7 @@ class Sandbox:
             self._remove_scratch()
             raise SandboxError(f"the {self.rung} sandbox did not start: {said[-1] if said else 'no message'}") from None
         self._idle_bytes = self.memory_bytes()
+        self._started = True
 
     def _said(self) -> str:
         """What the killed process left on stderr; not waited for without end."""
@@ -188,8 +202,7 @@ class Sandbox:
         more, devices = (gpu.readable(), gpu.devices()) if self.with_gpu else ([], [])
         self._refuse_visible(more)  # on any rung: it is shown after the course was covered
         if self.rung == "bubblewrap":
-            privileged = root_without_user_namespace() if self._privileged is None else self._privileged
-            uid = self._uid if privileged else -1
+            uid = self._uid if self.privileged else -1
         elif self.rung == "landlock":
             self._refuse_visible([*mounts.runtime_paths(), *more])
             if os.geteuid() == 0:
@@ -242,10 +255,9 @@ class Sandbox:
                 self._process.wait(_COMMAND_TIMEOUT_S)
             except (subprocess.TimeoutExpired, ChildProcessError):
                 pass
-        try:
-            os.kill(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        if self._process.returncode is None:  # not one that never got ready and is gone: its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         try:
             self._process.communicate(timeout=_COMMAND_TIMEOUT_S)
         except (subprocess.TimeoutExpired, ValueError, ChildProcessError):
@@ -266,6 +278,7 @@ def root_without_user_namespace() -> bool:
     return os.geteuid() == 0 and run_inside(privileged=True, code=_DROP_UID).returncode == 0
 
 
+@cache
 def _readable_by_others() -> bool:
     """Whether a uid of no account can run this Python (a Python below /root cannot)."""
     command = [sys.executable, "-I", "-c", "import msgspec, numpy.linalg"]

@@ -36,7 +36,9 @@ def _probe_bubblewrap() -> str | None:
     if shutil.which("bwrap") is None:
         return f"bwrap is not on PATH: {_INSTALL_BUBBLEWRAP}"
     try:
-        done = launch.run_inside(launch.root_without_user_namespace(), "pass")
+        if launch.root_without_user_namespace():  # that ran it
+            return None
+        done = launch.run_inside(privileged=False, code="pass")
     except subprocess.TimeoutExpired:
         return "bwrap did not answer within 30 s"
     if done.returncode == 0:

@@ -7,6 +7,7 @@ import linecache
 import sys
 import traceback
 import types
+import warnings
 from typing import Any
 
 from autograder.sandbox import wire
@@ -16,6 +17,8 @@ from autograder.sandbox.refuse import ForbiddenCall, is_refusal
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
 _FRAMES = 8
+_WARNINGS = 3
+_WARNING_CHARS = 300
 
 
 class Pages:
@@ -157,6 +160,32 @@ class Printed(io.TextIOBase):
 
     def text(self) -> str:
         return "".join(self._parts)
+
+    @property
+    def chars(self) -> int:
+        """How much was written, what was not kept included."""
+        return self._size
+
+
+class Warned:
+    """Collects the first warnings that Python gives while a page is loaded. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __enter__(self) -> "Warned":
+        self._show, warnings.showwarning = warnings.showwarning, self._take
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        warnings.showwarning = self._show
+
+    def _take(
+        self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        text = f"{filename}: line {lineno}: " if "/" not in filename else ""
+        if len(self.texts) < _WARNINGS:
+            self.texts.append(f"{text}{getattr(category, '__name__', 'Warning')}: {_text(message)}"[:_WARNING_CHARS])
 
 
 def _is_top(frame: types.FrameType, file: str) -> bool:

@@ -256,12 +256,17 @@ class Problem(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True, tag="loaded"):
-    """`skipped` are cells that are no Python: a problem only where something is missing that they may hold."""
+    """`skipped` are cells that are no Python: a problem only where something is missing that they may hold.
+
+    `printed_chars` is how much the page has printed, and `warnings` are the first ones that Python gave.
+    """
 
     id: int
     problems: list[Problem]
     defined: list[str]
     skipped: list[Problem] = []
+    printed_chars: int = 0
+    warnings: list[str] = []
 
 
 class Done(Struct, frozen=True, tag="done"):

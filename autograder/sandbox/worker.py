@@ -22,7 +22,7 @@ from autograder.sandbox.carried import stand_in
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import Refusals
-from autograder.sandbox.running import Pages, Printed
+from autograder.sandbox.running import Pages, Printed, Warned
 
 
 class GraderRefused(RuntimeError):
@@ -83,11 +83,12 @@ class Session:
             self._refusals.install(request.forbidden)
         problems: list[wire.Problem] = []
         skipped: list[wire.Problem] = []
-        module = self._pages.run(request.page, problems, skipped)
+        with Warned() as warned:
+            module = self._pages.run(request.page, problems, skipped)
         for carried in request.carried:
             setattr(module, carried.symbol, self._stand_in(carried))
         defined = [name for name in request.symbols if hasattr(module, name)]
-        return wire.Loaded(request.id, problems, defined, skipped)
+        return wire.Loaded(request.id, problems, defined, skipped, self._printed.chars, warned.texts)
 
     def _stand_in(self, carried: wire.Carried) -> Any:
         def ask(operation: str, *rest: Any) -> tuple[Any, ...]:
