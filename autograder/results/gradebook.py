@@ -19,6 +19,7 @@ from autograder.extensions import load_extensions
 from autograder.installed import needs
 from autograder.results import feedback, late
 from autograder.results.record import UnitResult
+from autograder.text import comment
 
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
@@ -206,7 +207,8 @@ def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, le
             grade = _row(grades, grade_cell(exercise.id), unit)
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
-            _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
+            words = feedback.comment(outcome, level)
+            _row(comments, exercise.id, unit).auto_comment = comment(words) if words else None
         notebook.late_submission_penalty = _penalty_share(counted, page.exercises)
     gradebook.db.add(submission)
 
