@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.commands.changes import Change, Settled, changes, show_changes
+from autograder.commands.course_folder import fill_course_folder
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
@@ -52,6 +53,7 @@ class Report(Struct, frozen=True, kw_only=True):
     isolation: str
     seed_id: str
     gradebook: str | None
+    course_folder: str | None = None
     dry_run: bool = False
     changes: list[Change] = []  # of a dry run
 
@@ -99,6 +101,12 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         everything = _with(course, before, written)
         counted = {student: settle(course, extensions, units) for student, units in everything.items()}
         url = _fill_gradebook(course, options.out, counted, keys) if fills else None
+        fitting = {
+            (student, unit): submission
+            for (student, unit), submission in plan.submissions.items()
+            if _fits(course, counted[student][unit].result)
+        }
+        folder = fill_course_folder(course, options.out, fitting, counted) if fills else None
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
         results=[everything[student][unit][0] for student, unit in keys],
@@ -109,6 +117,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
+        course_folder=str(folder) if folder is not None else None,
         dry_run=options.dry_run,
     )
     report.notes.extend(_unfit(course, counted, keys))
@@ -214,6 +223,7 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+        console.print(f"nbgrader's course folder: {report.course_folder}", markup=False)
 
 
 def _show_faults(report: Report, console: Console) -> None:

@@ -18,6 +18,7 @@ from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.installed import needs
 from autograder.results import feedback, late
+from autograder.results.folders import gradebook_id
 from autograder.results.record import UnitResult
 from autograder.text import comment
 
@@ -57,9 +58,9 @@ def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     return record_counted(course, out, late.settle_all(course, load_extensions(course), results).values())
 
 
-def record_counted(course: Course, out: Path, settled: Iterable[late.Counted]) -> str:
-    """The same for results of which it is known what they are worth."""
-    url = database_url(course, out)
+def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], url: str | None = None) -> str:
+    """The same for results of which it is known what they are worth; `url` where the gradebook is another one."""
+    url = url or database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
         with _one_transaction(gradebook):
@@ -88,10 +89,21 @@ def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
     """(student, unit) -> what the gradebook holds, less the late penalty: to compare with what results are worth."""
     with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
         return {
-            (submission.student.id, assignment.name): float(submission.score - submission.late_submission_penalty)
+            (_name(submission.student), assignment.name): float(submission.score - submission.late_submission_penalty)
             for assignment in gradebook.assignments
             for submission in gradebook.assignment_submissions(assignment.name)
         }
+
+
+def prepare_unit(course: Course, url: str, unit: Unit) -> None:
+    """Make the unit's rows, before anybody's submission. Raises UsageError."""
+    with _open(url, course.id, "nothing was graded yet") as gradebook:
+        _prepare_unit(gradebook, unit)
+
+
+def _name(row: Any) -> str:
+    """What a student is called in results: nbgrader's id, or the name that the id was made of."""
+    return str(row.lms_user_id if row.lms_user_id and gradebook_id(row.lms_user_id) == row.id else row.id)
 
 
 @contextmanager
@@ -193,9 +205,11 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
 
 def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, level: FeedbackLevel) -> None:
     result, when = counted.result, counted.grade.submitted_at
-    gradebook.update_or_create_student(result.student)
+    student = gradebook_id(result.student)
+    named = {} if student == result.student else {"lms_user_id": result.student}  # a column that no page shows
+    gradebook.update_or_create_student(student, **named)
     timestamp = None if when is None else when.isoformat()
-    submission = gradebook.update_or_create_submission(unit.id, result.student, timestamp=timestamp)
+    submission = gradebook.update_or_create_submission(unit.id, student, timestamp=timestamp)
     notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:

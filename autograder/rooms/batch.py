@@ -86,6 +86,7 @@ class Plan(Struct, frozen=True):
     changed: list[UnitResult]
     passed_over: list[str]
     notes: list[str]
+    submissions: dict[tuple[str, str], Submission]  # by student and unit, all of them
 
     @property
     def total(self) -> int:
@@ -118,7 +119,8 @@ def make_plan(run: Run, asked: Asked) -> Plan:
         )
     units = {submission.unit for submission in found.submissions}
     bases = {unit: _basis(run.course, run.course.unit(unit), run.rung) for unit in units}
-    plan = Plan([], [], [], found.passed_over, found.notes)
+    by_key = {(submission.student, submission.unit): submission for submission in found.submissions}
+    plan = Plan([], [], [], found.passed_over, found.notes, by_key)
     for submission in found.submissions:
         job = Job(submission, msgspec.structs.replace(bases[submission.unit], submission=submission.digest))
         known = [] if run.regrade else read_submissions(run.out, submission.student, submission.unit)
