@@ -35,7 +35,8 @@ WRONG = RIGHT.replace("x + x", "x * x")
 
 def nbgrader(*args: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """One of nbgrader's commands in its course folder."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "JUPYTER_PREFER_ENV_PATH": "1"}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "nbgrader", *args]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
 

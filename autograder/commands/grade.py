@@ -173,7 +173,7 @@ def _fill_gradebook(course: Course, out: Path, counted: Settled, keys: list[tupl
         for unit, one in units.items()
         if ((student, unit) in asked or course.late.slip_days) and _fits(course, one.result)
     ]
-    return gradebook.record_counted(course, out, wanted)
+    return gradebook.shown(gradebook.record_counted(course, out, wanted))
 
 
 def _fits(course: Course, result: UnitResult) -> bool:

@@ -51,7 +51,9 @@ def configure(config: Any, course: str = "", out: str = "", root: str = "") -> N
     """
     folder = Path(root or Path.cwd()).resolve()
     found = load_course(Path(course) if course else find_root(Path.cwd()))
-    url = gradebook.database_url(found, Path(out) if out else folder / RESULTS)
+    results = Path(out) if out else folder / RESULTS
+    results.mkdir(parents=True, exist_ok=True)  # nbgrader opens the gradebook before it calls anything of ours
+    url = gradebook.database_url(found, results)
     config.CourseDirectory.root = str(folder)
     config.CourseDirectory.course_id = found.id
     config.CourseDirectory.db_url = url

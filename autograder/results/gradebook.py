@@ -6,6 +6,7 @@ wrong), in the notebook of its page: the cells that `build` puts into the releas
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,11 @@ def database_url(course: Course, out: Path) -> str:
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         return f"{prefix}{(out / url.removeprefix(prefix)).resolve()}"
     return url
+
+
+def shown(url: str) -> str:
+    """The address as it may be told: without the password."""
+    return re.sub(r"^([^:]+://[^:/@]*):.*@", r"\1:***@", url)
 
 
 def prepare(course: Course, out: Path) -> None:
@@ -123,14 +129,18 @@ def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
             _create(url, course_id)
             gradebook = Gradebook(url, course_id=course_id)
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {state}: {_MEND}") from None
+            if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+                raise UsageError(f"the gradebook {shown(url)} needs psycopg: {needs('postgresql')}") from None
+            said = _first_line(error)
+            raise UsageError(f"the gradebook {shown(url)} cannot be opened: {said}; {state}: {_MEND}") from None
         try:
             with warnings.catch_warnings():
                 # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
                 warnings.filterwarnings("ignore", message=".*not in session, add operation")
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
-            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {state}: {_MEND}") from None
+            said = _first_line(error)
+            raise UsageError(f"the gradebook {shown(url)} cannot be written: {said}; {state}: {_MEND}") from None
         finally:
             gradebook.close()
     finally:
