@@ -34,7 +34,7 @@ def server() -> Iterator[str]:
     the folder. pytest closes its own to others again and again, so it is none of those.
     """
     with tempfile.TemporaryDirectory(prefix="autograder-postgres-") as folder:
-        os.chmod(folder, 0o711)  # noqa: S103
+        os.chmod(folder, 0o711)
         with _serving(Path(folder)) as address:
             yield address
 

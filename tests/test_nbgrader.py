@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
@@ -29,7 +33,20 @@ from tests.exports.test_text import PAYLOADS
 
 UNIT, PAGE = "unit0_tiny", "tiny_page"
 WHEN = datetime(2026, 12, 1, 10, 0, 0, 250000, tzinfo=UTC)
-RIGHT = "import torch\ndef double(x):\n    return x + x\nclass Scale(torch.nn.Module):\n    def __init__(self, factor):\n        super().__init__()\n        self.f = factor\n    def forward(self, x):\n        return self.f * x\n"
+RIGHT = """\
+import torch
+
+def double(x):
+    return x + x
+
+class Scale(torch.nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.f = factor
+
+    def forward(self, x):
+        return self.f * x
+"""
 WRONG = RIGHT.replace("x + x", "x * x")
 
 
@@ -51,9 +68,9 @@ def counted(course: Course, student: str, message: str = "", when: datetime | No
         for e in unit.exercises
     ]
     result = UnitResult(
-        course=course.id, student=student, unit=UNIT, score=6, max_score=10, pending=0, graded_at="2026-12-01T10:00:00Z",
-        fingerprint="sha256:0", isolation="none", seed_id="0", duration_s=0, late=Late(), problems=[],
-        exercises=exercises, submitted_at=when, basis=Basis(submission="d" * 64),
+        course=course.id, student=student, unit=UNIT, score=6, max_score=10, pending=0,
+        graded_at="2026-12-01T10:00:00Z", fingerprint="sha256:0", isolation="none", seed_id="0", duration_s=0,
+        late=Late(), problems=[], exercises=exercises, submitted_at=when, basis=Basis(submission="d" * 64),
     )  # fmt: skip
     grade = Grade(student=student, unit=UNIT, earned=6, penalty=0, score=6, max_score=10, pending=0, submitted_at=when,
                   due=datetime(2026, 1, 1, tzinfo=UTC))  # fmt: skip
@@ -141,8 +158,70 @@ def test_feedback_shows_scores(payload_pages: list[Path]) -> None:
     assert "Score: 6.0 / 10.0" in text and "Score: 0.0 / 4.0" in text and "Score: 6.0 / 6.0" in text
 
 
-NAMES = ["ada", "Zoë Müller", "王芳", "हिन्दी", "O'Brien-Smith", "..", "-rf", "<img src=x>", "a,b", "[ab]*", "{x}", "=1+1",
-         "Ada ", "x" * 128, "界" * 120, "~2C", "bob.", ".hidden", "%2e%2e", "a\\b"]  # fmt: skip
+class Proxy(ThreadingHTTPServer):
+    """Answers nothing, and remembers for which host it was asked."""
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        super().__init__(("127.0.0.1", 0), _Refuse)
+
+
+class _Refuse(BaseHTTPRequestHandler):
+    server: Proxy
+
+    def do_GET(self) -> None:
+        self.server.hosts.add((urlsplit(self.path).hostname or self.path).partition(":")[0])
+        self.send_error(502)
+
+    do_POST = do_CONNECT = do_HEAD = do_GET
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+TRIPWIRE = """<script>
+window.tripped = () => parent.postMessage(name, "*"); window.alert = window.tripped;
+window.addEventListener("securitypolicyviolation", window.tripped);
+</script>"""
+COLLECT = """<!DOCTYPE html><title>none</title><script>
+const seen = new Set(); window.onmessage = e => { seen.add(e.data); document.title = "tripped: " + [...seen].sort(); };
+</script>"""
+
+
+@pytest.mark.slow
+def test_a_browser_runs_nothing_and_asks_nobody(payload_pages: list[Path], tmp_path: Path) -> None:
+    """All pages in Chromium, each with a tripwire; a page with the payload as HTML shows that wire and proxy work."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+
+    def opened(pages: dict[str, str]) -> tuple[str, set[str]]:
+        frames = [f'<iframe name="{name}" src="{name}.html"></iframe>' for name in pages]
+        for name, html in pages.items():
+            (tmp_path / f"{name}.html").write_text(html.replace("<head>", f"<head>{TRIPWIRE}", 1), encoding="utf-8")
+        (tmp_path / "all.html").write_text(COLLECT + "".join(frames))
+        with Proxy() as proxy:
+            Thread(target=proxy.serve_forever, daemon=True).start()
+            command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            command += [f"--user-data-dir={tmp_path / 'profile'}", f"--proxy-server=127.0.0.1:{proxy.server_port}"]
+            command += ["--virtual-time-budget=20000", "--dump-dom", (tmp_path / "all.html").as_uri()]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+            proxy.shutdown()
+        title = re.search("<title>(.*)</title>", done.stdout)
+        assert title is not None, done.stderr[-2000:]
+        return title[1], proxy.hosts
+
+    plain = payload_pages[0].read_text(encoding="utf-8")
+    _, usual = opened({"plain": plain})
+    raw = "<script>alert(1)</script><img src=http://evil.example/x.png>"
+    assert opened({"plain": plain, "raw": plain.replace("plain", raw)})[0] == "tripped: raw"
+    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in payload_pages}
+    title, hosts = opened(pages)
+    assert title == "none" and hosts <= usual
+    assert "evil.example" in opened({"raw": plain.replace("plain", raw)})[1]
+
+
+NAMES = ["ada", "Zoë Müller", "王芳", "हिन्दी", "O'Brien-Smith", "..", "-rf", "<img src=x>", "a,b", "[ab]*", "{x}", 
+         "=1+1", "Ada ", "x" * 128, "界" * 120, "~2C", "bob.", ".hidden", "%2e%2e", "a\\b"]  # fmt: skip
 
 
 def test_every_name_is_a_folder_and_an_id() -> None:
@@ -251,7 +330,7 @@ HOSTILE = {
 
 @pytest.mark.slow
 def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
-    """Twenty submissions, five of them hostile: the same scores, penalties and comments from both, in two gradebooks."""
+    """Twenty submissions, five of them hostile: both give the same scores, penalties and comments."""
     course = tiny_course(tmp_path)
     theirs = tmp_path / "theirs"
     for number in range(5):
@@ -262,7 +341,8 @@ def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Cours
     out = tmp_path / "ours"
     run_grade(course, Options(submitted=theirs / "submitted", out=out), quiet=True, console=Console())
     (theirs / "nbgrader_config.py").write_text(
-        f"from autograder.commands.nbgrader_wall import configure\nconfigure(get_config(), course={str(course.root)!r})\n"
+        "from autograder.commands.nbgrader_wall import configure\n"
+        f"configure(get_config(), course={str(course.root)!r})\n"
     )
     done = nbgrader("autograde", UNIT, cwd=theirs)
     assert done.returncode == 0, done.stderr[-3000:]
