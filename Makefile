@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade pip
 	@$(BIN)/python .ci/install_torch.py $(TORCH)
-	@$(PIP) -e '.[nbgrader,docs,tests,kernels]'
+	@$(PIP) -e '.[nbgrader,postgresql,docs,tests,kernels]'
 	@touch $@
 
 .PHONY: venv-package

@@ -73,6 +73,19 @@ def preformatted(text: str) -> Html:
     return Html(f"<pre>{_numbered(text)}</pre>")
 
 
+def comment(text: str) -> Markdown:
+    """`text`, ours or a student's, as a comment in nbgrader's gradebook.
+
+    nbgrader shows comments in two ways: through nbconvert's Markdown filter (feedback pages), where this is one block
+    of HTML that ends at its own `</pre>` and at nothing in the text, and as they are, in formgrader's box for the
+    instructor to change. So a character is written as its number only where it could do something: `&<>` in HTML, `$`,
+    backslash and backtick for filters that look for TeX or code first, the line ends that `_visible` does not leave,
+    and the slash of `files/`, which nbconvert's templates take out of whatever looks like an address.
+    """
+    shown = "".join(_COMMENT.get(c, c) for c in _visible(text)).replace("files/", "files&#47;")
+    return Markdown(f'<pre style="white-space: pre-wrap; word-break: normal">\n{shown}</pre>')  # that line end is eaten
+
+
 def markdown(text: str) -> Markdown:
     """`text` as a block of its own in Markdown."""
     return Markdown(f"\n\n{preformatted(text)}\n\n")
@@ -110,4 +123,5 @@ def _numbered(text: str) -> str:
 
 _KEPT = "\n\t\u200c\u200d"
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+_COMMENT = {**{c: f"&#{ord(c)};" for c in "$\\`\t\u2424"}, "&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _XML = {**_HTML, "'": "&apos;", "\n": "&#10;", "\t": "&#9;"}

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from autograder.commands.changes import Change, changes
+from autograder.commands.course_folder import Place, fill_course_folder
 from autograder.commands.graded import Report, Row, row_of, show, show_dry
 from autograder.course import Course
 from autograder.errors import UsageError
@@ -78,9 +79,13 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         unwritten = _Unwritten() if options.dry_run else None
         fresh = _grade(run, plan, unwritten, meanwhile, quiet, console)
         told = _Told(course, extensions, options.out, keys, unwritten)
-        url = None
+        url = folder = None
         if fills:
             url = told.fill_gradebook()
+            handed_in = {
+                (job.handed_in.student, job.handed_in.unit): job.handed_in for job in (*plan.jobs, *plan.standing)
+            }
+            folder = fill_course_folder(course, options.out, told.places, lambda key: plan.read(handed_in[key]))
         else:
             told.read_all()
     whole = options.asked.student is None and options.asked.unit is None
@@ -93,6 +98,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
+        course_folder=str(folder) if folder is not None else None,
         dry_run=options.dry_run,
         changes=told.changes,
     )
@@ -150,6 +156,7 @@ class _Told:
         self.students = list(dict.fromkeys(student for student, _ in keys))
         self.rows: dict[tuple[str, str], Row] = {}
         self.changes: list[Change] = []
+        self.places: list[Place] = []  # what the course folder is to show
         self._odd: list[str] = []
 
     def latest(self, student: str, unit: str) -> UnitResult:
@@ -172,6 +179,9 @@ class _Told:
                 self.rows[student, unit] = row_of(units[unit][0], counted[unit])
                 if not self._fits(counted[unit].result):
                     self._odd.append(f"{student}/{unit}")
+                    continue
+                latest, counts = units[unit][0].basis.submission, counted[unit].result.basis.submission
+                self.places.append(Place(student, unit, latest, counts, counted[unit].grade.submitted_at))
         if self._unwritten is not None:
             before = read_students(self._out, self._course, [student])[student]
             old = settle(self._course, self._extensions, before)

@@ -62,6 +62,7 @@ class Report(Struct, frozen=True, kw_only=True):
     isolation: str
     seed_id: str
     gradebook: str | None
+    course_folder: str | None = None
     dry_run: bool = False
     changes: list[Change] = []  # of a dry run
 
@@ -86,7 +87,7 @@ class Report(Struct, frozen=True, kw_only=True):
         write(b"," + msgspec.json.format(msgspec.json.encode(rest), indent=2)[1:] + b"\n")
 
 
-_REST = ("fresh", "passed_over", "notes", "isolation", "seed_id", "gradebook", "dry_run", "changes")
+_REST = ("fresh", "passed_over", "notes", "isolation", "seed_id", "gradebook", "course_folder", "dry_run", "changes")
 
 
 def _write_list(write: Callable[[bytes], object], items: Iterator[Any]) -> None:
@@ -129,6 +130,7 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+        console.print(f"nbgrader's course folder: {report.course_folder}", markup=False)
 
 
 def _show_faults(report: Report, console: Console) -> None:

@@ -6,6 +6,7 @@ where the file system does not tell capitals apart can two of them meet, which `
 """
 
 import hashlib
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,8 +28,38 @@ def safe_name(student: str) -> str:
     return f"{spelled[:_LONGEST]}~{hashlib.sha256(student.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
-def _encoded(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+def gradebook_id(student: str) -> str:
+    """A student's id in nbgrader, which is also the name of the folders there: the name itself wherever it can be.
+
+    Letters of any script, digits, spaces and `._@+-'` stay. What nbgrader would take for a pattern, a column, a path, a
+    formula or HTML (it puts ids into its pages as they are) is written `~2C`, in characters that need no care in an
+    address. At most 128 characters and 200 bytes, as its tables and file systems want it.
+    """
+    last = len(student) - 1
+    spelled = "".join(
+        c if _stays(c) and not (i == 0 and c in " .-+@'") and not (i == last and c in " .") else _encoded(c, "~")
+        for i, c in enumerate(student)
+    )
+    if len(spelled) <= 128 and len(spelled.encode()) <= 200:
+        return spelled
+    digest = hashlib.sha256(student.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{spelled.encode()[:90].decode(errors='ignore')}~~{digest}"
+
+
+def _stays(character: str) -> bool:
+    return (
+        character in " ._@+-'"
+        or unicodedata.category(character)[0] in "LN"
+        or unicodedata.category(character)
+        in (
+            "Mn",
+            "Mc",
+        )
+    )
+
+
+def _encoded(character: str, mark: str = "%") -> str:
+    return "".join(f"{mark}{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
 def result_path(out: Path, student: str, unit: str) -> Path:

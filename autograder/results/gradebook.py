@@ -6,6 +6,7 @@ wrong), in the notebook of its page: the cells that `build` puts into the releas
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,9 @@ from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.installed import needs
 from autograder.results import feedback, late
+from autograder.results.folders import gradebook_id
 from autograder.results.record import UnitResult
+from autograder.text import comment
 
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
@@ -41,6 +44,11 @@ def database_url(course: Course, out: Path) -> str:
     return url
 
 
+def shown(url: str) -> str:
+    """The address as it may be told: without the password."""
+    return re.sub(r"^([^:]+://[^:/@]*):.*@", r"\1:***@", url)
+
+
 def prepare(course: Course, out: Path) -> None:
     """Make the gradebook if there is none: what is wrong with it is better known before the work. Raises UsageError."""
     with _open(database_url(course, out), course.id, "nothing was graded yet"):
@@ -56,9 +64,9 @@ def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
     return record_counted(course, out, late.settle_all(course, load_extensions(course), results).values())
 
 
-def record_counted(course: Course, out: Path, settled: Iterable[late.Counted]) -> str:
-    """The same for results of which it is known what they are worth."""
-    url = database_url(course, out)
+def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], url: str | None = None) -> str:
+    """The same for results of which it is known what they are worth; `url` where the gradebook is another one."""
+    url = url or database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
         with _one_transaction(gradebook):
@@ -87,10 +95,21 @@ def scores(course: Course, out: Path) -> dict[tuple[str, str], float]:
     """(student, unit) -> what the gradebook holds, less the late penalty: to compare with what results are worth."""
     with _open(database_url(course, out), course.id, "it was only to be read") as gradebook:
         return {
-            (submission.student.id, assignment.name): float(submission.score - submission.late_submission_penalty)
+            (_name(submission.student), assignment.name): float(submission.score - submission.late_submission_penalty)
             for assignment in gradebook.assignments
             for submission in gradebook.assignment_submissions(assignment.name)
         }
+
+
+def prepare_unit(course: Course, url: str, unit: Unit) -> None:
+    """Make the unit's rows, before anybody's submission. Raises UsageError."""
+    with _open(url, course.id, "nothing was graded yet") as gradebook:
+        _prepare_unit(gradebook, unit)
+
+
+def _name(row: Any) -> str:
+    """What a student is called in results: nbgrader's id, or the name that the id was made of."""
+    return str(row.lms_user_id if row.lms_user_id and gradebook_id(row.lms_user_id) == row.id else row.id)
 
 
 @contextmanager
@@ -110,14 +129,18 @@ def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
             _create(url, course_id)
             gradebook = Gradebook(url, course_id=course_id)
         except Exception as error:  # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError(f"the gradebook {url} cannot be opened: {_first_line(error)}; {state}: {_MEND}") from None
+            if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+                raise UsageError(f"the gradebook {shown(url)} needs psycopg: {needs('postgresql')}") from None
+            said = _first_line(error)
+            raise UsageError(f"the gradebook {shown(url)} cannot be opened: {said}; {state}: {_MEND}") from None
         try:
             with warnings.catch_warnings():
                 # nbgrader builds its rows before it adds them to the session; SQLAlchemy 2.1 remarks on that
                 warnings.filterwarnings("ignore", message=".*not in session, add operation")
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
-            raise UsageError(f"the gradebook {url} cannot be written: {_first_line(error)}; {state}: {_MEND}") from None
+            said = _first_line(error)
+            raise UsageError(f"the gradebook {shown(url)} cannot be written: {said}; {state}: {_MEND}") from None
         finally:
             gradebook.close()
     finally:
@@ -192,9 +215,11 @@ def _prepare_unit(gradebook: "Gradebook", unit: Unit) -> list[Any]:
 
 def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, level: FeedbackLevel) -> None:
     result, when = counted.result, counted.grade.submitted_at
-    gradebook.update_or_create_student(result.student)
+    student = gradebook_id(result.student)
+    named = {} if student == result.student else {"lms_user_id": result.student}  # a column that no page shows
+    gradebook.update_or_create_student(student, **named)
     timestamp = None if when is None else when.isoformat()
-    submission = gradebook.update_or_create_submission(unit.id, result.student, timestamp=timestamp)
+    submission = gradebook.update_or_create_submission(unit.id, student, timestamp=timestamp)
     notebooks = {notebook.name: notebook for notebook in submission.notebooks}
     by_id = {exercise.id: exercise for exercise in result.exercises}
     for page in unit.pages:
@@ -206,7 +231,8 @@ def _record_result(gradebook: "Gradebook", unit: Unit, counted: late.Counted, le
             grade = _row(grades, grade_cell(exercise.id), unit)
             grade.auto_score = outcome.score
             grade.needs_manual_grade = grade.manual_score is not None  # nbgrader's own rule: a person looks again
-            _row(comments, exercise.id, unit).auto_comment = feedback.comment(outcome, level)
+            words = feedback.comment(outcome, level)
+            _row(comments, exercise.id, unit).auto_comment = comment(words) if words else None
         notebook.late_submission_penalty = _penalty_share(counted, page.exercises)
     gradebook.db.add(submission)
 

@@ -50,6 +50,7 @@ class Children:
     """Child processes as workers, one at a time. Use as a context manager."""
 
     rung = "none"
+    privileged = False
 
     def __init__(self, limits: Limits) -> None:
         import psutil

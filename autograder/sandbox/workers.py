@@ -15,6 +15,7 @@ class Workers(Protocol):
 
     rung: str
     limits: Limits
+    privileged: bool
 
     def __enter__(self) -> "Workers": ...
 

@@ -28,6 +28,26 @@ PAYLOADS = [
     "\x1b[2J\x1b]0;title\x07 \x00 \x7f \x9b31m",
     "lone \ud800 surrogate, not characters \ufffe \uffff",
     "@mention #12 :emoji: GH-12 <details><summary>x</summary></details>",
+    "<iframe srcdoc='<script>tripped()</script>'></iframe><svg onload=tripped()>",
+    "</PRE ><a href='javascript:tripped()'>x</a>",
+    "<pre>nested</pre> after it",
+    "[link]: http://evil.example 'title'\n\n[link] ![link]",
+    "````````````````````````````````\n# not a heading\n````````````````````````````````",
+    "```html\n<script>tripped()</script>\n```\n\n```mermaid\ngraph TD; A-->B\n```",
+    "~~~~~~~~~~~~~~\n</pre>\n~~~~~~~~~~~~~~",
+    "\\begin{equation}\\href{javascript:tripped()}{x}\\end{equation} \\[x\\] \\(y\\)",
+    "$$\n\\unicode{x3c}\\class{evil}{x}\\cssId{y}{z}\\require{action}\\toggle{a}{b}\\endtoggle\n$$",
+    "Heading\n=======\n\nOther\n---\n\n***\n",
+    "src='files/x.png' href=files/y ![a](files/z) [b](/files/q)",
+    "&lt;script&gt; &#x3c;img src=x onerror=tripped()&#x3e; &NewLine; &Tab; &#0; &#1234567;",
+    "- [ ] task\n- [x] done\n\nTerm\n: definition\n\n[^1]: note\n\n~~gone~~ ==mark== H~2~O x^2^",
+    "\u2066isolate\u2069 \u200e\u200f\u061c \u180e \u00ad soft \u2063 \ue000 private \U000e0041 tag",
+    "{{ 7 * 7 }} {% raw %} {# note #} ${7*7} <%= 7 %>",
+    "mailto:a@evil.example ftp://evil.example //evil.example/x <a@evil.example>",
+    "\u2424 symbol for newline, \ttab",
+    "<style>body{display:none}</style><link rel=stylesheet href=//evil.example><base href=//evil.example>",
+    "<meta http-equiv=refresh content='0;url=http://evil.example'><form action=//evil.example><input autofocus>",
+    "<!--\n\n--><!DOCTYPE x [<!ENTITY y 'z'>]>\n\n<math><mi xlink:href='javascript:tripped()'>x</mi></math>",
     "王芳 Zoë Ωmega עברית العربية हिन्दी 🎓",
 ]
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", " =1", "\xa0=1", "\u3000=1", "＝1", "＋1", "－1", "＠x"]
@@ -75,6 +95,25 @@ def test_markdown_says_what_was_written(payload: str) -> None:
     page = read(markdown2html(f"| a | {text.markdown_inline(payload)} |\n|---|---|\n| 1 | 2 |"))
     assert not set(page.tags) & {"script", "img", "a", "h1", "strong", "del"}
     assert " ".join(text.readable(payload).split()) in page.words
+
+
+@pytest.mark.parametrize("payload", [*PAYLOADS, "\n\nleading and trailing lines\n\n"])
+def test_a_comment_says_what_was_written(payload: str) -> None:
+    """Through both filters of nbgrader's template: one block, whatever is in it, and every character of it."""
+    from nbconvert.filters.markdown import markdown2html
+    from nbconvert.filters.strings import strip_files_prefix
+
+    page = read(strip_files_prefix(markdown2html(text.comment(payload))))
+    assert page.tags == ["pre"]
+    assert page.words.strip("\n") == text.readable(payload).strip("\n")
+    inside = text.comment(payload).partition("\n")[2].removesuffix("</pre>")
+    assert "<" not in inside and stdlib_html.unescape(inside) == text.readable(payload)
+
+
+def test_an_instructor_can_read_a_comment() -> None:
+    """formgrader shows its source: nothing in our own sentences is written as a number."""
+    words = "Probably `d_k` was not used: softmax(x / sqrt(d_k))*V, [1, 2] = 3 | 4 # 5!"
+    assert words.replace("`", "&#96;") in text.comment(words)
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
