@@ -328,6 +328,34 @@ HOSTILE = {
 }
 
 
+def test_a_course_that_was_not_built_is_graded(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """Without released pages there are results and a gradebook, and a note that says what is missing and the fix."""
+    course = tiny_course(tmp_path)
+    submit(tmp_path / "submitted", "ada", WRONG)
+    (course.assignments / UNIT / f"{PAGE}.ipynb").unlink()
+    options = Options(submitted=tmp_path / "submitted", out=tmp_path / "out", jobs=1)
+    report = run_grade(course, options, quiet=True, console=Console())
+    assert report.course_folder is None and gradebook.scores(course, tmp_path / "out") == {("ada", UNIT): 7.0}
+    assert [note for note in report.notes if f"{PAGE}.ipynb" in note and "autograder build" in note]
+
+
+def test_grade_keeps_the_folder_up_to_date(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """A second hand-in and another time are there after the second `grade`; a module becomes a notebook."""
+    course = tiny_course(tmp_path)
+    submit(tmp_path / "submitted", "Zoë", f"{WRONG}# first\n", ".py")
+    options = Options(submitted=tmp_path / "submitted", out=tmp_path / "out", jobs=1)
+    assert run_grade(course, options, quiet=True, console=Console()).course_folder == str(tmp_path / "out/nbgrader")
+    place = tmp_path / "out/nbgrader/autograded/Zoë" / UNIT
+    assert "# first" in (place / f"{PAGE}.ipynb").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "submitted")
+    submit(tmp_path / "submitted", "Zoë", f"{WRONG}# second\n", ".py")
+    (tmp_path / "submitted/Zoë" / UNIT / "timestamp.txt").write_text("2026-12-02 09:00:00 UTC\n")
+    run_grade(course, options, quiet=True, console=Console())
+    text = (place / f"{PAGE}.ipynb").read_text(encoding="utf-8")
+    assert "# second" in text and "# first" not in text
+    assert (place / "timestamp.txt").read_text() == "2026-12-02 09:00:00.000000 UTC\n"
+
+
 @pytest.mark.slow
 def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
     """Twenty submissions, five of them hostile: both give the same scores, penalties and comments."""

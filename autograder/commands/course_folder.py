@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from autograder.authoring.build import write_source
 from autograder.commands.changes import Settled
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
@@ -42,14 +41,15 @@ def fill_course_folder(course: Course, out: Path, submissions: Submissions, coun
         _fill_all(course, root, submissions, counted)
     except OSError as error:
         raise UsageError(
-            f"{error.filename or root} cannot be written: {error.strerror}; results and gradebook are complete: "
-            "mend this and run the same command again"
+            f"{error.filename or root}: {error.strerror}; mend this and run the same command again"
         ) from None
     return root
 
 
 def _source(course: Course, root: Path, unit: Unit) -> None:
     """The unit as `nbgrader generate_assignment` takes it; formgrader lists only what is there."""
+    from autograder.authoring.build import write_source
+
     folder = root / "source" / unit.id
     pages = [course.solutions / unit.id / f"{page.name}.py" for page in unit.pages]
     made = [folder / f"{page.name}.ipynb" for page in unit.pages]
@@ -83,8 +83,8 @@ def _read_known(root: Path) -> dict[str, str]:
 
 def _released(course: Course, unit: Unit) -> str:
     """Changes when the unit is built anew."""
-    times = [(course.assignments / unit.id / f"{page.name}.ipynb").stat().st_mtime_ns for page in unit.pages]
-    return str(max(times))
+    pages = [course.assignments / unit.id / f"{page.name}.ipynb" for page in unit.pages]
+    return str(max(page.stat().st_mtime_ns if page.is_file() else 0 for page in pages))
 
 
 def cells_of(submission: Submission) -> dict[str, list[str]]:

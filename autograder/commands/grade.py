@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.commands.changes import Change, Settled, changes, show_changes
-from autograder.commands.course_folder import fill_course_folder
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
@@ -101,23 +100,18 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         everything = _with(course, before, written)
         counted = {student: settle(course, extensions, units) for student, units in everything.items()}
         url = _fill_gradebook(course, options.out, counted, keys) if fills else None
-        fitting = {
-            (student, unit): submission
-            for (student, unit), submission in plan.submissions.items()
-            if _fits(course, counted[student][unit].result)
-        }
-        folder = fill_course_folder(course, options.out, fitting, counted) if fills else None
+        folder, lacking = _fill_course_folder(course, options.out, plan, counted) if fills else (None, [])
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
         results=[everything[student][unit][0] for student, unit in keys],
         grades=[counted[student][unit].grade for student, unit in keys],
         fresh=sum(f.fresh for f in finished),
         passed_over=plan.passed_over,
-        notes=[*plan.notes, *(extensions.notes(course, list(everything)) if whole else [])],
+        notes=[*plan.notes, *lacking, *(extensions.notes(course, list(everything)) if whole else [])],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
-        course_folder=str(folder) if folder is not None else None,
+        course_folder=folder,
         dry_run=options.dry_run,
     )
     report.notes.extend(_unfit(course, counted, keys))
@@ -176,6 +170,17 @@ def _fill_gradebook(course: Course, out: Path, counted: Settled, keys: list[tupl
     return gradebook.shown(gradebook.record_counted(course, out, wanted))
 
 
+def _fill_course_folder(course: Course, out: Path, plan: Plan, counted: Settled) -> tuple[str | None, list[str]]:
+    """Where nbgrader's course folder lies, or why there is none: scores do not depend on it."""
+    from autograder.commands.course_folder import fill_course_folder
+
+    fitting = {key: found for key, found in plan.submissions.items() if _fits(course, counted[key[0]][key[1]].result)}
+    try:
+        return str(fill_course_folder(course, out, fitting, counted)), []
+    except UsageError as error:
+        return None, [f"formgrader will not show submissions, nbgrader's course folder is not complete: {error}"]
+
+
 def _fits(course: Course, result: UnitResult) -> bool:
     """Whether it has the exercises that course.toml has now."""
     return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
@@ -223,6 +228,7 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+    if report.course_folder:
         console.print(f"nbgrader's course folder: {report.course_folder}", markup=False)
 
 
