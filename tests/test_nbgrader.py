@@ -20,6 +20,7 @@ from rich.console import Console
 
 from autograder.commands.course_folder import fill_course_folder
 from autograder.commands.grade import Options, run_grade
+from autograder.commands.graded import Place
 from autograder.course import Course
 from autograder.intake.submission import PageSource, Submission
 from autograder.results import gradebook
@@ -91,7 +92,11 @@ def filled(course: Course, out: Path, everyone: dict[str, Counted], code: str = 
         )
         for student, one in everyone.items()
     }
-    return fill_course_folder(course, out, submissions, {s: {UNIT: one} for s, one in everyone.items()})
+    places = [
+        Place(student, UNIT, *[one.result.basis.submission] * 2, one.grade.submitted_at)
+        for student, one in everyone.items()
+    ]
+    return fill_course_folder(course, out, places, submissions.__getitem__)
 
 
 class Page(HTMLParser):
@@ -326,6 +331,34 @@ HOSTILE = {
     "kills": RIGHT + "# --\nimport os, signal\nos.kill(os.getppid(), 9); os.kill(-1, 9)",
     "broken": b"{not a notebook",
 }
+
+
+def test_a_course_that_was_not_built_is_graded(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """Without released pages there are results and a gradebook, and a note that says what is missing and the fix."""
+    course = tiny_course(tmp_path)
+    submit(tmp_path / "submitted", "ada", WRONG)
+    (course.assignments / UNIT / f"{PAGE}.ipynb").unlink()
+    options = Options(submitted=tmp_path / "submitted", out=tmp_path / "out", jobs=1)
+    report = run_grade(course, options, quiet=True, console=Console())
+    assert report.course_folder is None and gradebook.scores(course, tmp_path / "out") == {("ada", UNIT): 7.0}
+    assert [note for note in report.notes if f"{PAGE}.ipynb" in note and "autograder build" in note]
+
+
+def test_grade_keeps_the_folder_up_to_date(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """A second hand-in and another time are there after the second `grade`; a module becomes a notebook."""
+    course = tiny_course(tmp_path)
+    submit(tmp_path / "submitted", "Zoë", f"{WRONG}# first\n", ".py")
+    options = Options(submitted=tmp_path / "submitted", out=tmp_path / "out", jobs=1)
+    assert run_grade(course, options, quiet=True, console=Console()).course_folder == str(tmp_path / "out/nbgrader")
+    place = tmp_path / "out/nbgrader/autograded/Zoë" / UNIT
+    assert "# first" in (place / f"{PAGE}.ipynb").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "submitted")
+    submit(tmp_path / "submitted", "Zoë", f"{WRONG}# second\n", ".py")
+    (tmp_path / "submitted/Zoë" / UNIT / "timestamp.txt").write_text("2026-12-02 09:00:00 UTC\n")
+    run_grade(course, options, quiet=True, console=Console())
+    text = (place / f"{PAGE}.ipynb").read_text(encoding="utf-8")
+    assert "# second" in text and "# first" not in text
+    assert (place / "timestamp.txt").read_text() == "2026-12-02 09:00:00.000000 UTC\n"
 
 
 @pytest.mark.slow

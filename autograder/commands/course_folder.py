@@ -6,12 +6,9 @@ commands work in that folder as it stands. It holds solutions (`source/`), like 
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 
-from msgspec import Struct
-
-from autograder.authoring.build import write_source
+from autograder.commands.graded import Place
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.intake.submission import Submission
@@ -29,16 +26,6 @@ configure(get_config(), course={course!r}, out={out!r}, root={root!r})  # noqa: 
 """
 
 
-class Place(Struct, frozen=True):
-    """A student's unit in the folder: the digests of the latest submission and of the one that counts, and its time."""
-
-    student: str
-    unit: str
-    latest: str
-    counts: str
-    submitted_at: datetime | None
-
-
 Read = Callable[[tuple[str, str]], Submission]  # by student and unit
 
 
@@ -54,14 +41,15 @@ def fill_course_folder(course: Course, out: Path, places: Sequence[Place], read:
         _fill_all(course, root, places, read)
     except OSError as error:
         raise UsageError(
-            f"{error.filename or root} cannot be written: {error.strerror}; results and gradebook are complete: "
-            "mend this and run the same command again"
+            f"{error.filename or root}: {error.strerror}; mend this and run the same command again"
         ) from None
     return root
 
 
 def _source(course: Course, root: Path, unit: Unit) -> None:
     """The unit as `nbgrader generate_assignment` takes it; formgrader lists only what is there."""
+    from autograder.authoring.build import write_source
+
     folder = root / "source" / unit.id
     pages = [course.solutions / unit.id / f"{page.name}.py" for page in unit.pages]
     made = [folder / f"{page.name}.ipynb" for page in unit.pages]
@@ -96,8 +84,8 @@ def _read_known(root: Path) -> dict[str, str]:
 
 def _released(course: Course, unit: Unit) -> str:
     """Changes when the unit is built anew."""
-    times = [(course.assignments / unit.id / f"{page.name}.ipynb").stat().st_mtime_ns for page in unit.pages]
-    return str(max(times))
+    pages = [course.assignments / unit.id / f"{page.name}.ipynb" for page in unit.pages]
+    return str(max(page.stat().st_mtime_ns if page.is_file() else 0 for page in pages))
 
 
 def cells_of(submission: Submission) -> dict[str, list[str]]:

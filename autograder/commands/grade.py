@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from autograder.commands.changes import Change, changes
-from autograder.commands.course_folder import Place, fill_course_folder
-from autograder.commands.graded import Report, Row, row_of, show, show_dry
+from autograder.commands.graded import Place, Report, Row, row_of, show, show_dry
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import Extensions, load_extensions
 from autograder.intake.finding import Asked, look_through
+from autograder.intake.submission import Submission
 from autograder.results import gradebook
 from autograder.results.attempts import ATTEMPTS, after_writing, read_students
 from autograder.results.folders import STUDENTS
@@ -80,12 +80,15 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         fresh = _grade(run, plan, unwritten, meanwhile, quiet, console)
         told = _Told(course, extensions, options.out, keys, unwritten)
         url = folder = None
+        lacking: list[str] = []
         if fills:
             url = told.fill_gradebook()
             handed_in = {
                 (job.handed_in.student, job.handed_in.unit): job.handed_in for job in (*plan.jobs, *plan.standing)
             }
-            folder = fill_course_folder(course, options.out, told.places, lambda key: plan.read(handed_in[key]))
+            folder, lacking = _fill_course_folder(
+                course, options.out, told.places, lambda key: plan.read(handed_in[key])
+            )
         else:
             told.read_all()
     whole = options.asked.student is None and options.asked.unit is None
@@ -94,11 +97,11 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         read=told.latest,
         fresh=fresh,
         passed_over=plan.passed_over,
-        notes=[*plan.notes, *(extensions.notes(course, told.students) if whole else []), *told.unfit()],
+        notes=[*plan.notes, *lacking, *(extensions.notes(course, told.students) if whole else []), *told.unfit()],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,
-        course_folder=str(folder) if folder is not None else None,
+        course_folder=folder,
         dry_run=options.dry_run,
         changes=told.changes,
     )
@@ -107,6 +110,18 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     elif not quiet:
         show(report, options.out, console)
     return report
+
+
+def _fill_course_folder(
+    course: Course, out: Path, places: Sequence[Place], read: Callable[[tuple[str, str]], Submission]
+) -> tuple[str | None, list[str]]:
+    """Where nbgrader's course folder lies, or why there is none: scores do not depend on it."""
+    from autograder.commands.course_folder import fill_course_folder
+
+    try:
+        return str(fill_course_folder(course, out, places, read)), []
+    except UsageError as error:
+        return None, [f"formgrader will not show submissions, nbgrader's course folder is not complete: {error}"]
 
 
 @contextlib.contextmanager
@@ -208,7 +223,7 @@ class _Told:
         if new:
             gradebook.record_counted(self._course, self._out, self._to_record(new, recorded))
             recorded.save()
-        return url
+        return gradebook.shown(url)
 
     def _to_record(self, new: dict[str, list[str]], recorded: Recorded) -> Iterator[Counted]:
         for student, units in new.items():

@@ -4,6 +4,7 @@ Results themselves are read one at a time, from where they lie: a class of thous
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,6 +50,16 @@ def row_of(result: UnitResult, counted: Counted) -> Row:
         remark=printable(_remark(result, grade), 110),
         faults=faults,
     )
+
+
+class Place(Struct, frozen=True):
+    """A student's unit in the folder: the digests of the latest submission and of the one that counts, and its time."""
+
+    student: str
+    unit: str
+    latest: str
+    counts: str
+    submitted_at: datetime | None
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -130,6 +141,7 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"results: {out}/{STUDENTS}/<student>/<unit>/result.json", markup=False)
     if report.gradebook:
         console.print(f"gradebook: {report.gradebook}", markup=False)
+    if report.course_folder:
         console.print(f"nbgrader's course folder: {report.course_folder}", markup=False)
 
 

@@ -83,7 +83,9 @@ def stamp(root: Path, unit: Unit, student: str, when: datetime | None) -> None:
     for step in (SUBMITTED, AUTOGRADED):
         path = root / step / gradebook_id(student) / unit.id / TIMESTAMP
         if when is not None and path.parent.is_dir():
-            write_atomically(path, f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC\n".encode())
+            said = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC\n".encode()
+            if not path.is_file() or path.read_bytes() != said:
+                write_atomically(path, said)
         else:
             path.unlink(missing_ok=True)
 
