@@ -233,7 +233,7 @@ def test_experts_without_tokens(student, reference, draw):
     """An expert that nobody picks changes nothing, not even the others' gradients, and gets a gradient of 0 or none."""
     theirs, ours = mixtures(student, reference, draw, d=5, n_experts=5, k=2)
     state = ours.state_dict()
-    for e, opinion in enumerate((20.0, -20.0, 40.0, -40.0, -60.0)):
+    for e, opinion in enumerate((39.0, -20.0, 40.0, -40.0, -60.0)):
         state["router.weight"][e, 0] = opinion
     theirs.load_reference(state)
     ours.load_state_dict(state)
