@@ -98,7 +98,7 @@ def test_a_worker_does_not_outlive_us(tmp_path: Path) -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    gone, alive = psutil.wait_procs([psutil.Process(p) for p in _alive(int(done.stdout))], timeout=60)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in _alive(int(done.stdout))], timeout=60)
     assert alive == []
 
 
