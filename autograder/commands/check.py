@@ -84,7 +84,19 @@ def watch_path(
                 on_checked(CheckedFolder([_check_page(course, p, sandbox, exercise) for p in changed], found.said))
 
         check_changed(_find(course, path, exercise))
-        for _ in watch(*folders, debounce=200, step=20, rust_timeout=200, stop_event=stop, raise_interrupt=False):
+        caught_up = False
+        for changes in watch(
+            *folders,
+            debounce=200,
+            step=20,
+            rust_timeout=200,
+            yield_on_timeout=True,
+            stop_event=stop,
+            raise_interrupt=False,
+        ):
+            if not changes and caught_up:
+                continue
+            caught_up = True  # once at the start: a save during the first check came before anybody watched
             try:
                 check_changed(_find(course, path, exercise))
             except UsageError as error:  # the page is gone or renamed: say so, and wait for the next save

@@ -88,11 +88,15 @@ def test_nothing_is_left(tmp_path: Path) -> None:
 def test_a_worker_does_not_outlive_us(tmp_path: Path) -> None:
     """However the process that started it ended, and whatever it does at that moment."""
     code = """
-        import os, socket, time
+        import os
         from autograder.course import Limits
+        from autograder.sandbox import wire
+        from autograder.sandbox.channel import Channel, no_deadline
         from autograder.sandbox.portable import Children
         workers = Children(Limits())
-        workers.fork_worker()
+        channel = Channel(workers.fork_worker())
+        page = wire.Source("page", ["while True: pass"])
+        channel.send(wire.Load(1, "page", [page], []), [], no_deadline)
         print(workers._worker.pid, flush=True)
         os._exit(1)
     """
