@@ -1,4 +1,4 @@
-"""What one call of `grade` costs beside `python -c "import torch"`: one submission from cold, and a class with nothing new.
+"""What one call of `grade` costs beside importing torch: one submission from cold, and a class with nothing new.
 
 The three take turns, so that a busy machine is as busy for each; medians are compared.
 """
