@@ -1,4 +1,4 @@
-"""What one call of `grade` costs beside `python -c "import torch"`: one submission cold, and a class with nothing new.
+"""What one call of `grade` costs beside importing torch: one submission from cold, and a class with nothing new.
 
 The three take turns, so that a busy machine is as busy for each; medians are compared.
 """
@@ -65,7 +65,7 @@ def _row(wall_s: dict[str, float], cpu_s: dict[str, float], name: str) -> dict[s
 
 
 def _timed(command: list[str], folder: Path, said: str) -> tuple[float, float]:
-    """Seconds from start to exit, and CPU seconds with everything that the command has waited for."""
+    """Seconds from start to exit, and CPU seconds with all that was waited for: not what bubblewrap leaves to init."""
     before, started = _cpu_s(), time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     wall_s = time.perf_counter() - started

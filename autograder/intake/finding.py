@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec import Struct, field
 
 from autograder.course import Course, Unit
@@ -125,7 +126,8 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
 
 
 _Kept = TypeVar("_Kept", bound=HandedIn)
-_GONE = "was there when the grader looked through the class, and is gone: hand it in, and grade again"
+_GONE = "was there when the class was looked through, and is gone: hand it in, and grade again"
+_CHANGED = "has changed since the class was looked through, and was graded as it is now"
 
 
 class _Reader(Generic[_Kept]):
@@ -164,6 +166,9 @@ class _Reader(Generic[_Kept]):
         found = next((one for one in placed.submissions if one.unit == handed_in.unit), None)
         if found is None:
             found = _unread(handed_in.student, handed_in.unit, [f"{handed_in.unit} {_GONE}"])
+        elif found.digest != handed_in.digest:
+            changed = [*found.problems, f"{handed_in.unit} {_CHANGED}"]
+            found = msgspec.structs.replace(found, problems=changed)
         if handed_in.time_problem and handed_in.time_problem != found.time_problem:  # of what only the class shows
             found = with_time_problem(found, handed_in.time_problem)
         return found
