@@ -40,7 +40,7 @@ sandbox: # bubblewrap is what grading is isolated with
 demo: setup ## make a class of sample submissions, grade it, print the table
 	@$(BIN)/autograder demo demo
 
-test: setup ## the tests of the kit, some 12 minutes on 2 cores
+test: setup ## the tests of the kit, some 15 minutes on 2 cores
 	@$(BIN)/autograder build --check
 	@$(BIN)/python -m pytest -m "not slow"
 

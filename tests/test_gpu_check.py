@@ -48,6 +48,7 @@ def rehearse(folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     return json.loads((folder / "found.json").read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_steps_and_the_attacks(tmp_path: Path) -> None:
     """Versions, shared memory, overhead, right kernels and caught cheats, with a line for each in the terminal."""
     wanted = ["machine", "transport", "overhead", "right", "attacks"]
