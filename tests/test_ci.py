@@ -15,6 +15,7 @@ import yaml
 
 from autograder.authoring import build
 from autograder.course import Course, load_course
+from tests.outside import fresh_clone, unpacked_kit
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = "unit0_prerequisites"
@@ -59,13 +60,7 @@ def solved(course: Course, folder: Path) -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The files of the repository, as a fresh clone has them, with an environment that is set up already."""
-    copy = tmp_path / "course"
-    for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(
-        b"\0"
-    ):
-        if name:
-            (copy / name.decode()).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name.decode(), copy / name.decode())
+    copy = fresh_clone(tmp_path / "course")
     (copy / ".venv").mkdir()
     (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     return copy
@@ -97,10 +92,7 @@ def test_an_instructors_repository(course: Course, checkout: Path, system: str) 
 @pytest.mark.slow
 def test_a_students_repository(course: Course, tmp_path: Path) -> None:
     """Public checks on each push: red while something is missing, with the output in the job's summary."""
-    build.student_kit(course, tmp_path / "kit.zip")
-    root = tmp_path / "kit"
-    with zipfile.ZipFile(tmp_path / "kit.zip") as packed:
-        packed.extractall(root)
+    root = unpacked_kit(course, tmp_path)
     (lines,) = [
         step["run"] for step in steps(ROOT / "docs/ci/student.yml", "check") if "pip install" not in step["run"]
     ]

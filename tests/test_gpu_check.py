@@ -15,7 +15,7 @@ from autograder.commands.gpu_steps import STEPS, Settings
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.sandbox.devices import CPU_AS_GPU, cuda_device, find_device
-from tests.test_pending import BLOCKED
+from tests.outside import block
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [step.__name__ for step in STEPS]
@@ -24,15 +24,7 @@ pytest.importorskip("triton")
 
 def rehearse(folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """The command as a machine with little installed runs it. Returns the JSON file and what was printed."""
-    code = (
-        "import importlib.abc, sys\n"
-        "class Blocked(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.partition('.')[0] in {BLOCKED!r}:\n"
-        "            raise ImportError(f'{name} is not installed on this machine')\n"
-        "sys.meta_path.insert(0, Blocked())\n"
-    )
-    (folder / "sitecustomize.py").write_text(code)
+    block(folder)
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "autograder.cli", "gpu-check", "--device", "cpu-as-gpu", "--quick"]
     done = subprocess.run(

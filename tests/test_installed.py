@@ -1,12 +1,12 @@
 """Whose files are these: our distribution's name, strangers under it, and what our texts tell people to install."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from autograder import installed
+from tests.outside import tracked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,9 +18,8 @@ def commands(text: str) -> list[str]:
 
 def test_no_text_names_a_package_of_somebody_else() -> None:
     """On PyPI `autograder` is a stranger's, and our own name is nobody's: neither is told to be installed."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
     seen = 0
-    for name in filter(None, names.split("\0")):
+    for name in tracked():
         path = ROOT / name
         if path.suffix not in (".py", ".md", ".toml", ".ipynb", ".yml", ".yaml", ".sh", "") or path == Path(__file__):
             continue

@@ -1,20 +1,16 @@
 """docs/instructor.md, followed to the letter in a fresh copy of the repository."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.outside import fresh_clone, guide_commands
+
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def commands() -> list[str]:
-    """The lines that start with `$ ` in the guide's console blocks."""
-    blocks = re.findall(r"(?s)```console\n(.*?)```", (ROOT / "docs" / "instructor.md").read_text(encoding="utf-8"))
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+COMMANDS = guide_commands("instructor.md")
 
 
 def test_the_guide_names_what_is_there() -> None:
@@ -22,23 +18,19 @@ def test_the_guide_names_what_is_there() -> None:
     text = (ROOT / "docs" / "instructor.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / "docs" / link).exists(), link
-    assert {command.split()[0] for command in commands()} <= {"make", "source", "autograder", "printf"}
+    assert {command.split()[0] for command in COMMANDS} <= {"make", "source", "autograder", "printf"}
 
 
 @pytest.mark.slow
 def test_from_a_fresh_clone_to_exported_grades(tmp_path: Path) -> None:
     """Every command ends well; the exports hold the class; neither an extension nor a dry run grades anything again."""
-    clone = tmp_path / "course"
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
-    for name in filter(None, names):
-        (clone / name.decode()).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name.decode(), clone / name.decode())
+    clone = fresh_clone(tmp_path / "course")
     (clone / ".venv" / "bin").mkdir(parents=True)
     run = f'#!/bin/sh\nPYTHONPATH="{clone}" exec "{sys.executable}" -m autograder.cli "$@"\n'
     (clone / ".venv" / "bin" / "autograder").write_text(run)
     (clone / ".venv" / "bin" / "autograder").chmod(0o755)
     lines = ["set -eu"]
-    for command in commands():  # `make setup` would install it all once more; its environment stands in for it
+    for command in COMMANDS:  # `make setup` would install it all once more; its environment stands in for it
         lines += [f'echo "## {command.split(">")[0].strip()}"']
         lines += ['PATH="$PWD/.venv/bin:$PATH"'] if command.startswith("source") else []
         lines += [command] if not command.startswith(("make", "source")) else []

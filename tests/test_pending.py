@@ -21,6 +21,7 @@ from autograder.errors import UsageError
 from autograder.results.gradebook import scores
 from autograder.results.record import Outcome, UnitResult, read_result
 from autograder.rooms import bundle as bundles
+from tests.outside import block
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = "unit0_powers"
@@ -158,23 +159,12 @@ def graded(_graded: Class, tmp_path: Path, cli: Any) -> Class:
     return Class(Path(shutil.copytree(_graded.root, tmp_path / "class")), cli)
 
 
-BLOCKED = ("typer", "rich", "nbgrader", "nbformat", "psutil", "pytest_timeout", "yaml", "watchfiles", "sqlalchemy")
-
-
 @pytest.fixture
 def there(graded: Class, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """`python3 BUNDLE.zip ...` where nothing of this kit is installed, and little else."""
     site = tmp_path / "site"
     site.mkdir()
-    code = (
-        "import importlib.abc, sys\n"
-        "class Blocked(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.partition('.')[0] in {BLOCKED!r}:\n"
-        "            raise ImportError(f'{name} is not installed on this machine')\n"
-        "sys.meta_path.insert(0, Blocked())\n"
-    )
-    (site / "sitecustomize.py").write_text(code)
+    block(site)
 
     def run(*command: object, kit: Path | None = None) -> "subprocess.CompletedProcess[str]":
         path = os.pathsep.join(map(str, [site, *([kit] if kit else [])]))

@@ -10,14 +10,9 @@ import pytest
 
 from autograder.authoring import build
 from autograder.course import Course
+from tests.outside import guide_commands
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def commands() -> list[str]:
-    """The lines that start with `$ ` in the guide's console blocks."""
-    blocks = re.findall(r"(?s)```console\n(.*?)```", (ROOT / "docs" / "student.md").read_text(encoding="utf-8"))
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
 def test_the_guide_names_what_is_there(course: Course) -> None:
@@ -27,7 +22,7 @@ def test_the_guide_names_what_is_there(course: Course) -> None:
         assert (ROOT / path).exists(), path
     exercise = next(e for e in course.units[0].exercises if e.id == "softmax_stable")
     assert exercise.page == "numerics"
-    assert commands()[-1].startswith("autograder check")
+    assert guide_commands("student.md")[-1].startswith("autograder check")
 
 
 @pytest.mark.slow
@@ -37,7 +32,7 @@ def test_from_an_empty_folder_to_the_first_green_check(course: Course, tmp_path:
     solved = build._write_notebook(build.source_notebook(course, course.units[0], course.units[0].pages[0]))
     (tmp_path / "solved.ipynb").write_bytes(solved)
     lines = ["set -eu", f'python3() {{ {sys.executable} "$@"; }}']
-    for command in commands():
+    for command in guide_commands("student.md"):
         if "download.pytorch.org" in command:  # the build that is at hand for the tests
             command = f"pip install torch=={version('torch').split('+')[0]}"
         if "--exercise" in command and "numerics.ipynb" in command:  # not written yet: the check fails

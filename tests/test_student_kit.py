@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from autograder.authoring import build
 from autograder.course import Course
+from tests.outside import unpacked_kit
 
 RUN = """\
 import json, sys
@@ -28,10 +28,7 @@ print(json.dumps(shown))
 @pytest.mark.slow
 def test_every_page_in_a_fresh_environment(course: Course, tmp_path: Path) -> None:
     """The README's own commands set it up; each page's solved notebook runs to its picture and passes its checks."""
-    build.student_kit(course, tmp_path / "kit.zip")
-    root = tmp_path / "kit"
-    with zipfile.ZipFile(tmp_path / "kit.zip") as packed:
-        packed.extractall(root)
+    root = unpacked_kit(course, tmp_path)
     commands = [
         line.strip().split("  ")[0] for line in (root / "README.md").read_text().splitlines() if line[:4] == "    "
     ]
