@@ -224,8 +224,7 @@ def _failures(units: Sequence[CheckedUnit], verdicts: dict[tuple[str, str, str],
 
 
 def _why(e: CheckedExercise, verdicts: Any, kind: str = "solution", name: str = "solution") -> str:
-    fine = (Outcome.PASSED, Outcome.DEFERRED)
-    failed = next((t for t in verdicts[(e.id, kind, name)].tests if t.outcome not in fine), None)
+    failed = next((t for t in verdicts[(e.id, kind, name)].tests if not t.outcome.is_fine), None)
     return f": {failed.name}: {' '.join(failed.message.split())[:300]}" if failed is not None else ""
 
 

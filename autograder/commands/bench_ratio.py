@@ -27,14 +27,12 @@ from autograder.course import Course, load_course
 from autograder.errors import UsageError
 from autograder.grading.solution import solution_pages
 from autograder.intake.submission import Submission
-from autograder.results.record import Outcome
 from autograder.rooms.process import die_with
 
 if TYPE_CHECKING:
     from autograder.rooms.room import Room
 
 BARE, REST = "bare", "rest"
-_FINE = (Outcome.PASSED, Outcome.DEFERRED)  # what waits for a GPU is not run on either side
 _Spent = tuple[float, float]  # on the wall and of the CPU
 _SEED = b"autograder bench"
 
@@ -61,7 +59,7 @@ def unit_ratios(course: Course, rounds: int, rung: str) -> list[dict[str, Any]]:
                 bare_spent = bare.submit(bare_seconds, course.root, unit).result()
                 if number:  # the first of each is not warm
                     pairs.append((bare_spent, spent))
-            wrong = [test for tests in graded.results.values() for test in tests if test.outcome not in _FINE]
+            wrong = [test for tests in graded.results.values() for test in tests if not test.outcome.is_fine]
             if wrong:
                 what = f"{wrong[0].name}: {wrong[0].outcome.value}, {wrong[0].message}"
                 raise UsageError(f"bench: the solution of {unit} does not pass {len(wrong)} tests, first {what}")

@@ -69,7 +69,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             privileged=root_without_user_namespace() if rung == "bubblewrap" else None,
         )
         plan = make_plan(run, seen)
-        keys = sorted(plan.keys())
+        keys = sorted(plan.handed_in())
         fills = options.gradebook and not options.dry_run
 
         def meanwhile() -> None:
@@ -83,9 +83,7 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         lacking: list[str] = []
         if fills:
             url = told.fill_gradebook()
-            handed_in = {
-                (job.handed_in.student, job.handed_in.unit): job.handed_in for job in (*plan.jobs, *plan.standing)
-            }
+            handed_in = plan.handed_in()  # as it was graded: what changed meanwhile was read again
             folder, lacking = _fill_course_folder(
                 course, options.out, told.places, lambda key: plan.read(handed_in[key])
             )

@@ -193,7 +193,7 @@ def _remark(result: UnitResult, grade: Grade) -> str:
 def _lost(result: UnitResult) -> str:
     """The first exercise that lost points, and how."""
     short = [e for e in result.exercises if e.score < e.max_score - e.pending]
-    first = next((t for e in short for t in e.tests if t.outcome not in _FINE), None)
+    first = next((t for e in short for t in e.tests if not t.outcome.is_fine), None)
     if first is None:
         return ""
     what = first.outcome.value.replace("_", " ")
@@ -211,6 +211,3 @@ def _nothing(result: UnitResult) -> str:
     if not loads:
         return "nothing handed in, or as it was released"
     return f"{listed(idle)} was read and defines none of the exercises" if idle else Outcome.MISSING.value
-
-
-_FINE = (Outcome.PASSED, Outcome.DEFERRED)

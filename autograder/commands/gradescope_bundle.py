@@ -10,8 +10,10 @@ Source: gradescope/autograder_samples, docs/specs.md.
 import zipfile
 from pathlib import Path
 
-from autograder.course import COURSE_FILE, Course, Unit
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
+from autograder.intake.released import RELEASED_FILE
+from autograder.rooms.bundle import KIT, kit_files
 
 _SETUP = """\
 #!/usr/bin/env bash
@@ -80,31 +82,22 @@ def write_bundle(course: Course, unit: Unit, out: Path, torch: str) -> Path:
     """Write the zip: two scripts, and the kit with the hidden parts of one unit. Raises UsageError."""
     if out.suffix != ".zip":
         raise UsageError(f"{out}: a Gradescope bundle is a zip; give a name that ends in .zip")
-    files = [course.root / name for name in (COURSE_FILE, "pyproject.toml", "constraints.txt", "README.md", "LICENSE")]
-    missing = [str(file) for file in files if not file.is_file()]
+    shipped = [course.root / name for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE")]
+    missing = [str(file) for file in shipped if not file.is_file()]
     if missing:
         raise UsageError(f"{missing[0]} does not exist: a Gradescope bundle is made from the folder of the whole kit")
-    hidden = (course.graders / unit.id, course.reference / unit.id, course.solutions / unit.id)
-    released = course.assignments / "released.json"
-    kit = Path(__file__).resolve().parents[1]
-    engine = [path for path in sorted(kit.rglob("*")) if path.is_file() and not path.is_relative_to(kit / "graders")]
-    files += [released] if released.is_file() else []
-    files += [path for folder in hidden for path in sorted(folder.rglob("*")) if path.is_file()]
+    released = course.assignments / RELEASED_FILE
+    shipped += [released] if released.is_file() else []
     try:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
             for name, text in (("setup.sh", _SETUP), ("run_autograder", _RUN)):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.external_attr = 0o755 << 16
                 bundle.writestr(entry, text.replace("{unit}", unit.id).replace("{torch}", torch))
-            for path in files:
-                _add(bundle, path, path.relative_to(course.root))
-            for path in engine:
-                _add(bundle, path, Path("autograder") / path.relative_to(kit))
+            for path in shipped:
+                bundle.write(path, f"{KIT}/{path.relative_to(course.root).as_posix()}")
+            for name, data in kit_files(course, [unit.id]):
+                bundle.writestr(name, data)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}; give another name") from None
     return out
-
-
-def _add(bundle: zipfile.ZipFile, path: Path, name: Path) -> None:
-    if "__pycache__" not in path.parts:
-        bundle.write(path, str(Path("kit") / name))

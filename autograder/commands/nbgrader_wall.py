@@ -101,12 +101,10 @@ class _Graded:
             with contextlib.closing(run_plan(run, plan, lambda: None)) as finished:
                 for _ in finished:
                     pass
-        jobs = (*plan.jobs, *plan.standing)
-        found = {
-            one: read_result(result_path(run.out, one, assignment)) for one in (job.handed_in.student for job in jobs)
-        }
+        of_student = {student: one for (student, _), one in plan.handed_in().items()}
+        found = {student: read_result(result_path(run.out, student, assignment)) for student in of_student}
         self.results: dict[str, UnitResult] = {who: result for who, result in found.items() if result is not None}
-        self.submissions: dict[str, Submission] = {job.handed_in.student: plan.read(job.handed_in) for job in jobs}
+        self.submissions: dict[str, Submission] = {student: plan.read(one) for student, one in of_student.items()}
         self.said = [*plan.passed_over, *plan.notes]
         self.extensions = run.extensions
         self.recorded: set[str] = set()

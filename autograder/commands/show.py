@@ -119,7 +119,7 @@ def _exercise(exercise: ExerciseResult) -> list[str]:
     counted = [test for test in exercise.tests if test.outcome is not Outcome.GRADER_ERROR]
     passed = sum(test.weight for test in counted if test.outcome is Outcome.PASSED)
     total = sum(test.weight for test in counted)
-    gate = next((t for t in counted if t.gate and t.outcome not in (Outcome.PASSED, Outcome.DEFERRED)), None)
+    gate = next((t for t in counted if t.gate and not t.outcome.is_fine), None)
     how = f"{decimal(exercise.max_score)} x {decimal(passed)}/{decimal(total)}" if total else "nothing was decided"
     if gate is not None:
         how = f"the gate {gate.name} did not pass"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autograder.course import Exercise, Page
 from autograder.grading.context import Context
-from autograder.grading.marks import marks_of
+from autograder.grading.marks import is_timed, marks_of
 from autograder.grading.references import load_reference
 from autograder.grading.shortcuts import reached
 from autograder.results.record import Outcome, TestResult
@@ -24,7 +24,6 @@ from autograder.sandbox.carried import leaves, replaced
 if TYPE_CHECKING:
     from autograder.grading.session import CollectedTests
 
-_NO_VERDICT = (Outcome.PASSED, Outcome.DEFERRED, Outcome.GRADER_ERROR)
 Results = Mapping[tuple[str, str], TestResult]
 
 
@@ -34,7 +33,7 @@ def carry_over(tests: "CollectedTests", context: Context, results: Results) -> I
     Args:
         context: that of the first run, closed. results: of the first run, by exercise and test.
     """
-    failed = {exercise for (exercise, _), result in results.items() if result.outcome not in _NO_VERDICT}
+    failed = {exercise for (exercise, _), result in results.items() if _costs(result)}
     for page in context.unit.pages:
         for exercise in page.exercises:
             if exercise.id not in failed or not (others := _called(context, page, exercise, failed)):
@@ -44,10 +43,15 @@ def carry_over(tests: "CollectedTests", context: Context, results: Results) -> I
                 for item in tests.items
                 if (marks := marks_of(item)).exercise == exercise.id
                 and (known := results.get((exercise.id, marks.name))) is not None
-                and known.outcome not in _NO_VERDICT
-                and not {"race", "gpu"} & set(getattr(item, "fixturenames", ()))  # over the wire, a time says nothing
+                and _costs(known)
+                and not is_timed(item)  # over the wire, a time says nothing
             }
             yield from _again(tests, context, page, exercise, again, others)
+
+
+def _costs(result: TestResult) -> bool:
+    """Whether a test costs points and may be tried again: one that broke in our code is another matter."""
+    return not result.outcome.is_fine and result.outcome is not Outcome.GRADER_ERROR
 
 
 def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) -> dict[str, str]:

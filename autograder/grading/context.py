@@ -12,6 +12,7 @@ from autograder.sandbox.devices import Device
 if TYPE_CHECKING:
     from autograder.grading.shortcuts import Use
     from autograder.grading.verdict import Ratio
+    from autograder.sandbox import wire
     from autograder.sandbox.client import Answered, Page, Remote
     from autograder.sandbox.launch import Sandbox
     from autograder.sandbox.local import LocalPage
@@ -74,13 +75,10 @@ class Context:
 
     def page(self, name: str) -> "Page":
         """The page's worker, started on first use. One at a time: a new page ends the one before."""
-        from autograder.sandbox import wire
         from autograder.sandbox.client import Page
 
         if name not in self._pages:
-            page = self.unit.page(name)
-            sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
-            made = Page(self._sandbox, name, sources, page.asked_names, self.course.limits)
+            made = Page(self._sandbox, name, self._on_the_wire(), self.unit.page(name).asked_names, self.course.limits)
             made.carried = self._carried.get(name, {})
             self._ends_at = made.ends_at = self._ends_at or made.ends_at  # all pages share the submission's time
             self._pages[name] = made
@@ -88,6 +86,12 @@ class Context:
             self._page.close()
         self._page = self._pages[name]
         return self._page
+
+    def _on_the_wire(self) -> "list[wire.Source]":
+        """All that was handed in, as workers take it."""
+        from autograder.sandbox import wire
+
+        return [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
 
     def once_more(self, carried: Mapping[str, Mapping[str, Any]]) -> "Context":
         """The same submission with fresh workers, in which the grader answers for some symbols of some pages.
@@ -128,13 +132,11 @@ class Context:
 
     def device_page(self, name: str, exercise_id: str) -> "Page":
         """A second page of the submission's, in a sandbox that reaches the device."""
-        from autograder.sandbox import wire
         from autograder.sandbox.client import Page
 
-        sources = [wire.Source(s.name, s.cells, s.notebook, s.helper) for s in self._sources]
         sandbox = self.device_sandbox(0)
         limits = msgspec.structs.replace(sandbox.limits, submission_wall_s=_RACE_S)
-        page = Page(sandbox, name, sources, self.unit.page(name).asked_names, limits)
+        page = Page(sandbox, name, self._on_the_wire(), self.unit.page(name).asked_names, limits)
         page.begin(exercise_id, self._device_limits(exercise_id), self.unit.exercise(exercise_id).forbidden)
         return page
 

@@ -13,6 +13,8 @@ MARKERS = (
     "names(*ids): the misconceptions that this test is about, where several give the same answer",
 )
 
+TIMED = frozenset(("race", "gpu"))  # fixtures
+
 
 class Marks(Struct, frozen=True, kw_only=True):
     """A test's markers and its name. A test without an exercise counts for nothing."""
@@ -46,6 +48,11 @@ def marks_of(item: pytest.Item) -> Marks:
             names=_arguments(item, "names"),
         )
     return item.stash[_MARKS]
+
+
+def is_timed(item: pytest.Item) -> bool:
+    """Whether a test races the student's code, which takes walls and a clock outside: by the fixtures it asks for."""
+    return not TIMED.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _arguments(item: pytest.Item, marker: str) -> tuple[Any, ...]:

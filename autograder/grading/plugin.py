@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from autograder.course import find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
-from autograder.grading.marks import MARKERS, marks_of
+from autograder.grading.marks import MARKERS, is_timed, marks_of
 from autograder.results.record import Measured, Outcome, TestResult
 
 if TYPE_CHECKING:
@@ -269,9 +269,6 @@ def run_plain(item: pytest.Function) -> None:
 # ---------------------------------------------------------------- outcomes
 
 
-_NOT_FAILED = (Outcome.PASSED, Outcome.DEFERRED)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _refuse_blocked(item)
@@ -281,7 +278,7 @@ def _refuse_blocked(item: pytest.Item) -> None:
     """Raises Blocked where a prerequisite failed."""
     results = item.config.stash[_RESULTS]
     for needed in marks_of(item).needs:
-        if any(key.startswith(f"{needed}::") and r.outcome not in _NOT_FAILED for key, r in results.items()):
+        if any(key.startswith(f"{needed}::") and not r.outcome.is_fine for key, r in results.items()):
             raise Blocked(f"needs {needed}, which failed: put that right first")
 
 
@@ -318,7 +315,7 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
     item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
     if (context := item.config.stash.get(_CONTEXT, None)) is not None:
         context.on_result(exercise, result)
-        if context.until_failure and outcome not in (Outcome.PASSED, Outcome.DEFERRED):
+        if context.until_failure and not outcome.is_fine:
             item.session.shouldfail = f"{name}: {outcome}"
 
 
@@ -357,7 +354,7 @@ def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
     context = item.config.stash.get(_CONTEXT, None)
     if context is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
-    if {"race", "gpu"} & set(item.fixturenames):  # how fast a misconception is says nothing
+    if is_timed(item):  # how fast a misconception is says nothing
         return None
     try:
         return diagnose(item, context, exercise)

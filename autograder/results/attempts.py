@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from autograder.course import Course
 from autograder.results.folders import STUDENTS, result_path, safe_name
-from autograder.results.record import UnitResult, encode_result, read_result, write_atomically, write_result
+from autograder.results.record import UnitResult, encode_json, read_result, write_atomically, write_result
 
 ATTEMPTS = "attempts"
 
@@ -78,7 +78,7 @@ def write_latest(out: Path, course: Course, result: UnitResult) -> None:
     attempts = path.parent / ATTEMPTS
     before = read_result(path)
     if course.policy.keep == "best" and before is not None and _digest(before) != _digest(result):
-        write_atomically(attempts / f"{_digest(before)}.json", encode_result(before))
+        write_atomically(attempts / f"{_digest(before)}.json", encode_json(before))
     write_result(out, result)
     (attempts / f"{_digest(result)}.json").unlink(missing_ok=True)
     try:

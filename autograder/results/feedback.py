@@ -28,7 +28,7 @@ def visible(test: TestResult, level: FeedbackLevel) -> str:
 
 def comment(exercise: ExerciseResult, level: FeedbackLevel) -> str:
     """What a student reads about an exercise: its first check that did not pass."""
-    failed = [test for test in exercise.tests if test.outcome not in (Outcome.PASSED, Outcome.DEFERRED)]
+    failed = [test for test in exercise.tests if not test.outcome.is_fine]
     if not failed or level == "score":
         return ""
     if any(test.outcome is Outcome.GRADER_ERROR for test in failed):

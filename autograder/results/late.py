@@ -90,15 +90,35 @@ def handed_in_at(result: UnitResult, unit: Unit) -> datetime | None:
     return result.submitted_at
 
 
+def charged(
+    course: Course,
+    extensions: Extensions,
+    unit: Unit,
+    student: str,
+    due: datetime | None,
+    submitted_at: datetime | None,
+    earned: Fraction,
+    slip_left: int,
+) -> Lateness:
+    """How late a unit came, due then for this student, and what that costs: nothing where it is excused.
+
+    Slip days are not spent on work that earned nothing.
+    """
+    late = lateness(course.late_for(unit), due, submitted_at, slip_left if earned else 0)
+    extension = extensions.of(student, unit.id)
+    if extension is not None and extension.excused:
+        return Lateness(seconds=late.seconds, days=late.days)
+    return late
+
+
 def grade(course: Course, extensions: Extensions, result: UnitResult, slip_left: int = 0) -> Grade:
     """What one result is worth, with `slip_left` days in the student's budget."""
     unit = course.unit(result.unit)
     extension = extensions.of(result.student, unit.id)
-    excused = extension is not None and extension.excused
     due, submitted_at = extensions.due(course, unit, result.student), handed_in_at(result, unit)
     earned = result.earned
-    late = lateness(course.late_for(unit), due, submitted_at, slip_left if earned else 0)
-    penalty = Fraction(0) if excused else round(earned * late.share, DIGITS)
+    late = charged(course, extensions, unit, result.student, due, submitted_at, earned, slip_left)
+    penalty = round(earned * late.share, DIGITS)
     return Grade(
         student=result.student,
         unit=unit.id,
@@ -111,9 +131,9 @@ def grade(course: Course, extensions: Extensions, result: UnitResult, slip_left:
         due=due,
         seconds_late=float(late.seconds),
         days_late=late.days,
-        slip_days=0 if excused else late.slip_days,
-        cut_off=late.cut_off and not excused,
-        excused=excused,
+        slip_days=late.slip_days,
+        cut_off=late.cut_off,
+        excused=extension is not None and extension.excused,
         extension=extension.where if extension is not None else "",
     )
 

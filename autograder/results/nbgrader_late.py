@@ -23,7 +23,7 @@ from traitlets import Unicode
 
 from autograder.course import Course, exact, find_root, load_course
 from autograder.extensions import Extensions, load_extensions
-from autograder.results.late import by_due_date, lateness
+from autograder.results.late import by_due_date, charged
 
 
 class CourseLatePolicy(BasePlugin):  # type: ignore[misc]  # nbgrader has no types
@@ -74,12 +74,8 @@ def penalty_shares(
         if unit.id not in hand_ins:
             continue
         when, earned = hand_ins[unit.id]
-        extension = extensions.of(student, unit.id)
-        if extension is not None and extension.excused:
-            shares[unit.id] = Fraction(0)
-            continue
         due = extensions.due(course, unit, student)
-        late = lateness(course.late_for(unit), due, when, slip_left if earned else 0)
+        late = charged(course, extensions, unit, student, due, when, earned, slip_left)
         slip_left -= late.slip_days
         shares[unit.id] = late.share
     return shares

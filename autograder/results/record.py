@@ -28,6 +28,11 @@ class Outcome(StrEnum):
     DEFERRED = "deferred"  # needs hardware that this machine lacks
     GRADER_ERROR = "grader_error"  # our fault; never lowers a score
 
+    @property
+    def is_fine(self) -> bool:
+        """Whether it leaves a student nothing to mend: passed, or waiting for hardware."""
+        return self in (Outcome.PASSED, Outcome.DEFERRED)
+
 
 class Measured(Struct, frozen=True, kw_only=True):
     """A ratio to the grader's baseline: the median with its bounds, and where. `pseudonym` is the student's own choice.
@@ -182,13 +187,13 @@ def read_result(path: Path) -> UnitResult | None:
 def write_result(out: Path, result: UnitResult) -> Path:
     """Write the result so that a reader sees the old file or the new one, never half of one."""
     path = result_path(out, result.student, result.unit)
-    write_atomically(path, encode_result(result))
+    write_atomically(path, encode_json(result))
     return path
 
 
-def encode_result(result: UnitResult) -> bytes:
-    """The file's bytes."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+def encode_json(content: object) -> bytes:
+    """A JSON file that people can read."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ def score_exercise(exercise: Exercise, tests: list[TestResult]) -> ExerciseResul
     total = sum(test.weight for test in counted)
     passed = sum(test.weight for test in counted if test.outcome is Outcome.PASSED)
     deferred = sum(test.weight for test in counted if test.outcome is Outcome.DEFERRED)
-    if any(test.gate and test.outcome not in (Outcome.PASSED, Outcome.DEFERRED) for test in counted):
+    if any(test.gate and not test.outcome.is_fine for test in counted):
         passed = deferred = 0.0
     score = exercise.points * (passed / total) if total else 0.0
     pending = exercise.points * (deferred / total) if total else exercise.points

@@ -22,7 +22,7 @@ from autograder.intake.submission import HandedIn, Submission
 from autograder.results import late
 from autograder.results.attempts import read_submissions, write_latest
 from autograder.results.folders import colliding, result_path
-from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, write_atomically
+from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, encode_json, write_atomically
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
@@ -90,9 +90,10 @@ class Plan(Struct, frozen=True):
     notes: list[str]
     read: Callable[[HandedIn], Submission]
 
-    def keys(self) -> list[tuple[str, str]]:
-        """(student, unit) of everything that was handed in."""
-        return [(job.handed_in.student, job.handed_in.unit) for job in (*self.jobs, *self.standing)]
+    def handed_in(self) -> dict[tuple[str, str], HandedIn]:
+        """Everything that was handed in, by student and unit."""
+        found = (job.handed_in for job in (*self.jobs, *self.standing))
+        return {(one.student, one.unit): one for one in found}
 
 
 class _Submissions(Sequence[Submission]):
@@ -297,7 +298,7 @@ def remember_seed(out: Path, seed: bytes, submitted: Path) -> None:
     known[seed_id(seed)] = seed.hex()
     known[f"{seed_id(seed)} {SUBMITTED}"] = str(submitted.resolve())
     try:
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n")
+        write_atomically(path, encode_json(known))
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}; give another folder with --out") from None
     os.chmod(path, 0o600)

@@ -37,6 +37,7 @@ from autograder.results.record import (
     Outcome,
     TestResult,
     UnitResult,
+    encode_json,
     read_result,
     write_atomically,
 )
@@ -160,7 +161,7 @@ def pack(course: Course, out: Path, waiting: Sequence[Waiting], path: Path) -> M
     """Write the bundle of those who wait to `path`, and remember it in `out`. Raises UsageError."""
     if not waiting:
         raise UsageError(f"{out}: no result waits for hardware; there is nothing to pack")
-    files = dict(_kit_files(course, sorted({one.submission.unit for one in waiting})))
+    files = dict(kit_files(course, sorted({one.submission.unit for one in waiting})))
     work = []
     for number, one in enumerate(waiting, 1):
         work.append(Work(f"{number:05}", one.submission.student, one.submission.unit))
@@ -199,7 +200,8 @@ def add_completed(bundle: Bundle, work: Work, result: UnitResult) -> None:
     _write_zip(bundle.path, bundle.files)
 
 
-def _kit_files(course: Course, units: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def kit_files(course: Course, units: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """What a machine needs that grades these units, by its name below `kit/`: the hidden parts of no other unit."""
     for path in sorted(_KIT.rglob("*.py")):
         name = path.relative_to(_KIT).as_posix()
         if not name.startswith(_NOT_NEEDED):
@@ -378,7 +380,7 @@ def _read_ledger(out: Path) -> Ledger:
 def _write_ledger(out: Path, ledger: Ledger) -> None:
     path = out / LEDGER_FILE
     try:
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(ledger), indent=2) + b"\n")
+        write_atomically(path, encode_json(ledger))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     os.chmod(path, 0o600)

@@ -6,13 +6,11 @@ from typing import Any
 
 from autograder.sandbox import wire
 from autograder.sandbox.channel import deadline
-from autograder.sandbox.client import Page, Remote, nonce
+from autograder.sandbox.client import LOOK_EVERY_S, Page, Remote, nonce
 from autograder.sandbox.failures import StudentBroke, StudentError, raise_failure
 from autograder.sandbox.packing import Packer
 from autograder.sandbox.shared import Laid, Memory
 from autograder.sandbox.turns import DONE, GO, RAISED
-
-_LOOK_EVERY_S = 0.1
 
 
 class Asking:
@@ -22,7 +20,6 @@ class Asking:
         self._page, self._symbol, self._memory = page, symbol, memory
         self._device, self._links = device, links
         self._worker: object = None  # the connection to the worker that knows the announcement
-        self._looked_at = 0.0
         page.shared = memory.descriptor
 
     @property
@@ -58,9 +55,7 @@ class Asking:
         """Before the clock starts: nothing was said unasked, and nothing has grown beyond its limit."""
         page = self._page
         try:
-            if time.monotonic() >= self._looked_at + _LOOK_EVERY_S:
-                page.look()
-                self._looked_at = time.monotonic()
+            page.look_now_and_then()
             # SECURITY: a byte that came before the question would be an answer before the work
             if page._channel is None or not page._channel.idle():
                 raise StudentBroke(f"{self._name()}: the process spoke before it was asked")
@@ -73,8 +68,8 @@ class Asking:
         page, channel = self._page, self._page._channel
         assert channel is not None
         budget = min(page.limits.call_wall_s, page.ends_at - time.monotonic())
-        wait = deadline(budget, _LOOK_EVERY_S, on_tick=page.look)
-        try:
+        wait = deadline(budget, LOOK_EVERY_S, on_tick=page.look)
+        with page.ending_what_fails(self._name(), budget):
             channel.sock.send(GO)
             said = channel.read(1, wait)
             if said == RAISED:
@@ -84,18 +79,6 @@ class Asking:
                     raise_failure(reply)
             if said != DONE:
                 raise StudentBroke(f"{self._name()}: an answer that is none")
-        except StudentError:
-            page.end()
-            raise
-        except TimeoutError:
-            page.end()
-            page._timed_out(self._name(), budget)
-        except wire.WireError as error:
-            page.end()
-            raise StudentBroke(f"{self._name()}: the answer could not be read: {error}") from None
-        except (EOFError, ConnectionError):
-            page.close()
-            raise StudentBroke(f"{self._name()}: the process ended without an answer (os._exit or a crash?)") from None
 
     def _name(self) -> str:
         return self._symbol or "nothing"

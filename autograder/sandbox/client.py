@@ -36,7 +36,7 @@ from autograder.sandbox.workers import SandboxError, Workers
 _HANG_LIMIT = 3
 _WARNINGS = 3
 _MOST_CHARS = 10**9
-_LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.1
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
 
 
@@ -320,11 +320,9 @@ class Page:
         assert self._channel is not None
         budget = min(self.limits.call_wall_s, self.ends_at - time.monotonic())
         watch = _Watch(self, budget)
-        wait = deadline(budget, _LOOK_EVERY_S, on_tick=watch.tick, more_s=watch.more_s)
-        try:
-            if time.monotonic() >= self._looked_at + _LOOK_EVERY_S:
-                # SECURITY: many quick calls are watched like a long one; what runs behind them may grow meanwhile.
-                self.look()
+        wait = deadline(budget, LOOK_EVERY_S, on_tick=watch.tick, more_s=watch.more_s)
+        with self.ending_what_fails(what, budget):
+            self.look_now_and_then()
             if not self._channel.idle():
                 raise StudentBroke(f"{what}: the process spoke before it was asked")
             started = time.perf_counter()
@@ -338,6 +336,13 @@ class Page:
             self.watch_disk()
             if reply.id != request.id:
                 raise StudentBroke(f"{what}: an answer to another question")
+        return reply, payload, callbacks
+
+    @contextmanager
+    def ending_what_fails(self, what: str, budget: float) -> Iterator[None]:
+        """A question to the worker, which had `budget` seconds for it: any fault ends it, and is the student's."""
+        try:
+            yield
         except StudentError:
             self.end()
             raise
@@ -350,7 +355,6 @@ class Page:
         except (EOFError, ConnectionError):
             self.close()
             raise StudentBroke(f"{what}: the process ended without an answer (os._exit or a crash?)") from None
-        return reply, payload, callbacks
 
     def _timed_out(self, what: str, budget: float) -> NoReturn:
         self._hung[what] = self._hung.get(what, 0) + 1
@@ -363,6 +367,11 @@ class Page:
         raise StudentTimedOut(
             f"{what} did not return within {self.limits.call_wall_s:g} s (limit call_wall_s); is there an endless loop?"
         ) from None
+
+    def look_now_and_then(self) -> None:
+        """SECURITY: many quick calls are watched like a long one; what runs behind them may grow meanwhile."""
+        if time.monotonic() >= self._looked_at + LOOK_EVERY_S:
+            self.look()
 
     def look(self) -> None:
         """What the sandbox holds now. Raises StudentOutOfMemory or StudentBroke where it is above a limit."""

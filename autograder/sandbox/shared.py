@@ -1,6 +1,7 @@
 """Memory that the grader shares with one worker: of the machine, or of a GPU. The outer end of `turns`."""
 
 import fcntl
+import math
 import mmap
 import os
 from collections.abc import Sequence
@@ -91,10 +92,7 @@ class Laid(list[wire.Slot]):
         for shape, dtype in specs:
             offset = -(-self.end // _ALIGNED) * _ALIGNED
             self.append(wire.Slot(offset, list(shape), str(dtype).removeprefix("torch.")))
-            count = 1
-            for n in shape:
-                count *= n
-            self.end = offset + count * dtype.itemsize
+            self.end = offset + math.prod(shape) * dtype.itemsize
 
     def views(self, memory: Memory) -> list[torch.Tensor]:
         """The tensors that lie there."""

@@ -5,6 +5,7 @@ turn after turn. What is said here is believed by nobody: what counts is what st
 grader takes its copy.
 """
 
+import math
 import mmap
 import os
 import select
@@ -36,10 +37,7 @@ def open_memory(memory: wire.Memory) -> torch.Tensor:
 def view(memory: torch.Tensor, slot: wire.Slot) -> torch.Tensor:
     """The tensor that lies in a slot, without a copy."""
     dtype: torch.dtype = getattr(torch, slot.dtype)
-    count = 1
-    for n in slot.shape:
-        count *= n
-    return memory[slot.offset : slot.offset + count * dtype.itemsize].view(dtype).view(slot.shape)
+    return memory[slot.offset : slot.offset + math.prod(slot.shape) * dtype.itemsize].view(dtype).view(slot.shape)
 
 
 class Turns:

@@ -9,7 +9,6 @@ Source: classroom-resources/autograding-grading-reporter and autograding-command
 """
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,11 @@ from autograder.text import readable
 
 def export(gathered: Gathered, out: Path) -> list[Path]:
     """Write one file for each result, one line of base64."""
-    return write_each(gathered, out, "actions.b64", _files(gathered))
+    return write_each(gathered, out, "actions.b64", _file)
 
 
-def _files(gathered: Gathered) -> Iterator[tuple[Counted, bytes]]:
-    for counted in gathered.handed_in():
-        yield counted, base64.b64encode(msgspec.json.encode(report(gathered, counted)))
+def _file(gathered: Gathered, counted: Counted) -> bytes:
+    return base64.b64encode(msgspec.json.encode(report(gathered, counted)))
 
 
 def report(gathered: Gathered, counted: Counted) -> dict[str, Any]:

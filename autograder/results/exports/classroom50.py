@@ -8,16 +8,15 @@ Source: foundation50/classroom50, wiki, Advanced-Autograding.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from autograder.course import exact
 from autograder.results.exports.gathered import Gathered, lateness_in_words, utc, write_each
 from autograder.results.late import Counted, scores_after_penalty
+from autograder.results.record import encode_json
 from autograder.text import readable
 
 SCHEMA = "classroom50/result/v1"
@@ -25,12 +24,11 @@ SCHEMA = "classroom50/result/v1"
 
 def export(gathered: Gathered, out: Path) -> list[Path]:
     """Write one file for each result."""
-    return write_each(gathered, out, "result.json", _files(gathered))
+    return write_each(gathered, out, "result.json", _file)
 
 
-def _files(gathered: Gathered) -> Iterator[tuple[Counted, bytes]]:
-    for counted in gathered.handed_in():
-        yield counted, msgspec.json.format(msgspec.json.encode(result(gathered, counted)), indent=2) + b"\n"
+def _file(gathered: Gathered, counted: Counted) -> bytes:
+    return encode_json(result(gathered, counted))
 
 
 def result(gathered: Gathered, counted: Counted) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -159,8 +159,8 @@ def write_file(out: Path, data: str | bytes) -> Path:
     return out
 
 
-def write_each(gathered: Gathered, out: Path, name: str, files: Iterator[tuple[Counted, bytes]]) -> list[Path]:
-    """One file for each result: `OUT/<safe name>/<unit>/<name>`, or OUT itself where one result is asked for.
+def write_each(gathered: Gathered, out: Path, name: str, make: Callable[[Gathered, Counted], bytes]) -> list[Path]:
+    """One file for each result, as `make` has it: `OUT/<safe name>/<unit>/<name>`, or OUT itself for a single result.
 
     One is asked for with --student and --unit.
     """
@@ -168,6 +168,9 @@ def write_each(gathered: Gathered, out: Path, name: str, files: Iterator[tuple[C
     if not single and out.is_file():
         raise UsageError(f"{out} is a file; give a folder, or --student and --unit for a single file")
     return [
-        write_file(out if single else out / safe_name(counted.result.student) / counted.result.unit / name, data)
-        for counted, data in files
+        write_file(
+            out if single else out / safe_name(counted.result.student) / counted.result.unit / name,
+            make(gathered, counted),
+        )
+        for counted in gathered.handed_in()
     ]

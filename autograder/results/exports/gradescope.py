@@ -7,15 +7,13 @@ the student's total, so `--visibility` is the same for all.
 Source: gradescope/autograder_samples, docs/specs.md.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from autograder.errors import UsageError
 from autograder.results.exports.gathered import Gathered, lateness_in_words, write_each
 from autograder.results.late import Counted
+from autograder.results.record import encode_json
 from autograder.text import decimal, readable
 
 VISIBILITIES = ("visible", "after_due_date", "after_published", "hidden")
@@ -25,12 +23,11 @@ def export(gathered: Gathered, out: Path) -> list[Path]:
     """Write one file for each result. Raises UsageError."""
     if gathered.asked.visibility not in VISIBILITIES:
         raise UsageError(f"--visibility {gathered.asked.visibility}: choose one of {', '.join(VISIBILITIES)}")
-    return write_each(gathered, out, "results.json", _files(gathered))
+    return write_each(gathered, out, "results.json", _file)
 
 
-def _files(gathered: Gathered) -> Iterator[tuple[Counted, bytes]]:
-    for counted in gathered.handed_in():
-        yield counted, msgspec.json.format(msgspec.json.encode(results(gathered, counted)), indent=2) + b"\n"
+def _file(gathered: Gathered, counted: Counted) -> bytes:
+    return encode_json(results(gathered, counted))
 
 
 def results(gathered: Gathered, counted: Counted) -> dict[str, Any]:
