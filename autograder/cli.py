@@ -477,7 +477,8 @@ def bench(
 ) -> int:
     """What grading costs on this machine, beside nbgrader and beside the bare computation."""
     systems.need_linux("autograder bench")
-    from autograder.commands.bench import FULL, QUICK, render_bench, run_bench
+    from autograder.commands.bench import FULL, QUICK, run_bench
+    from autograder.commands.bench_lines import render_bench
 
     size = QUICK if quick else FULL
     figures = run_bench(_course(course, Path.cwd()), unit, size.of(submissions), isolation, err)
@@ -485,7 +486,7 @@ def bench(
         _print_json(json.dumps(figures, indent=2))
     else:
         render_bench(figures, out)
-    return DONE
+    return FAILED if figures["failed"] else DONE
 
 
 def _course(given: Path | None, start: Path) -> Course:

@@ -1,6 +1,7 @@
 """The class that `bench` grades, its clock, and its figures; the figures themselves are no test's business."""
 
 import ast
+import io
 import json
 import time
 from collections import Counter
@@ -10,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from autograder.authoring.build import student_notebook
-from autograder.commands.bench import _lines, _nbgrader_class
+from autograder.commands.bench import Steps, _nbgrader_class
 from autograder.commands.bench_class import (
     RIGHT,
     SHARES,
@@ -25,7 +27,9 @@ from autograder.commands.bench_class import (
     write_class,
 )
 from autograder.commands.bench_clock import DIAGNOSIS, PYTEST, STUDENT, TESTS, WIRE, Clock
+from autograder.commands.bench_lines import bench_lines
 from autograder.course import Course
+from autograder.errors import UsageError
 from autograder.intake.finding import Asked, read_class
 
 
@@ -145,8 +149,13 @@ def test_the_figures_are_told_in_lines() -> None:
     }
     row = {"s": 3.0, "ratio": 1.9, "cpu_ratio": 2.6}
     figures["cold"] = {"rounds": 5, "unchanged": 50, "torch_s": 1.5, "cold": row, "nothing": row | {"ratio": 0.4}}
-    figures |= {"classes": {"mixed": one}, "fresh_worker_ms": spread, "save_to_verdict_s": spread}
-    text = "\n".join(_lines(figures))
+    figures |= {
+        "classes": {"right": {}, "mixed": one},
+        "failed": {},
+        "fresh_worker_ms": spread,
+        "save_to_verdict_s": spread,
+    }
+    text = "\n".join(bench_lines(figures))
     for told in (
         "40.0 submissions/min",
         "4.00 submissions/min",
@@ -160,6 +169,27 @@ def test_the_figures_are_told_in_lines() -> None:
     assert "one submission, cold           ratio  1.90 (3.00 s), of CPU time  2.60" in text
     assert "nothing to do, 50 unchanged    ratio  0.40" in text
     assert "ratio  2.50 (0.50 s to 0.20 s), of CPU time  3.50" in text
+    assert "not measured" not in text
+
+
+def test_a_step_that_fails_takes_only_its_own_figures_with_it() -> None:
+    """What was measured before and after is told, and what was not, with the reason."""
+    said = io.StringIO()
+    steps = Steps(Console(file=said, width=200))
+    measured = []
+    with steps.step("nbgrader autograde"):
+        raise UsageError("bench: nbgrader gave up on student0001")
+    with steps.step("fresh workers"):
+        measured.append(1 / 0)
+    with steps.step("saves"):
+        measured.append(1.0)
+    assert measured == [1.0]
+    figures = {"unit": "unit0_tiny", "tests": 4, "isolation": "none", "cores": 2, "load": 0.1, "failed": steps.failed}
+    spread = {"median": 8.0, "max": 9.0, "count": 3}
+    told = list(bench_lines({**figures, "classes": {"right": {}}, "fresh_worker_ms": spread}))
+    assert "fresh worker, first call: median 8.0 ms, max 9.0 ms of 3" in told
+    assert "not measured: nbgrader autograde: bench: nbgrader gave up on student0001" in told
+    assert told[-1].startswith("not measured: fresh workers: ZeroDivisionError")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ nbgrader grades a few of the same students, with the same hidden tests in locked
 a run belong to one machine at one time; on a busy machine only the ratios mean something, those of CPU time the most.
 """
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,33 @@ QUICK = Size(
 )
 
 
+class Steps:
+    """The parts of a run, one after the other: one that fails takes only its own figures with it."""
+
+    def __init__(self, progress: Console) -> None:
+        self._progress = progress
+        self.failed: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """What is measured within. An error ends it, and is told at the end of the figures."""
+        self._progress.print(name, markup=False)
+        try:
+            yield
+        except Exception as error:  # whatever it is, minutes of other figures are not lost with it
+            self.failed[name] = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            self._progress.print(f"failed: {self.failed[name]}", markup=False)
+
+
 def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress: Console) -> dict[str, Any]:
-    """Measure. Returns the figures. Raises UsageError."""
+    """Measure.
+
+    Returns:
+        The figures. What could not be measured is missing, and `failed` says why by the name of its step.
+
+    Raises:
+        UsageError: if there is no such unit or no such isolation.
+    """
     from autograder.commands.bench_clock import session_seconds
     from autograder.commands.bench_cold import cold_ratios
     from autograder.commands.bench_latency import fresh_worker_ms, save_to_verdict_s
@@ -81,45 +107,43 @@ def run_bench(course: Course, unit_id: str, size: Size, isolation: str, progress
     from autograder.sandbox.rungs import choose_rung
 
     unit, rung = course.unit(unit_id), choose_rung(isolation)
-    members = {"right": right_class(course, unit, size.right), "mixed": mixed_class(course, unit, size.mixed)}
-    sample = _sample(mixed_class(course, unit, 60), size.nbgrader)
-    with tempfile.TemporaryDirectory(prefix="autograder-bench-") as folder:
-        ours = {}
-        for name, students in members.items():
-            progress.print(f"ours: a {name} class of {len(students)}, {unit.id}, isolation {rung}", markup=False)
-            ours[name] = _grade(course, unit, students, Path(folder) / name, rung)
-        progress.print("one submission from cold, and nothing to do", markup=False)
-        cold = cold_ratios(course, unit, members["right"], Path(folder) / "right", rung, size.rounds)
-        progress.print(f"nbgrader autograde: {len(sample)} of their students", markup=False)
-        before_s, seconds = time_nbgrader(course, unit, sample, Path(folder) / "nbgrader")
-    theirs = {name: _nbgrader_class(students, sample, before_s, seconds) for name, students in members.items()}
-    progress.print("where a session's time goes", markup=False)
-    parts = {"right": members["right"][:10], "mixed": members["mixed"][:20]}
-    shares = {name: session_seconds(course, unit, students, rung) for name, students in parts.items()}
-    progress.print(f"{len(course.units)} units beside their bare computation, {size.rounds} rounds", markup=False)
-    ratios = unit_ratios(course, size.rounds, rung)
-    progress.print(f"{size.fresh_workers} fresh workers, {size.saves} saves under check --watch", markup=False)
-    return {
+    steps = Steps(progress)
+    figures: dict[str, Any] = {
         "unit": unit.id,
         "isolation": rung,
         "cores": os.cpu_count(),
         "tests": _count_tests(course, unit),
         "load": round(os.getloadavg()[0], 1),
-        "classes": {
-            name: {
-                "ours": ours[name],
-                "nbgrader": theirs[name],
-                "ratio": round(ours[name]["per_minute"] / theirs[name]["per_minute"], 1),
-                "shares": {part: round(value / sum(shares[name].values()), 3) for part, value in shares[name].items()},
-            }
-            for name in members
-        },
-        "nbgrader_s": {kind: _mean(seconds[m.name] for m in sample if m.kind == kind) for kind in size.nbgrader},
-        "cold": cold,
-        "bare": ratios,
-        "fresh_worker_ms": _spread(fresh_worker_ms(course.limits, rung, size.fresh_workers), 2),
-        "save_to_verdict_s": _spread(save_to_verdict_s(course, unit, size.saves), 3),
     }
+    members = {"right": right_class(course, unit, size.right), "mixed": mixed_class(course, unit, size.mixed)}
+    sample = _sample(mixed_class(course, unit, 60), size.nbgrader)
+    classes: dict[str, dict[str, Any]] = {name: {} for name in members}
+    with tempfile.TemporaryDirectory(prefix="autograder-bench-") as name_of_folder:
+        folder = Path(name_of_folder)
+        for name, students in members.items():
+            with steps.step(f"ours: a {name} class of {len(students)}, {unit.id}, isolation {rung}"):
+                classes[name]["ours"] = _grade(course, unit, students, folder / name, rung)
+        with steps.step("one submission from cold, and nothing to do"):
+            figures["cold"] = cold_ratios(course, unit, members["right"], folder / "right", rung, size.rounds)
+        with steps.step(f"nbgrader autograde: {len(sample)} of their students"):
+            before_s, seconds = time_nbgrader(course, unit, sample, folder / "nbgrader")
+            figures["nbgrader_s"] = {k: _mean(seconds[m.name] for m in sample if m.kind == k) for k in size.nbgrader}
+            for name, students in members.items():
+                classes[name]["nbgrader"] = _nbgrader_class(students, sample, before_s, seconds)
+    with steps.step("where a session's time goes"):
+        for name, students in {"right": members["right"][:10], "mixed": members["mixed"][:20]}.items():
+            shares = session_seconds(course, unit, students, rung)
+            classes[name]["shares"] = {part: round(s / sum(shares.values()), 3) for part, s in shares.items()}
+    with steps.step(f"{len(course.units)} units beside their bare computation, {size.rounds} rounds"):
+        figures["bare"] = unit_ratios(course, size.rounds, rung)
+    with steps.step(f"{size.fresh_workers} fresh workers"):
+        figures["fresh_worker_ms"] = _spread(fresh_worker_ms(course.limits, rung, size.fresh_workers), 2)
+    with steps.step(f"{size.saves} saves under check --watch"):
+        figures["save_to_verdict_s"] = _spread(save_to_verdict_s(course, unit, size.saves), 3)
+    for measured in classes.values():
+        if measured.keys() >= {"ours", "nbgrader"}:
+            measured["ratio"] = round(measured["ours"]["per_minute"] / measured["nbgrader"]["per_minute"], 1)
+    return {**figures, "classes": classes, "failed": steps.failed}
 
 
 def _sample(members: Sequence[Member], counts: dict[str, int]) -> list[Member]:
@@ -191,50 +215,3 @@ def _spread(values: list[float], digits: int) -> dict[str, Any]:
         "max": round(max(values), digits),
         "count": len(values),
     }
-
-
-# ---------------------------------------------------------------- rendering
-
-
-def render_bench(figures: dict[str, Any], console: Console) -> None:
-    """The figures as lines."""
-    for line in _lines(figures):
-        console.print(line, markup=False)
-
-
-def _lines(figures: dict[str, Any]) -> list[str]:
-    fresh, save, cold = figures["fresh_worker_ms"], figures["save_to_verdict_s"], figures["cold"]
-    lines = [
-        f"{figures['unit']}, {figures['tests']} hidden tests, {figures['isolation']}, {figures['cores']} cores, "
-        f"load {figures['load']} (of a busy machine only the ratios mean something)",
-    ]
-    for name, measured in figures["classes"].items():
-        ours, theirs, dear = measured["ours"], measured["nbgrader"], measured["ours"]["dearest_tenth"]
-        kinds = ", ".join(f"{count} {kind}" for kind, count in dear["kinds"].items())
-        parts = sorted(measured["shares"].items(), key=lambda item: -item[1])
-        lines += [
-            f"the {name} class",
-            f"  ours      {ours['per_minute']:8.1f} submissions/min ({ours['submissions']} in {ours['wall_s']:.1f} s)",
-            f"  nbgrader  {theirs['per_minute']:8.2f} submissions/min (from {theirs['graded']} of them)",
-            f"  ratio     {measured['ratio']:8.1f}",
-            f"  the dearest tenth: {dear['share']:.0%} of the time, {dear['mean_s']:.1f} s each ({kinds})",
-            f"  a session: {', '.join(f'{part} {share:.0%}' for part, share in parts if share >= 0.005)}",
-            f"  grading is {ours['grading_share']:.0%} of the command, the rest its start and its end",
-        ]
-    lines += ["grading the solution beside the bare calls (warm, one at a time)"]
-    lines += [
-        f"  {row['unit']:30} ratio {row['ratio']:5.2f} ({row['graded_s']:.2f} s to {row['bare_s']:.2f} s), "
-        f"of CPU time {row['cpu_ratio']:5.2f}, beside the tests in one process {row['tests_cpu_ratio']:5.2f}"
-        for row in figures["bare"]
-    ]
-    lines += [f'beside `python -c "import torch"` ({cold["torch_s"]:.2f} s; medians of {cold["rounds"]})']
-    for name, row in (
-        ("one submission, cold", cold["cold"]),
-        (f"nothing to do, {cold['unchanged']} unchanged", cold["nothing"]),
-    ):
-        lines.append(f"  {name:30} ratio {row['ratio']:5.2f} ({row['s']:.2f} s), of CPU time {row['cpu_ratio']:5.2f}")
-    return [
-        *lines,
-        f"fresh worker, first call: median {fresh['median']:.1f} ms, max {fresh['max']:.1f} ms of {fresh['count']}",
-        f"check --watch, save to verdict: median {save['median']:.2f} s, max {save['max']:.2f} s of {save['count']}",
-    ]
