@@ -225,8 +225,7 @@ def _only_pending(
 @contextlib.contextmanager
 def _results(course: Course, out_folder: Path, gradebook: bool) -> Iterator[list[Any]]:
     """Alone in the folder of results; what is put into the list goes into the gradebook."""
-    from autograder.commands.grade import exclusive
-    from autograder.results.gradebook import record, shown
+    from autograder.commands.grade import exclusive, fill_gradebook
 
     if not out_folder.is_dir():
         raise UsageError(f"{out_folder} does not exist: give the folder that `grade` wrote to with --out")
@@ -234,7 +233,7 @@ def _results(course: Course, out_folder: Path, gradebook: bool) -> Iterator[list
     with exclusive(out_folder):
         yield changed
         if gradebook and changed:
-            _say(f"gradebook: {shown(record(course, out_folder, changed))}")
+            _say(f"gradebook: {fill_gradebook(course, out_folder, changed)}")
 
 
 def _say(text: str) -> None:

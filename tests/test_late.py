@@ -16,7 +16,7 @@ from autograder.course import Course, LatePolicy, SubmissionPolicy, UnitLatePoli
 from autograder.errors import UsageError
 from autograder.extensions import Extensions, load_extensions
 from autograder.results.late import Grade, grade, lateness, scores_after_penalty, settle
-from autograder.results.record import ExerciseResult, Late, UnitResult
+from autograder.results.record import ExerciseResult, Late, UnitResult, write_result
 
 DAY = 86400
 UNITS = ("unit_a", "unit_b", "unit_c")
@@ -517,6 +517,19 @@ def test_the_plugin_inside_nbgrader(tiny_course: Callable[[Path], Course], tmp_p
     resources = {"nbgrader": {"notebook": "tiny_page", "assignment": unit.id, "student": "ada", "db_url": url}}
     AssignLatePenalties(config=config).preprocess(new_notebook(), resources)
     assert gradebook.scores(course, tmp_path) == {("ada", unit.id): 4.0}
+
+
+def test_points_that_come_later_know_the_slip_days_of_other_units(course: Course, tmp_path: Path) -> None:
+    """`--only-pending` and `pending merge` change one unit; both units of the student stand right in the gradebook."""
+    from autograder.commands.grade import fill_gradebook
+    from autograder.results import gradebook
+
+    slips = replace(course, late=replace(POLICY, slip_days=2))
+    early, changed = handed_in("unit_a", 0.5 * DAY), handed_in("unit_b", 1.5 * DAY)
+    for result in (early, changed):
+        write_result(tmp_path / "out", result)
+    fill_gradebook(slips, tmp_path / "out", [changed])
+    assert gradebook.scores(slips, tmp_path / "out") == {("ada", "unit_a"): 10.0, ("ada", "unit_b"): 9.0}
 
 
 # ---------------------------------------------------------------- from the command line, without student code

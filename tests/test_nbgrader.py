@@ -363,7 +363,9 @@ def test_grade_keeps_the_folder_up_to_date(tiny_course: Callable[[Path], Course]
 
 @pytest.mark.slow
 def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
-    """Twenty submissions, five of them hostile: both give the same scores, penalties and comments."""
+    """Twenty submissions, five of them hostile, and modules that nbgrader does not see: the same scores, penalties and
+    comments from both.
+    """
     course = tiny_course(tmp_path)
     theirs = tmp_path / "theirs"
     for number in range(5):
@@ -371,6 +373,7 @@ def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Cours
             submit(theirs / "submitted", f"{kind}{number}", code)
     for name, code in HOSTILE.items():
         submit(theirs / "submitted", name, code)
+    submit(theirs / "submitted", "late modules", WRONG, ".py")
     out = tmp_path / "ours"
     run_grade(course, Options(submitted=theirs / "submitted", out=out), quiet=True, console=Console())
     (theirs / "nbgrader_config.py").write_text(
@@ -380,7 +383,8 @@ def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Cours
     done = nbgrader("autograde", UNIT, cwd=theirs)
     assert done.returncode == 0, done.stderr[-3000:]
     ours, other = gradebook.scores(course, out), gradebook.scores(course, theirs / "graded")
-    assert ours == other and len(ours) == 20
+    assert ours == other and len(ours) == 21
+    assert 0 < ours["late modules", UNIT] == ours["late0", UNIT]
     assert ours["right0", UNIT] == 10 and ours["late0", UNIT] < ours["wrong0", UNIT] < 10 and ours["broken", UNIT] == 0
     assert comments(course, out) == comments(course, theirs / "graded")
     assert any("multiplied by itself" in words for words in comments(course, out).values())

@@ -190,7 +190,7 @@ class _Told:
         for unit in units:
             if (student, unit) in self._keys:
                 self.rows[student, unit] = row_of(units[unit][0], counted[unit])
-                if not self._fits(counted[unit].result):
+                if not gradebook.fits(self._course, counted[unit].result):
                     self._odd.append(f"{student}/{unit}")
                     continue
                 latest, counts = units[unit][0].basis.submission, counted[unit].result.basis.submission
@@ -216,7 +216,11 @@ class _Told:
         for student in self.students:
             for unit, one in self._read(student).items():
                 asked = (student, unit) in self._keys or self._course.late.slip_days
-                if asked and self._fits(one.result) and not recorded.holds(one, digest_of(self._course, one)):
+                if (
+                    asked
+                    and gradebook.fits(self._course, one.result)
+                    and not recorded.holds(one, digest_of(self._course, one))
+                ):
                     new.setdefault(student, []).append(unit)
         if new:
             gradebook.record_counted(self._course, self._out, self._to_record(new, recorded))
@@ -230,14 +234,19 @@ class _Told:
                 recorded.remember(counted[unit], digest_of(self._course, counted[unit]))
                 yield counted[unit]
 
-    def _fits(self, result: UnitResult) -> bool:
-        """Whether it has the exercises that course.toml has now."""
-        return {e.id for e in result.exercises} == {e.id for e in self._course.unit(result.unit).exercises}
-
     def unfit(self) -> list[str]:
         """What counts and cannot go into the gradebook, in words: an earlier one, of before course.toml changed."""
         said = "the best submission was graded when course.toml had other exercises, and is not in the gradebook"
         return [f"{listed(sorted(self._odd))}: {said}"] if self._odd else []
+
+
+def fill_gradebook(course: Course, out: Path, results: Sequence[UnitResult]) -> str:
+    """Bring the gradebook up to results that were written to `out` otherwise. Returns its address. Raises UsageError.
+
+    As after grading: the submission that counts now, and with slip days every unit of these students.
+    """
+    keys = sorted({(result.student, result.unit) for result in results})
+    return _Told(course, load_extensions(course), out, keys, None).fill_gradebook()
 
 
 @contextlib.contextmanager

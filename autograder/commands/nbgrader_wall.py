@@ -29,9 +29,9 @@ from autograder.extensions import load_extensions
 from autograder.intake.finding import Asked, look_through
 from autograder.intake.submission import Submission
 from autograder.results import gradebook, late
+from autograder.results.attempts import read_students
 from autograder.results.course_folder import Releases, encode, gradable
-from autograder.results.folders import result_path
-from autograder.results.record import UnitResult, read_result
+from autograder.results.record import write_atomically
 from autograder.rooms.batch import Run, make_plan, new_seed, run_plan
 from autograder.sandbox.rungs import choose_rung
 from autograder.text import printable
@@ -102,12 +102,17 @@ class _Graded:
                 for _ in finished:
                     pass
         of_student = {student: one for (student, _), one in plan.handed_in().items()}
-        found = {student: read_result(result_path(run.out, student, assignment)) for student in of_student}
-        self.results: dict[str, UnitResult] = {who: result for who, result in found.items() if result is not None}
         self.submissions: dict[str, Submission] = {student: plan.read(one) for student, one in of_student.items()}
         self.said = [*plan.passed_over, *plan.notes]
-        self.extensions = run.extensions
         self.recorded: set[str] = set()
+        self._course, self._unit, self._out, self._extensions = course, assignment, run.out, run.extensions
+
+    def counted(self, student: str) -> list[late.Counted]:
+        """What the gradebook gets of a student: with slip days every unit, since a day spent here is missing there."""
+        results = read_students(self._out, self._course, [student])[student]
+        counted = late.settle(self._course, self._extensions, results)
+        asked = counted if self._course.late.slip_days else {self._unit: counted[self._unit]}
+        return [one for one in asked.values() if gradebook.fits(self._course, one.result)]
 
 
 _Exporter: Any = NotebookExporter  # half typed
@@ -137,7 +142,7 @@ class WallExporter(_Exporter):  # type: ignore[misc]
             for line in self._graded[key].said:
                 self.log.warning("%s", printable(line, 400))
         found = self._graded[key]
-        if student not in found.results:
+        if student not in found.submissions:
             raise UsageError(f"{printable(student)}: nothing was graded; {'; '.join(found.said) or 'nothing was read'}")
         return found
 
@@ -168,22 +173,26 @@ class SaveWallGrades(NbGraderPreprocessor):  # type: ignore[misc]
         where = resources["nbgrader"]
         exporter: WallExporter = self.parent
         found = exporter.graded(where["assignment"], where["student"])
-        student = where["student"]
-        if student not in found.recorded:
-            course = exporter.kit
-            settled = late.settle(course, found.extensions, {where["assignment"]: [found.results[student]]})
-            gradebook.record_counted(course, Path(), settled.values(), where["db_url"])
-            self._other_pages(exporter, found, where)
-            found.recorded.add(student)
+        unseen = [student for student in found.submissions if not self._notebooks(where["assignment"], student)]
+        for student in [where["student"], *unseen]:
+            if student not in found.recorded:
+                gradebook.record_counted(exporter.kit, Path(), found.counted(student), where["db_url"])
+                self._other_pages(exporter, where["assignment"], student)
+                found.recorded.add(student)
         return nb, resources
 
-    def _other_pages(self, exporter: WallExporter, found: _Graded, where: Any) -> None:
+    def _notebooks(self, assignment: str, student: str) -> list[Path]:
+        """What nbgrader finds of a submission. Who handed in modules only is graded with the others, by the first."""
+        coursedir = self.parent.parent.coursedir  # the exporter is the parent
+        return list(Path(coursedir.format_path(coursedir.submitted_directory, student, assignment)).glob("*.ipynb"))
+
+    def _other_pages(self, exporter: WallExporter, assignment: str, student: str) -> None:
         """Pages that nbgrader did not find, since they were handed in as modules or under another name."""
         coursedir = exporter.parent.coursedir
-        place = where["student"], where["assignment"]
-        target = Path(coursedir.format_path(coursedir.autograded_directory, *place))
-        there = Path(coursedir.format_path(coursedir.submitted_directory, *place))
-        for page in exporter.kit.unit(where["assignment"]).pages:
+        target = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
+        target.mkdir(parents=True, exist_ok=True)
+        found = {path.name for path in self._notebooks(assignment, student)}
+        for page in exporter.kit.unit(assignment).pages:
             name = f"{page.name}.ipynb"
-            if not (there / name).exists() and not (target / name).exists():
-                (target / name).write_bytes(encode(exporter.made(place[1], place[0], page.name)))
+            if name not in found:
+                write_atomically(target / name, encode(exporter.made(assignment, student, page.name)))

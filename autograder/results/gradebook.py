@@ -79,6 +79,11 @@ def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], u
     return url
 
 
+def fits(course: Course, result: UnitResult) -> bool:
+    """Whether it has the exercises that course.toml has now: there are no rows for others."""
+    return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
+
+
 @contextmanager
 def _one_transaction(gradebook: "Gradebook") -> Iterator[None]:
     """nbgrader commits each row that it makes; here they are only sent, and the whole is committed at the end."""
