@@ -1,14 +1,22 @@
 """The gradebook in SQLite and in PostgreSQL: the same rows, scores and exports."""
 
+import itertools
+import random
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from autograder.commands.grade import fill_gradebook
 from autograder.course import Course, GradebookConfig
 from autograder.errors import UsageError
+from autograder.extensions import load_extensions
 from autograder.results import gradebook
+from autograder.results.attempts import read_class
+from autograder.results.late import settle_all
+from autograder.results.record import ExerciseResult, Late, UnitResult, write_result
 from tests import postgres
 from tests.exports.test_text import PAYLOADS
 from tests.test_nbgrader import NAMES, PAGE, UNIT, counted, filled, nbgrader
@@ -69,6 +77,55 @@ def test_a_failed_writing_leaves_nothing(kept: Kept, tiny_course: Callable[[Path
     with pytest.raises(KeyError):
         gradebook.record_counted(course, tmp_path / "out", [right, wrong])
     assert gradebook.scores(course, tmp_path / "out") == {}
+
+
+@pytest.mark.slow
+def test_a_class_of_300_with_every_unit(kept: Kept, course: Course, tmp_path: Path) -> None:
+    """2400 results, written in one run and with slip days: the gradebook holds what the result files are worth."""
+    slips = msgspec.structs.replace(course.late, slip_days=3, penalty_per_day=0.1, max_penalty=0.5)
+    whole = kept("whole class", msgspec.structs.replace(course, late=slips, gradebook=GradebookConfig()))
+    rng, results = random.Random(300), []
+    for number, unit in itertools.product(range(300), whole.units):
+        assert unit.due is not None
+        exercises = [
+            ExerciseResult(
+                id=exercise.id,
+                page=exercise.page,
+                score=round(exercise.points * rng.random(), 4),
+                max_score=exercise.points,
+                pending=0,
+                status="partial",
+                tests=[],
+            )
+            for exercise in unit.exercises
+        ]
+        results.append(
+            UnitResult(
+                student=f"student{number:03d}",
+                course=whole.id,
+                unit=unit.id,
+                graded_at="2026-12-24T00:00:00Z",
+                fingerprint="sha256:0",
+                score=round(sum(exercise.score for exercise in exercises), 4),
+                max_score=unit.points,
+                pending=0,
+                isolation="none",
+                seed_id="",
+                duration_s=0,
+                late=Late(seconds=0, penalty=0),
+                problems=[],
+                exercises=exercises,
+                submitted_at=unit.due + timedelta(days=rng.uniform(-3, 3)),
+            )
+        )
+        write_result(tmp_path / "out", results[-1])
+    fill_gradebook(whole, tmp_path / "out", results)
+    read = read_class(tmp_path / "out", whole)
+    assert not read.left_out
+    worth = {key: one.grade.score for key, one in settle_all(whole, load_extensions(whole), read.all()).items()}
+    held = gradebook.scores(whole, tmp_path / "out")
+    assert held.keys() == worth.keys() and len(worth) == 300 * 8
+    assert max(abs(held[key] - worth[key]) for key in worth) < 1e-6
 
 
 def test_both_export_the_same(address: str, tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:

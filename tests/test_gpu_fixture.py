@@ -1,6 +1,7 @@
 """The `gpu` fixture with the CPU in the card's place: memory by ballast, the start-up probe, what cannot be timed."""
 
 from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from autograder.course import load_course
+from autograder.course import Course, load_course
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Context, Deferred, Student
-from autograder.grading.gpu import LINKS, GpuRacer, ipc_works
+from autograder.grading.gpu import LINKS, GpuRacer, Work, ipc_works
 from autograder.intake.submission import PageSource
-from autograder.sandbox.devices import CPU_AS_GPU
+from autograder.sandbox.devices import CPU_AS_GPU, Device
 from autograder.sandbox.driver import DriverError
 from autograder.sandbox.failures import StudentOutOfMemory
 from autograder.sandbox.launch import Sandbox
@@ -99,6 +100,39 @@ def test_without_shared_memory_of_the_card() -> None:
         GpuRacer._links(racer, False)
     racer._transport = lambda: "ipc"
     assert GpuRacer._links(racer, False) == 1 and GpuRacer._elsewhere(racer) == ""
+
+
+def test_the_floor_is_half_of_what_the_card_can_do() -> None:
+    """By operations or by bytes, whatever takes longer, for each link of a chain; none on a card nobody has listed."""
+
+    def floor_s(kind: str, links: int, work: Work | None) -> float:
+        racer: Any = SimpleNamespace(_device=Device("cuda", (kind, "cuda"), "a card"))
+        return GpuRacer._floor_s(racer, None if work is None else lambda inputs: work, links)([])
+
+    assert floor_s("sm_90", 1, Work(989e12, 0)) == floor_s("sm_90", 1, Work(1.0, 4.9e12)) == 0.5
+    assert floor_s("sm_80", LINKS, Work(312e9, 2.039e9)) == pytest.approx(LINKS * 0.5e-3)
+    assert floor_s("sm_120", 1, Work(1e15, 1e15)) == floor_s("sm_90", 1, None) == 0.0
+
+
+def test_the_kernels_floors_are_below_what_was_published(course: Course) -> None:
+    """Per timed exercise, on the sizes of a real card: microseconds on an H100 that nobody's kernel has come near."""
+    path = course.graders / "unit7_attention_core" / "test_triton_kernels.py"
+    spec = spec_from_file_location("kernels_under_test", path)
+    assert spec is not None and spec.loader is not None
+    graders = module_from_spec(spec)
+    spec.loader.exec_module(graders)
+    q = torch.empty(1, 16, 8192, 64, dtype=torch.bfloat16, device="meta")
+    k = torch.empty(16, 8, 16384, 128, dtype=torch.bfloat16, device="meta")
+    works = [
+        graders.forward_work([q, q, q, True]),
+        graders.backward_work([q, q, q, q, q, None, True]),
+        graders.decode_work([q, k, k, torch.full((16,), 16384)]),
+    ]
+    assert [work.flops for work in works] == [2 * 16 * 8192**2 * 64, 5 * 16 * 8192**2 * 64, 0]
+    assert [work.bytes for work in works] == [4 * q.nbytes, 8 * q.nbytes, 2**30]
+    racer: Any = SimpleNamespace(_device=Device("cuda", ("sm_90", "cuda"), "H100"))
+    floors = [1e6 * GpuRacer._floor_s(racer, lambda inputs, work=work: work, 1)([]) for work in works]
+    assert floors == pytest.approx([69.5, 173.7, 109.6], abs=0.1)
 
 
 def test_random_numbers_come_from_the_secret_seed(context: Callable[..., Context]) -> None:

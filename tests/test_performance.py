@@ -173,6 +173,20 @@ def test_who_slows_the_baseline_voids_the_run() -> None:
     assert student.fresh_workers == 3 * 2
 
 
+def test_a_time_that_cannot_be_voids_the_run() -> None:
+    """A right answer below the floor: no ratio, and no points. Once is an accident; at the floor it counts."""
+
+    def race(seconds: Callable[[], float]) -> Race:
+        sides = Scripted(seconds), Scripted(lambda: 0.1)
+        rng = np.random.default_rng(3)
+        return Race(*sides, lambda: (), lambda answer, given: None, rng, 9, floor_s=lambda inputs: 0.01)
+
+    with pytest.raises(Disturbed, match="sooner than it can be computed"):
+        race(lambda: 0.009).ratio([2.0])
+    once = iter([0.01, 0.009])
+    assert race(lambda: next(once, 0.01)).ratio([2.0]).median == pytest.approx(0.1)
+
+
 def test_what_is_decided_is_not_measured_again() -> None:
     """A clear case takes one batch; one at the threshold takes three, each in a fresh worker."""
     rng = np.random.default_rng(5)

@@ -68,6 +68,14 @@ class Chain(Struct, frozen=True):
         return judged
 
 
+class Work(Struct, frozen=True):
+    """What any way to the answer of one call takes: operations of products, and bytes read and written once."""
+
+    flops: float
+    bytes: float
+
+
+_FLOOR = 0.5  # of what the card's datasheet allows: nobody comes near that, so a clock that says so is wrong
 LINKS = 4  # of a chain: more make a skipped link too small to see in bfloat16
 _ECHO = "def echo(x):\n    return x.clone()\n"
 _PROBE_BYTES = 1 << 16
@@ -102,6 +110,7 @@ class GpuRacer(Racer):
         pairs: int = PAIRS,
         results: Callable[[Sequence[Any]], Specs] = like_first,
         chain: Chain | None = None,
+        work: Callable[[Sequence[Any]], Work] | None = None,
     ) -> Result:
         """Race `student` against `baseline`, as `Racer` does.
 
@@ -109,6 +118,7 @@ class GpuRacer(Racer):
             results: shapes and dtypes of what the function returns for such inputs.
             chain: for functions whose first argument is a query and whose first result is as large: without CUDA IPC,
                 chains of calls are timed and judged by it.
+            work: of a call with these arguments, at least; a time below half of what the card could do voids the run.
         Raises Deferred where somebody disturbed every run, or where this machine cannot time such a function.
         """
 
@@ -128,7 +138,8 @@ class GpuRacer(Racer):
                 overhead, _ = overhead_s(sides[2], inputs)
                 rng = Draw(self._context.run_seed, f"race::{self._exercise.id}::{measure}::gpu").rng()
                 wanted = self._context.pairs or pairs
-                return Race(sides[0], sides[1], inputs, judged, rng, wanted, overhead).ratio(thresholds)
+                floor_s = self._floor_s(work, links)
+                return Race(sides[0], sides[1], inputs, judged, rng, wanted, overhead, floor_s).ratio(thresholds)
             finally:
                 for side in sides:
                     side.close()
@@ -175,6 +186,18 @@ class GpuRacer(Racer):
     def _elsewhere(self) -> str:
         """The device that workers move arguments to: none where shared memory is on it already."""
         return "cuda" if self.is_cuda and self._transport() != "ipc" else ""
+
+    def _floor_s(self, work: Callable[[Sequence[Any]], Work] | None, links: int) -> Callable[[Sequence[Any]], float]:
+        """The seconds of a turn that no kernel stays below; 0 on a card whose limits are not known."""
+        peak = self._device.peak
+
+        def floor_s(inputs: Sequence[Any]) -> float:
+            if work is None or peak is None:
+                return 0.0
+            least = work(inputs)
+            return _FLOOR * links * max(least.flops / peak.flops, least.bytes / peak.bytes)
+
+        return floor_s
 
     def _links(self, chainable: bool) -> int:
         """1 where carrying costs next to nothing. Raises Deferred where a call would be lost in it."""

@@ -39,7 +39,13 @@ class Runner(Protocol):
 
 
 class Disturbed(Exception):
-    """The baseline was slower beside the student's worker than alone, again and again: no ratio can be had."""
+    """No ratio can be had: again and again the baseline was slower beside the student's worker than alone, or a right
+    answer came sooner than it can be computed, so that the clock itself is not to be trusted.
+    """
+
+
+class _TooFast(Exception):
+    """A right answer came sooner than it can be computed."""
 
 
 class Race:
@@ -52,6 +58,7 @@ class Race:
         rng: decides the order of the two sides, and the bootstrap. Its seed is the grader's secret.
         pairs: timed pairs of a batch.
         overhead_s: what a call takes with a worker that answers at once; taken off both sides.
+        floor_s: of a call's arguments, the seconds that no computation of the answer can stay below.
     """
 
     def __init__(
@@ -63,12 +70,14 @@ class Race:
         rng: np.random.Generator,
         pairs: int = PAIRS,
         overhead_s: float = 0.0,
+        floor_s: Callable[[Sequence[Any]], float] = lambda inputs: 0.0,
     ) -> None:
         self._student, self._baseline = student, baseline
         self._inputs, self._judge = inputs, judge
         self._rng = rng
         self._pairs = pairs
         self._overhead_s = overhead_s
+        self._floor_s = floor_s
 
     def ratio(self, thresholds: Sequence[float] = ()) -> Ratio:
         """t_student / t_baseline, measured until each threshold is decided or three batches are done.
@@ -84,16 +93,19 @@ class Race:
         return ratio
 
     def _undisturbed(self) -> list[float]:
-        """The log-ratios of one batch whose baseline was as fast as alone."""
+        """The log-ratios of one batch whose baseline was as fast as alone, and no call faster than can be."""
         for _ in range(_VOID_RUNS):
             alone = self._alone()
-            logs, beside = self._batch()
+            try:
+                logs, beside = self._batch()
+            except _TooFast:
+                why = "a right answer came sooner than it can be computed: the clock is not to be trusted here"
+                continue
             alone += self._alone()
             if not slowed_down(alone, beside, self._rng):
                 return logs
-        raise Disturbed(
-            f"{_VOID_RUNS} times the grader's own program ran more than 5 % slower beside this code than alone"
-        )
+            why = "the grader's own program ran more than 5 % slower beside this code than alone"
+        raise Disturbed(f"{_VOID_RUNS} runs did not count, the last one since {why}")
 
     def _alone(self) -> list[float]:
         """The baseline's seconds while there is no student's worker."""
@@ -128,4 +140,6 @@ class Race:
     def _judged(self, inputs: Sequence[Any]) -> float:
         answer, seconds = self._student.timed(inputs)
         self._judge(answer, inputs)
+        if seconds < self._floor_s(inputs):  # all of it counts: what carrying costs is on the safe side
+            raise _TooFast
         return seconds

@@ -13,6 +13,17 @@ OLDEST = 80  # compute capability 8.0: the oldest that Triton's README names, an
 _START_S = 120.0
 
 
+class Peak(Struct, frozen=True):
+    """What a card can do at most in a second: operations of dense 16-bit products, and bytes from its memory."""
+
+    flops: float
+    bytes: float
+
+
+# By generation, of its fastest card. Source: NVIDIA's datasheets of A100 80GB SXM, H100 SXM, and GH200 (memory).
+_PEAKS = {"sm_80": Peak(312e12, 2.039e12), "sm_90": Peak(989e12, 4.9e12)}
+
+
 class Device(Struct, frozen=True):
     """Something that tests marked for a GPU run on.
 
@@ -30,6 +41,11 @@ class Device(Struct, frozen=True):
     def is_cuda(self) -> bool:
         """Whether there is a real GPU behind it."""
         return self.name == "cuda"
+
+    @property
+    def peak(self) -> Peak | None:
+        """What it can do at most, where that is known."""
+        return next((_PEAKS[kind] for kind in self.kinds if kind in _PEAKS), None)
 
 
 # For the kit's own tests: the trip to a GPU machine and back, with the CPU in the place of the card.

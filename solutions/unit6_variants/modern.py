@@ -35,20 +35,22 @@
 # %% [markdown]
 # ## What changed, and why
 #
-# A dot means: as in the model of 2017. Where two things stand, they are its encoder and its decoder; in CLIP, images
-# and texts.
+# The rows are those of the pages before, and one more; what is new is bold. A dot means: as in the model of 2017. Where
+# two things stand, they are its encoder and its decoder; in CLIP, images and texts.
 #
 # | | 2017 | BERT | GPT-2 | T5 | ViT | CLIP | Mixtral | linear | SSM |
 # |---|---|---|---|---|---|---|---|---|---|
-# | reads | all; past, source | all | past | · | all | all; past | past | past | past |
-# | tokens meet | softmax | · | · | not scaled | · | · | grouped heads | $\phi(q)\cdot\phi(k)$ | a recurrence |
-# | norm | post-LN | · | pre-LN | pre-RMS | pre-LN | pre-LN | pre-RMS | any | pre-RMS (Mamba) |
-# | positions | sinusoidal | learned | learned | relative | learned | learned | rotary | any | none needed |
-# | activation | relu | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, 2 of 8 | any | SiLU |
-# | input | word pieces | and segments | byte pairs | · | patches | patches; byte pairs | · | any | any |
-# | trained on | translation | MLM, NSP | next token | spans | classes | pairs | next token | next token | next token |
-# | output is tied | yes | yes | yes | yes | no | no | no | – | yes (Mamba) |
-# | kept per token | key, value | – | key, value | key, value | – | – | key, value | nothing | nothing |
+# | made of | encoder, decoder | encoder | decoder | · | encoder | **two encoders** | decoder | any | **no attention** |
+# | a token sees | all; past | all | past | · | all | all; past | past | past | past |
+# | norm | LayerNorm, post | · | pre | RMSNorm, pre | pre | pre | RMSNorm, pre | any | RMSNorm, pre (Mamba) |
+# | positions | sinusoids | learned | learned | by distance | learned | learned | rotary | any | **none needed** |
+# | scores | divided | · | · | not divided | · | · | in groups | $\phi(q)\cdot\phi(k)$ | **a recurrence** |
+# | activation | ReLU | GELU | GELU, tanh | · | GELU | $x\,\sigma(1.7x)$ | SwiGLU, **2 of 8** | any | SiLU (Mamba) |
+# | linear layers | with biases | · | · | without | · | · | without | any | any |
+# | input | source; target | [CLS] A [SEP] B [SEP] | text | with holes | patches | **both** | text | any | any |
+# | is asked for | next token | hidden ones; B? | next token | holes | a class | **pairs** | next token | any | any |
+# | tied | embeddings, output | · | · | · | nothing | nothing | nothing | any | embedding, output (Mamba) |
+# | **kept per token** | key, value | – | key, value | key, value | – | – | key, value | **nothing** | **nothing** |
 #
 # The last row is about writing, and about the second half of this page: for token 10 000 GPT looks at 10 000 keys, the
 # last two at a state that is as large as it was for token 1.

@@ -10,7 +10,7 @@ from autograder.grading import close
 from autograder.grading.accuracy import near_as_plain
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Deferred
-from autograder.grading.gpu import Chain
+from autograder.grading.gpu import Chain, Work
 from autograder.grading.racing import TIERS
 from autograder.installed import needs
 
@@ -529,6 +529,20 @@ def forward_results(inputs):
     return [(q.shape, q.dtype), (q.shape[:-1], F32)]
 
 
+def read_once(*tensors):
+    return sum(t.nbytes for t in tensors)
+
+
+def products(q, k, count):
+    """The operations of so many products of (Nq, Nk) with the width, causal: half of each."""
+    return count * 2 * q.numel() * k.shape[-2] / 2
+
+
+def forward_work(inputs):
+    q, k, v, _ = inputs
+    return Work(products(q, k, 2), read_once(q, k, v, q))  # o is as large as q
+
+
 def text(gpu, n, cpu_n, heads=16):
     """q, k, v of one text with n tokens, or with few where the interpreter computes."""
     shape = (1, heads, n, 64) if gpu.is_cuda else (1, 2, cpu_n, 16)
@@ -558,7 +572,9 @@ def test_gpu_time(student, gpu, tier):
         lambda q, k, v, is_causal: plain_output(q, k, v, is_causal),
     )
     inputs = lambda: [*text(gpu, 8192, 64), True]  # noqa: E731 - as for the others
-    result = gpu(student.flash_fwd, eager_forward, inputs, judge_forward, results=forward_results, chain=chain)
+    result = gpu(
+        student.flash_fwd, eager_forward, inputs, judge_forward, results=forward_results, chain=chain, work=forward_work
+    )
     result.must_reach(tier)
 
 
@@ -598,6 +614,11 @@ def backward_inputs(gpu, n, cpu_n, heads=16):
     return [gpu.normal(*q.shape), q, k, v, o.to(q.dtype), lse.float(), True]
 
 
+def backward_work(inputs):
+    do, q, k, v, o, _, _ = inputs
+    return Work(products(q, k, 5), read_once(do, q, k, v, o, q, k, v))  # and three gradients
+
+
 def backward_results(inputs):
     return [(t.shape, t.dtype) for t in inputs[1:4]]
 
@@ -617,7 +638,10 @@ def test_gpu_backward_memory(student, gpu):
 def test_gpu_backward_time(student, gpu, tier):
     """On a GPU, the gradients of 8192 causal tokens in so short a time, compared with the plain formula."""
     inputs = lambda: backward_inputs(gpu, 8192, 48)  # noqa: E731
-    gpu(student.flash_bwd, eager_backward, inputs, judge_backward, results=backward_results).must_reach(tier)
+    result = gpu(
+        student.flash_bwd, eager_backward, inputs, judge_backward, results=backward_results, work=backward_work
+    )
+    result.must_reach(tier)
 
 
 def decode_inputs(gpu, room, cpu_room):
@@ -628,6 +652,12 @@ def decode_inputs(gpu, room, cpu_room):
     lengths = torch.full((batch,), room, dtype=torch.int32, device=q.device)
     lengths[1::4] = room // 3
     return [q, k, v, lengths]
+
+
+def decode_work(inputs):
+    """Each key and value that counts is read once; the products are nothing beside that."""
+    _, k, v, lengths = inputs
+    return Work(0.0, read_once(k, v) * lengths.sum().item() / (k.shape[0] * k.shape[2]))
 
 
 def judge_decode(answer, inputs):
@@ -665,4 +695,4 @@ def test_gpu_decode_memory(student, gpu):
 def test_gpu_decode_time(student, gpu, tier):
     """On a GPU, one step over 16384 tokens of 16 texts in so short a time, compared with the plain formula."""
     inputs = lambda: decode_inputs(gpu, 16384, 96)  # noqa: E731
-    gpu(student.decode_attention, eager_decode, inputs, judge_decode).must_reach(tier)
+    gpu(student.decode_attention, eager_decode, inputs, judge_decode, work=decode_work).must_reach(tier)
