@@ -40,13 +40,15 @@ sandbox: # bubblewrap is what grading is isolated with
 demo: setup ## make a class of sample submissions, grade it, print the table
 	@$(BIN)/autograder demo demo
 
-test: setup ## the tests of the kit, some 15 minutes on 2 cores
-	@$(BIN)/autograder build --check
-	@$(BIN)/python -m pytest -m "not slow"
+# Two tests at once on two cores; more than four would only fill the memory.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-test-all: setup ## the slow tests as well
+test: setup ## the tests of the kit, some 10 minutes on 2 cores
 	@$(BIN)/autograder build --check
-	@$(BIN)/python -m pytest
+	@$(PYTEST) -m "not slow"
+
+test-all: test ## the slow tests as well, one at a time
+	@$(BIN)/python -m pytest -m slow
 
 mutation: setup ## small faults in the solutions against the hidden graders (UNIT=... for one unit)
 	@$(BIN)/python -m autograder.authoring.mutation $(if $(UNIT),--unit $(UNIT))

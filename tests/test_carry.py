@@ -2,12 +2,20 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
-from autograder.grading.carry import Answerer
+from autograder.course import Course
+from autograder.grading.carry import Answerer, carry_over
+from autograder.grading.context import Context
+from autograder.grading.session import CollectedTests, grader_files
+from autograder.intake.submission import PageSource
+from autograder.results.record import TestResult
+from autograder.sandbox.launch import Sandbox
 
 COURSE = """
 id = "carrying"
@@ -264,6 +272,26 @@ def test_the_symbol_itself_never_gains(graded: Callable[[str], Any]) -> None:
     found = graded("thief")
     assert found["square"]["score"] == 0
     assert "not written yet" in found["square"]["tests"][0]["message"]
+
+
+def test_a_page_that_cannot_be_run_is_not_run_once_more(
+    tiny_course: Callable[[Path], Course], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that never ends has cost its time limit once; what calls what in it makes no difference."""
+    course = tiny_course(tmp_path)
+    unit = course.units[0]
+    page = "class Scale:\n    pass\n\n\ndef double(x):\n    return Scale(2)(x)\n\n\nwhile True:\n    pass\n"
+    results: dict[tuple[str, str], TestResult] = {}
+    with Sandbox("none", replace(course.limits, call_wall_s=0.3)) as sandbox:
+        context = Context(course, unit, [PageSource("tiny_page", [page])], sandbox, b"seed")
+        context.on_result = lambda of, result: results.update({(of, result.name): result})
+        tests = CollectedTests(grader_files(course, unit))
+        tests.run(context)
+        assert {exercise for exercise, _ in results} == {"twice", "scale_layer"}
+        assert all("importing tiny_page did not return" in result.message for result in results.values())
+        monkeypatch.setattr(Context, "once_more", None)  # whoever calls it fails
+        assert list(carry_over(tests, context, results)) == []
+        context.close()
 
 
 def test_the_answers_of_a_layer_are_the_layers() -> None:

@@ -102,6 +102,10 @@ class Context:
         again._carried, again._ends_at, again._shortcuts = carried, self._ends_at, self._shortcuts
         return again
 
+    def is_broken(self, page: str) -> bool:
+        """Whether the page was tried and cannot be run."""
+        return page in self._pages and self._pages[page].is_broken
+
     def source(self, page: str) -> Any:
         """The page as it was handed in, or None."""
         return next((source for source in self._sources if source.name == page), None)

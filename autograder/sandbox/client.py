@@ -211,6 +211,11 @@ class Page:
         self._defined = set(reply.defined)
 
     @property
+    def is_broken(self) -> bool:
+        """Whether running the page has failed, or its time is used up: nothing more comes from it."""
+        return self._broken is not None
+
+    @property
     def left_behind(self) -> set[str]:
         """The symbols that the page had defined when it was run last."""
         return self._defined
