@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import io
 import json
 import os
@@ -78,6 +79,7 @@ def main() -> None:
         _drop_output()
         err.print(f"autograder: no room to write: {error}", style="red", markup=False)
         code = BAD_USAGE
+    gc.freeze()  # the interpreter's last collections have nothing to free then: 0.2 s with nbgrader imported
     sys.exit(code or DONE)
 
 

@@ -5,6 +5,7 @@ process that started it, no session outlives its room, and a sandbox ends with t
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import shutil
@@ -182,6 +183,7 @@ def _serve(
     signal.signal(signal.SIGTERM, leave)
     die_with(parent, signal.SIGTERM)
     tempfile.tempdir = scratch
+    gc.disable()  # while torch is imported; `warm_up` enables it
     from autograder.rooms.room import Room
     from autograder.sandbox.workers import SandboxError
 

@@ -10,8 +10,10 @@ Run as `python -I forkserver.py <kit folder> <Config as JSON>`.
 
 import contextlib
 import ctypes
+import gc
 import os
 import secrets
+import select
 import signal
 import socket
 import sys
@@ -21,6 +23,7 @@ import msgspec
 
 HEADER_BYTES = 4 << 20  # the largest message that crosses the wall, arrays not counted
 
+_DONE = object()
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -58,10 +61,14 @@ class Count(msgspec.Struct, tag="count", frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The answer to every command: the worker's pid as seen inside, 0 where there is none; or the count."""
+    """The answer to every command: the worker's pid as seen inside, 0 where there is none; or the count.
+
+    `steps` is what was done of `warm.cheapen_forks`: where it has changed, so has the forkserver's memory.
+    """
 
     pid: int
     count: int = 0
+    steps: int = 0
 
 
 def main() -> None:
@@ -78,20 +85,23 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # SECURITY: the kernel shields PID 1 from signals inside only where it has no handler; Python installs one.
         signal.signal(name, signal.SIG_DFL if config.rung == "bubblewrap" else signal.SIG_IGN)
+    gc.disable()  # `warm_up` enables it
     # imported once here, so that it costs no worker anything
     import autograder.given
     import autograder.sandbox.worker  # noqa: F401
     from autograder.sandbox import warm
 
     warm.warm_up(for_pages=True)
-    warm.cheapen_forks()
+    put_off, steps, has_worker = warm.cheapen_forks(), 0, False
     commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
+        while not has_worker and not select.select([control], [], [], 0)[0] and next(put_off, _DONE) is not _DONE:
+            steps += 1
         data, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         command = commands.decode(data) if data else None
         if isinstance(command, Count):
-            control.send(msgspec.msgpack.encode(Ready(0, count_others(config))))
+            control.send(msgspec.msgpack.encode(Ready(0, count_others(config), steps)))
             continue
         kill_others(config)
         if command is None:
@@ -102,9 +112,10 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 _become_worker(command, config, *descriptors)
+        has_worker = pid != 0
         for descriptor in descriptors:
             os.close(descriptor)
-        control.send(msgspec.msgpack.encode(Ready(pid)))
+        control.send(msgspec.msgpack.encode(Ready(pid, steps=steps)))
 
 
 def _become_worker(command: Fork, config: Config, descriptor: int, shared: int | None = None) -> None:

@@ -73,6 +73,7 @@ class Sandbox:
         self.limits = gpu.limits(limits) if with_gpu else limits
         self._hidden = hidden
         self._scratch: str | None = None
+        self._steps = 0  # of the forkserver's, when its memory was looked at
         self._uid = _FIRST_UID + os.getpid() + next(_made) * _PIDS
         self._start()
         if wait:
@@ -105,7 +106,11 @@ class Sandbox:
             payload_bytes=limits.reply_mb << 20,
         )
         with theirs:
-            self._command(msgspec.msgpack.encode(command), [theirs.fileno(), *([] if shared is None else [shared])])
+            done = self._command(
+                msgspec.msgpack.encode(command), [theirs.fileno(), *([] if shared is None else [shared])]
+            )
+        if done.steps != self._steps:  # no page runs in the worker yet
+            self._idle_bytes, self._steps = usage.memory_bytes(self.pid), done.steps
         return ours
 
     def wipe(self) -> None:
@@ -168,7 +173,7 @@ class Sandbox:
                 start_new_session=True,
             )
         self._control = ours
-        self._idle_bytes = 0
+        self._idle_bytes = self._steps = 0
         self._started = False
 
     def ready(self) -> None:

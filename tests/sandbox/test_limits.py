@@ -7,6 +7,7 @@ import pytest
 
 from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.sandbox import usage
 from autograder.sandbox.failures import (
     StudentError,
     StudentOutOfMemory,
@@ -55,6 +56,19 @@ def test_memory_is_limited(rung: Sandbox, call: str) -> None:
     with pytest.raises(StudentOutOfMemory, match="memory_mb"):
         getattr(student, call)()
     assert student.fine() == 1
+
+
+def test_what_the_forkserver_does_meanwhile_is_no_workers_memory() -> None:
+    """It tidies its memory while nobody asks it for anything; the next worker starts from zero all the same."""
+    with start("none") as sandbox:
+        steps = 0
+        while not steps:  # each pause between two questions is one
+            sandbox.wipe()
+            with sandbox.fork_worker():
+                steps = sandbox._steps
+        with sandbox.fork_worker():
+            assert sandbox._idle_bytes == pytest.approx(usage.memory_bytes(sandbox.pid), abs=4 << 20)
+            assert sandbox.memory_bytes() < 4 << 20
 
 
 _FAMILY = """
