@@ -67,11 +67,6 @@ class LatePolicy(_Table, frozen=True, kw_only=True):
         """The share of the score that so many days cost, in 0..max_penalty."""
         return min(exact(self.max_penalty), days * exact(self.penalty_per_day))
 
-    def penalty_share(self, seconds_late: float) -> float:
-        """The share of the score that is lost without slip days."""
-        seconds = exact(seconds_late)
-        return 1.0 if self.is_cut_off(seconds) else float(self.share(self.started_days(seconds)))
-
 
 class UnitLatePolicy(_Table, frozen=True, kw_only=True):
     """What a unit does differently from [late]; `inf` as cut-off takes the course's away."""

@@ -86,11 +86,6 @@ def comment(text: str) -> Markdown:
     return Markdown(f'<pre style="white-space: pre-wrap; word-break: normal">\n{shown}</pre>')  # that line end is eaten
 
 
-def markdown(text: str) -> Markdown:
-    """`text` as a block of its own in Markdown."""
-    return Markdown(f"\n\n{preformatted(text)}\n\n")
-
-
 def markdown_inline(text: str) -> Markdown:
     """`text` within a line or a cell of a table, like a word in code."""
     return Markdown(f"<code>{_numbered(' '.join(_visible(text).split()))}</code>")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import Course, LatePolicy, find_root, load_course
+from autograder.course import Course, LatePolicy, exact, find_root, load_course
 from autograder.errors import UsageError
 
 VALID = """\
@@ -177,12 +177,13 @@ DAY = 86400.0
 def test_late_penalty(seconds: float, share: float) -> None:
     """After the grace period each started day since the deadline costs its share, up to the most that can be lost."""
     policy = LatePolicy(grace_minutes=10, penalty_per_day=0.2, max_penalty=0.5)
-    assert policy.penalty_share(seconds) == pytest.approx(share)
+    assert policy.share(policy.started_days(exact(seconds))) == exact(share)
 
 
 def test_late_work_is_free_unless_the_course_says_otherwise() -> None:
     """A course without [late] takes nothing off."""
-    assert LatePolicy().penalty_share(30 * DAY) == 0.0
+    assert LatePolicy().share(LatePolicy().started_days(exact(30 * DAY))) == 0
+    assert not LatePolicy().is_cut_off(exact(30 * DAY))
 
 
 def test_the_real_course_is_valid(course: Course) -> None:
