@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from autograder.intake.finding import Asked
 from autograder.intake.submission import Submission
 from autograder.results.attempts import after_writing, read_class, read_submissions, write_latest
 from autograder.results.record import Outcome, TestResult, UnitResult, read_result
+from autograder.rooms import batch as batch_module
 from autograder.rooms.room import Graded
 
+KIT = Path(batch_module.__file__).parents[1]
 UNIT = "unit0_tiny"
 WRONG = "\n\ndef double(x):\n    return x * x\n"
 HAND_IN = "2026-12-16 12:00:00 UTC"  # the tiny course's unit is due on 14 December, 23:59 CET: two started days
@@ -185,6 +188,26 @@ def test_why(quick: Batch) -> None:
     del data["basis"]
     path.write_text(json.dumps(data))
     assert ("ada", "twice", 3, 4, "graded by an earlier version") in lines(quick.grade(dry_run=True))
+
+
+def test_other_code_of_the_kit_judges_anew(quick: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two checkouts of one version are two graders; what only shows results has no part in them."""
+    here = batch_module._code()
+    for changed, judges in (("grading/compare.py", True), ("results/scoring.py", True), ("commands/show.py", False)):
+        root = quick.out.parent / changed.replace("/", "_")
+        shutil.copytree(KIT, root, ignore=shutil.ignore_patterns("__pycache__", "graders"))
+        with (root / changed).open("a") as file:
+            file.write("# changed\n")
+        monkeypatch.setattr(batch_module, "_KIT", root)
+        batch_module._code.cache_clear()
+        assert (batch_module._code() != here) == judges
+    monkeypatch.undo()
+    batch_module._code.cache_clear()
+    quick.grade()
+    assert quick.grade()["fresh"] == 0
+    monkeypatch.setattr(batch_module, "_code", lambda: "another")
+    report = quick.grade(dry_run=True, student="ada")
+    assert report["fresh"] == 1
 
 
 # ---------------------------------------------------------------- best or latest

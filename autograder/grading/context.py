@@ -106,6 +106,10 @@ class Context:
         """Whether the page was tried and cannot be run."""
         return page in self._pages and self._pages[page].is_broken
 
+    def did_without(self, page: str) -> str:
+        """What the running test asked for and the page does not define, or nothing."""
+        return self._pages[page].did_without if page in self._pages else ""
+
     def source(self, page: str) -> Any:
         """The page as it was handed in, or None."""
         return next((source for source in self._sources if source.name == page), None)
@@ -311,8 +315,14 @@ class Student:
         return Remote(self._page, Target(None, [GIVEN]))
 
     def has(self, name: str) -> bool:
-        """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only."""
-        return self._page.defines(name)
+        """Whether the page defines `name`; asks for the page's exercise symbols and `figure_data` only.
+
+        A test that passes although something was missing has looked at nothing, and its weight is 0.
+        """
+        defined = self._page.defines(name)
+        if not defined:
+            self._page.did_without = name
+        return defined
 
     def vjp(
         self,

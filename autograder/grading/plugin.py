@@ -301,12 +301,13 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
     outcome = classify(error)
     message = "" if error is None else _message(item, outcome, error)
     cause = _diagnosed(item, exercise) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
+    missing = _did_without(item) if outcome is Outcome.PASSED else ""
     result = TestResult(
         name=name,
         outcome=outcome,
-        weight=marks.weight,
+        weight=0.0 if missing else marks.weight,
         gate=marks.gate,
-        message=message,
+        message=f"counts nothing: the page has no {missing}" if missing else message,
         hint=cause.explanation if cause is not None else "",
         misconception=cause.id if cause is not None else None,
         duration_s=round(seconds, 4),
@@ -317,6 +318,12 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
         context.on_result(exercise, result)
         if context.until_failure and not outcome.is_fine:
             item.session.shouldfail = f"{name}: {outcome}"
+
+
+def _did_without(item: pytest.Item) -> str:
+    """What the test asked for and the page does not define: nothing is won by leaving it out, and nothing lost."""
+    context = item.config.stash.get(_CONTEXT, None)
+    return "" if context is None else context.did_without(_page_name(item.path))
 
 
 def _measured(item: pytest.Item) -> Measured | UnsetType:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ from autograder.text import listed
 
 RUNS_FILE = "runs.json"
 SUBMITTED = "submitted"
+_KIT = Path(__file__).resolve().parents[1]
+_DECIDING = (
+    "given",
+    "grading",
+    "intake",
+    "sandbox",
+    "rooms/room.py",
+    "rooms/sitting.py",
+    "results/scoring.py",
+    "text.py",
+)
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -261,8 +273,19 @@ def _basis(course: Course, unit: Unit, rung: str) -> Basis:
     return Basis(
         grader=grader.hexdigest(),
         course=hashlib.sha256(msgspec.json.encode([course.id, unit.id, asked, course.limits])).hexdigest(),
-        versions={"autograder": installed.version(), **versions, "isolation": rung},
+        versions={"autograder": f"{installed.version()} {_code()}", **versions, "isolation": rung},
     )
+
+
+@cache
+def _code() -> str:
+    """A digest of the kit's code that has a part in results: the version alone tells no two checkouts apart."""
+    code = hashlib.sha256()
+    parts = [_KIT / part for part in _DECIDING]
+    for file in sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part])):
+        data = file.read_bytes()
+        code.update(f"{file.relative_to(_KIT)}\0{len(data)}\0".encode() + data)
+    return code.hexdigest()[:8]
 
 
 def _content(basis: Basis) -> str:

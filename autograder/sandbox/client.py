@@ -124,6 +124,7 @@ class Page:
         self._channel: Channel | None = None
         self._generation = 0
         self._exercise = ""
+        self.did_without = ""  # what the running test asked for and the page does not define
         self._broken: StudentError | None = None
         self._hung: dict[str, int] = {}
         self.ends_at = time.monotonic() + limits.submission_wall_s
@@ -148,7 +149,7 @@ class Page:
         what an earlier call sent unasked would be held against this one. A fresh worker has neither.
         """
         before, self.forbidden = self.forbidden, refusable(forbidden)
-        self.limits, self.transcript = limits, []
+        self.limits, self.transcript, self.did_without = limits, [], ""
         if self.forbidden != before:
             self.close()  # nothing in that worker can take a refusal back
         if self._channel is not None and not self._channel.idle():
