@@ -47,6 +47,59 @@ def test_a_use_is_found(code: str) -> None:
     assert find_shortcut(PageSource("page", [code]), ["f"], BANNED) is not None
 
 
+PICTURE = """
+import torch
+if __name__ == "__main__":
+    y = torch.softmax(torch.zeros(3), -1)
+    k, v = torch.softmax(torch.zeros(3), -1), 0
+    def show():
+        return y
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    y = 2 * x\n    return y",
+        "def f(y, *, k=3):\n    return y + k",
+        "def f(*y, **k):\n    return y, k",
+        "f = lambda y: y + 1",
+        "def f(x):\n    return [y for y in x], {k: v for k, v in x}",
+        "def f(x):\n    for y in x:\n        pass\n    return y",
+        "def f(x):\n    with x as y:\n        return y",
+        "def f(x):\n    if (y := x) > 0:\n        return y",
+        "def f(x):\n    try:\n        return x\n    except ValueError as y:\n        raise y",
+        "def f(x):\n    y = x\n    def inner():\n        return y\n    return inner()",
+        "def f(x):\n    def show():\n        return x\n    return show()",
+        "def f(x):\n    match x:\n        case [k, *y]:\n            return k, y",
+        "def f(x):\n    y, (k, v) = x\n    y += k\n    return y, v",
+    ],
+)
+def test_a_functions_own_variable_is_not_the_pages(code: str) -> None:
+    """Names that code elsewhere on the page, the picture's say, gives a forbidden value to."""
+    assert find_shortcut(PageSource("page", [code + PICTURE]), ["f"], BANNED) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    return y",
+        "def f(x, z=y):\n    return z",
+        "def f(x: y):\n    return x",
+        "@show\ndef f(x):\n    return x",
+        "def f(x):\n    global y\n    y = y + x\n    return y",
+        "def f(x):\n    def inner(y):\n        return y\n    return inner(y)",
+        "def f(x):\n    return [k for k in y], lambda v: v + k",
+        "def f(x):\n    return [y for y in y]",
+        "class f:\n    y = 1\n    def forward(self, x):\n        return y",
+        "def f(x):\n    y.data = x",
+    ],
+)
+def test_the_pages_name_is_followed_where_nothing_hides_it(code: str) -> None:
+    """Defaults, annotations, decorators, what a comprehension goes through, and methods see the page's name."""
+    assert find_shortcut(PageSource("page", [code + PICTURE]), ["f"], BANNED) is not None
+
+
 @pytest.mark.parametrize(
     "code",
     [

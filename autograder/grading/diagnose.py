@@ -2,10 +2,14 @@
 
 The failed test is run again, with the same inputs, on each mutant of its exercise (a misconception in the otherwise
 solved page, run in this process: it is our own code). The first answer that differs rules a mutant out. One that gives
-every answer the student gave, up to the failure, explains it; when several do, a test that names one of them decides
-(`@pytest.mark.names("id")`), and otherwise nobody is accused.
+every answer the student gave, up to the failure, and then fails in the same words, explains it; when several do, a test
+that names one of them decides (`@pytest.mark.names("id")`), and otherwise nobody is accused.
+
+Words count since equal answers do not say everything: what a call cost is none, and of an exception only its class is
+ours to compare exactly. Numbers in them do not: a rounding error has others.
 """
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,8 @@ from autograder.sandbox.client import Answered, Remote
 from autograder.sandbox.failures import StudentError, StudentRaised
 from autograder.sandbox.local import LocalPage
 
+# What a failure's words do not depend on: numbers, and what a student or we called a class or function.
+_NAMELESS = re.compile(r"0x[0-9a-f]+|[-+]?\d[\d.,]*(?:e[-+]?\d+)?|[\w.<>]+\(\)|(?<=state_dict for )\w+", re.IGNORECASE)
 _BUDGET_S = 6.0  # of CPU time: on a busy machine a wrong answer has the same cause; interpreted kernels need most of it
 _SAME = {
     torch.float64: Tolerance(1e-7, 1e-9),
@@ -37,8 +43,8 @@ class _Different(BaseException):
     """The mutant's answer is not the student's. Not an Exception, so that no test can catch it by accident."""
 
 
-def diagnose(item: pytest.Function, context: Context, exercise: str) -> Misconception | None:
-    """The misconception behind a failed test, or None."""
+def diagnose(item: pytest.Function, context: Context, exercise: str, error: BaseException) -> Misconception | None:
+    """The misconception behind a test that failed with `error`, or None."""
     page_name = Path(item.path).stem.removeprefix("test_")
     suspects = [m for m in load(context.course.root, context.unit.id, page_name) if m.exercise == exercise]
     transcript = list(context.page(page_name).transcript)
@@ -49,7 +55,7 @@ def diagnose(item: pytest.Function, context: Context, exercise: str) -> Misconce
     for suspect in suspects:
         if time.process_time() > ends_at:
             return None
-        if _gives(suspect, item, context, page_name, transcript):
+        if _gives(suspect, item, context, page_name, transcript, error):
             matching.append(suspect)
     if len(matching) == 1:
         return matching[0]
@@ -58,7 +64,12 @@ def diagnose(item: pytest.Function, context: Context, exercise: str) -> Misconce
 
 
 def _gives(
-    suspect: Misconception, item: pytest.Function, context: Context, page_name: str, transcript: list[Any]
+    suspect: Misconception,
+    item: pytest.Function,
+    context: Context,
+    page_name: str,
+    transcript: list[Any],
+    error: BaseException,
 ) -> bool:
     """Whether the mutant gives the student's answers, and then fails as the student did."""
     page = _mutant(context, page_name, suspect)
@@ -74,9 +85,21 @@ def _gives(
         run_locally(item, page, context.course, context.run_seed)
     except _Different:
         return False
-    except Exception:  # it fails, as it should
-        return len(page.transcript) == len(transcript)
+    except Exception as own:  # it fails, as it should
+        return len(page.transcript) == len(transcript) and _same_failure(own, error)
     return False
+
+
+def _same_failure(a: BaseException, b: BaseException) -> bool:
+    """Whether two failures of one test say the same, but for numbers. A student's own error was an answer already."""
+    if isinstance(a, StudentError) or isinstance(b, StudentError):
+        return isinstance(a, StudentError) and isinstance(b, StudentError)
+    return _words(str(a)) == _words(str(b))
+
+
+def _words(text: str) -> str:
+    """The first line of a message, numbers and names left out."""
+    return _NAMELESS.sub("#", text.strip().partition("\n")[0])
 
 
 def _mutant(context: Context, page_name: str, suspect: Misconception) -> LocalPage:
@@ -97,7 +120,7 @@ def same_answer(a: Any, b: Any) -> bool:
     """Whether two entries of a transcript are the same answer within rounding."""
     if isinstance(a, StudentError) or isinstance(b, StudentError):
         if isinstance(a, StudentRaised) and isinstance(b, StudentRaised):
-            return a.bases[:1] == b.bases[:1]
+            return a.bases[:1] == b.bases[:1] and _words(a.text) == _words(b.text)
         return type(a) is type(b)
     assert isinstance(a, Answered) and isinstance(b, Answered)
     fields = ("value", "echo", "grads", "parameters", "randoms")

@@ -300,7 +300,7 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
         return
     outcome = classify(error)
     message = "" if error is None else _message(item, outcome, error)
-    cause = _diagnosed(item, exercise) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
+    cause = _diagnosed(item, exercise, error) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
     missing = _did_without(item) if outcome is Outcome.PASSED else ""
     result = TestResult(
         name=name,
@@ -354,17 +354,17 @@ def classify(error: BaseException | None) -> Outcome:
     return Outcome.GRADER_ERROR
 
 
-def _diagnosed(item: pytest.Item, exercise: str) -> "Misconception | None":
+def _diagnosed(item: pytest.Item, exercise: str, error: BaseException | None) -> "Misconception | None":
     """The misconception that gives the student's very answers. Never a reason for a grader error."""
     from autograder.grading.diagnose import diagnose
 
     context = item.config.stash.get(_CONTEXT, None)
-    if context is None or context.until_failure or not isinstance(item, pytest.Function):
+    if context is None or error is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
     if is_timed(item):  # how fast a misconception is says nothing
         return None
     try:
-        return diagnose(item, context, exercise)
+        return diagnose(item, context, exercise, error)
     except Exception:  # a diagnosis is a courtesy; the verdict stands without it
         return None
 

@@ -1,8 +1,9 @@
 """Finds a forbidden function in the code of an exercise, by reading the syntax tree. Nothing is executed.
 
-Only code that the exercise's symbols can reach counts: their definitions, the helpers they mention, and so on. Names in
-comments and strings are no uses, and neither is a use elsewhere on the page. What a tree cannot show (`getattr`, a
-method of a tensor) is refused by the worker when it is called.
+Only code that the exercise's symbols can reach counts: their definitions, the helpers they mention, and so on. A
+variable of a function's own is not the page's name (`scopes.py`). Names in comments and strings are no uses, and
+neither is a use elsewhere on the page. What a tree cannot show (`getattr`, a method of a tensor) is refused by the
+worker when it is called.
 """
 
 import ast
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from autograder.grading.scopes import imported_names, outer_names
 from autograder.intake.submission import PageSource
 from autograder.sandbox.magics import plain_python
 
@@ -107,26 +109,14 @@ class _Module:
                 above += cell.count("\n")
 
     def uses(self, definition: ast.stmt) -> Iterator[tuple[int, str]]:
-        """(line, dotted name) of everything the definition mentions, imported names spelt out."""
-        local = dict(self.aliases)
-        mentioned: list[ast.Name | ast.Attribute] = []
-        for node in ast.walk(definition):
-            if isinstance(node, ast.Name | ast.Attribute):
-                mentioned.append(node)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                local.update(_imported(node))
-                yield from ((node.lineno, name) for name in _imported(node).values())
-        for node in mentioned:
-            dotted = _dotted(node)
-            if dotted is not None:
-                head, _, rest = dotted.partition(".")
-                yield node.lineno, ".".join(filter(None, (local.get(head, head), rest)))
+        """(line, dotted name) of everything the definition takes from outside, imported names spelt out."""
+        yield from outer_names(definition, self.aliases)
 
     def _read(self, statement: ast.stmt, where: "_Place") -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self.definitions.setdefault(statement.name, []).append((statement, where))
         elif isinstance(statement, ast.Import | ast.ImportFrom):
-            self.aliases.update(_imported(statement))
+            self.aliases.update(imported_names(statement))
             for alias in statement.names:  # another module may import it from this one
                 bound = (alias.asname or alias.name).split(".")[0]
                 self.definitions.setdefault(bound, []).append((_only(statement, alias), where))
@@ -154,19 +144,3 @@ def _only(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
     alone = copy.copy(statement)
     alone.names = [alias]
     return alone
-
-
-def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
-    """What each name of an import stands for."""
-    if isinstance(node, ast.Import):
-        return {a.asname or a.name.split(".")[0]: a.name if a.asname else a.name.split(".")[0] for a in node.names}
-    return {a.asname or a.name: f"{node.module or ''}.{a.name}" for a in node.names}
-
-
-def _dotted(node: ast.expr) -> str | None:
-    """`a.b.c` for a chain of attributes from a name, else None."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None

@@ -1,0 +1,115 @@
+"""A misconception is named where it gives the student's very answers and fails in the same words, and nowhere else."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder.course import Course
+from autograder.intake.submission import PageSource, Submission
+from autograder.rooms.room import Room
+
+UNIT = "unit0_tiny"
+GRADER = '''
+import pytest
+
+from autograder.grading import agree
+
+
+@pytest.mark.exercise("twice")
+def test_values(student, reference, draw):
+    """Every element is twice as large."""
+    agree(student.double, reference.double, draw.tensor(5, 7))
+
+
+@pytest.mark.exercise("twice")
+def test_cost(student, draw):
+    """No product of matrices is taken, and nothing is larger than the result."""
+    x = draw.tensor(5, 7)
+    seen = student.measure(student.double, x).measured
+    assert not seen["product_flops"], "a product is taken"
+    assert seen["largest_bytes"] <= x.nbytes, "something is larger than the result"
+
+
+@pytest.mark.exercise("scale_layer")
+def test_factor(student):
+    """The layer is made."""
+    student.Scale(1.5)
+'''
+MISCONCEPTIONS = '''
+"""Known wrong answers to the page `tiny_page`."""
+
+import torch
+
+from autograder.grading.misconceptions import correct, misconception
+
+
+@misconception("twice", symbol="double")
+def squared(x):
+    """Probably x was multiplied by itself."""
+    return x * x
+
+
+@misconception("twice", symbol="double")
+def by_matrix(x):
+    """A matrix that doubles is a detour."""
+    return x @ (2 * torch.eye(x.shape[-1], dtype=x.dtype))
+
+
+@misconception("scale_layer", symbol="Scale")
+class Without(correct.Scale):
+    """The factor was probably looked up where it is not."""
+
+    def __init__(self, factor):
+        super().__init__(factor)
+        [][3]
+'''
+LAYER = "class Scale:\n    def __init__(self, factor):\n        self.fixed = factor{}\n"
+
+
+@pytest.fixture(scope="module")
+def room(tiny_course: Callable[[Path], Course], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    course = tiny_course(tmp_path_factory.mktemp("diagnose"))
+    (course.graders / UNIT / "test_tiny_page.py").write_text(GRADER)
+    (course.graders / UNIT / "misconceptions" / "tiny_page.py").write_text(MISCONCEPTIONS.lstrip())
+    with Room(course.root, [UNIT], "none", b"diagnose") as room:
+        yield room
+
+
+def named(room: Room, page: str) -> dict[str, str | None]:
+    """The misconception that each failed test names."""
+    pages = [PageSource("tiny_page", ["import torch\n" + page])]
+    graded = room.grade(Submission(student="eve", unit=UNIT, pages=pages, problems=[], digest=""))
+    return {t.name: t.misconception for tests in graded.results.values() for t in tests if t.outcome != "passed"}
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("def double(x):\n    return x ** 2\n", {"test_values": "squared"}),
+        ("def double(x):\n    return x ** 3\n", {"test_values": None}),
+        ("def double(x):\n    return x @ torch.eye(7).to(x) * 2\n", {"test_cost": "by_matrix"}),
+        # the same numbers, and another failure
+        ("def double(x):\n    return 2 * torch.cat([x, x])[: len(x)]\n", {"test_cost": None}),
+    ],
+)
+def test_answers_and_words_decide(room: Room, page: str, expected: dict[str, str | None]) -> None:
+    """Written otherwise it is the same misconception; the same numbers with another failure are not."""
+    assert named(room, page + LAYER.format("")) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        ("\n        (1, 2)[5]", None),
+        ("\n        [1, 2][5]", "Without"),
+        ("\n        raise IndexError('no such thing')", None),
+        ("\n        [1, 2]['a']", None),
+    ],
+)
+def test_of_an_exception_class_and_words_count(room: Room, wrong: str, cause: str | None) -> None:
+    """An error of the same class may be about anything."""
+    right = "def double(x):\n    return 2 * x\n"
+    found = named(room, right + LAYER.format(wrong))
+    assert found == {"test_factor": found["test_factor"]}
+    assert (found["test_factor"] or "").lower() == (cause or "").lower()
