@@ -99,6 +99,26 @@ def test_check_and_grade_read_the_same(kit: Course, tmp_path: Path, case: str, p
         assert checked.said == graded.problems
 
 
+@pytest.mark.parametrize("answer", ["3", "None", "(x, x)", "x[0]"])
+def test_an_answer_of_another_form(kit: Course, answer: str) -> None:
+    """What breaks the check itself is told as the answer's form, with the check's sentence and no frame of ours."""
+    (folder(kit) / "tiny_page.py").write_text(f"def double(x):\n    return {answer}\n")
+    text = shown(check_path(kit, kit.root, "twice"))
+    assert "Twice 1.5 is 3." in text and "Traceback" not in text
+    assert answer == "x[0]" or "the answer does not have the form that was asked for (AttributeError: " in text
+
+
+def test_a_check_of_ours_that_breaks_is_not_the_students(kit: Course) -> None:
+    """What is missing on this machine is told as it is."""
+    checks = folder(kit) / "test_tiny_page.py"
+    checks.write_text(
+        checks.read_text().replace("    assert student.double", "    import no_such_package\n    assert student.double")
+    )
+    (folder(kit) / "tiny_page.py").write_text(SOLVED)
+    text = shown(check_path(kit, kit.root, "twice"))
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in text and "form that was asked" not in text
+
+
 def test_two_candidates_are_not_checked(kit: Course) -> None:
     """Where `grade` would read neither, no check passes, and both are named."""
     for name in ("tiny_page (1).py", "tiny_page (2).py"):

@@ -7,6 +7,7 @@ public checks `test_<page>.py` beside a student's page make one for that page.
 
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -299,6 +300,8 @@ def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> Non
     if exercise is None:
         return
     outcome = classify(error)
+    if outcome is Outcome.GRADER_ERROR and error is not None and _is_about_form(item, error):
+        outcome, error = Outcome.FAILED, AssertionError(not_the_form(f"{type(error).__name__}: {error}"))
     message = "" if error is None else _message(item, outcome, error)
     cause = _diagnosed(item, exercise, error) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
     missing = _did_without(item) if outcome is Outcome.PASSED else ""
@@ -354,6 +357,26 @@ def classify(error: BaseException | None) -> Outcome:
     return Outcome.GRADER_ERROR
 
 
+# What Python, NumPy and torch raise where a check takes apart an answer of another type or shape.
+_OF_FORM = (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError)
+
+
+def _is_about_form(item: pytest.Item, error: BaseException) -> bool:
+    """Whether a public check, which the solution passes wherever it was built, broke on the answer that it was given.
+
+    Of a hidden test the room finds out, which has the solution at hand.
+    """
+    if _is_hidden(item) or not isinstance(error, _OF_FORM):
+        return False
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename == str(item.path) for frame, _ in frames)
+
+
+def not_the_form(cause: str) -> str:
+    """What a student reads whose answer broke the test."""
+    return f"the answer does not have the form that was asked for ({cause[:200]})"
+
+
 def _diagnosed(item: pytest.Item, exercise: str, error: BaseException | None) -> "Misconception | None":
     """The misconception that gives the student's very answers. Never a reason for a grader error."""
     from autograder.grading.diagnose import diagnose
@@ -374,8 +397,6 @@ def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
     from autograder.text import readable
 
     if outcome is Outcome.GRADER_ERROR:
-        import traceback
-
         return readable("".join(traceback.format_exception(error))[-4000:])
     sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
     said = str(error).split("\nassert ")[0]

@@ -120,10 +120,11 @@ def _blame(result: TestResult, sound: set[str]) -> TestResult:
 
     SECURITY: a grader error never lowers a score, so an answer of a strange type must not be able to cause one.
     """
+    from autograder.grading.plugin import not_the_form
+
     if result.name not in sound:
         return result
-    cause = result.message.strip().splitlines()[-1]
-    message = f"the answer does not have the form that was asked for ({cause[:200]})"
+    message = not_the_form(result.message.strip().splitlines()[-1])
     return msgspec.structs.replace(result, outcome=Outcome.FAILED, message=message)
 
 
