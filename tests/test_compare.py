@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.grading.compare import Disagreement, close
+from autograder.course import Limits
+from autograder.grading.compare import Disagreement, agree, close
+from autograder.grading.context import Student
+from autograder.sandbox import wire
+from autograder.sandbox.client import Page
+from autograder.sandbox.launch import Sandbox
 
 INF, NAN = math.inf, math.nan
 
@@ -30,3 +35,53 @@ def test_infinite_and_missing_numbers_in_place_of_others():
     with pytest.raises(Disagreement):
         close(torch.tensor([1.0]), torch.tensor([NAN]))
     close(torch.tensor([INF, 1e30]), torch.zeros(2), rtol=0.0, atol=INF)  # how graders ask for a shape and a dtype only
+
+
+CHANGES = """
+def same(a, b, c):
+    return a[0] + b["x"] + c[1][0]
+
+def first(a, b, c):
+    a[0][...] = 7
+    return same((a[0] - 6,), b, c)
+
+def by_name(a, b, c):
+    b["x"] += 1
+    return same(a, {"x": b["x"] - 1}, c)
+
+def deep(a, b, c):
+    c[1][0] *= 2
+    return same(a, b, [0, [c[1][0] / 2]])
+
+def taken(a, b, c):
+    return same(a, b, [0, [c[1].pop()]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [
+        ("same", None),
+        ("first", r"input 1\[0\]"),
+        ("by_name", r"b\['x'\]"),
+        ("deep", r"c\[1\]\[0\]"),
+        ("taken", r"c\[1"),
+    ],
+)
+def test_arrays_within_arguments_are_left_alone_too(function, place):
+    """In tuples, lists and dicts: who changes one is told which."""
+    with Sandbox("none", Limits()) as sandbox:
+        source = wire.Source("page", [CHANGES], notebook=True)
+        page = Page(sandbox, "page", [source], ["same", function], Limits())
+        given = (torch.ones(3),), {"b": {"x": torch.ones(3)}, "c": [0, [torch.full((3,), 2.0)]]}
+        expected = torch.full((3,), 4.0)
+
+        def ask():
+            agree(getattr(Student(page), function), lambda *_, **__: expected, given[0], **given[1])
+
+        if place is None:
+            ask()
+        else:
+            with pytest.raises(Disagreement, match=f"{place}.* was changed in place"):
+                ask()
+        page.close()

@@ -6,7 +6,7 @@ and NaN equals nothing unless the reference has it at the same place.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -305,8 +305,20 @@ def _unchanged(args: tuple[Any, ...], kwargs: dict[str, Any], echo: Any) -> None
     except (TypeError, ValueError, KeyError):
         raise Disagreement("the arguments did not come back as they were sent") from None
     for name, sent, seen in pairs:
-        if isinstance(sent, torch.Tensor | np.ndarray) and not _identical(sent, seen):
-            raise Disagreement(f"{name} was changed in place; work on a copy, the caller still needs it")
+        for place, array, found in _arrays(sent, seen):
+            if not _identical(array, found):
+                raise Disagreement(f"{name}{place} was changed in place; work on a copy, the caller still needs it")
+
+
+def _arrays(sent: Any, seen: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every array in an argument, with its place in it, beside what has become of it."""
+    if isinstance(sent, torch.Tensor | np.ndarray):
+        yield place, sent, seen
+    elif isinstance(sent, list | tuple | dict):
+        keys = list(sent) if isinstance(sent, dict) else range(len(sent))
+        for key in keys:
+            there = type(seen) is type(sent) and (key in seen if isinstance(sent, dict) else key < len(seen))
+            yield from _arrays(sent[key], seen[key] if there else None, f"{place}[{key!r}]")
 
 
 def _identical(sent: Any, seen: Any) -> bool:
