@@ -2,9 +2,20 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from autograder.course import Limits, load_course
+from autograder.grading import racing
+from autograder.grading.context import Context, Deferred, Student
+from autograder.grading.draw import Draw
+from autograder.grading.racing import Racer
+from autograder.intake.submission import PageSource
+from autograder.sandbox import wire
+from autograder.sandbox.client import Page
+from autograder.sandbox.launch import Sandbox
 
 COURSE = """
 id = "racing"
@@ -140,3 +151,57 @@ def test_a_cheat_loses_every_tier(graded: Callable[[str], dict[str, Any]]) -> No
 def test_what_is_not_written_is_missing(graded: Callable[[str], dict[str, Any]]) -> None:
     """A stub is not raced any further than its first call."""
     assert {test["outcome"] for test in graded("unwritten").values()} == {"missing"}
+
+
+@pytest.mark.parametrize(("rounds", "held_back"), [(1, False), (300, True)])
+def test_a_busy_machine_costs_nobody_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, held_back: bool
+) -> None:
+    """Where the grader's own program hardly gets a processor, who is fast has the points, and who is slow waits."""
+    monkeypatch.setattr(racing, "_QUIET", 2.0)  # no machine is that quiet
+    (tmp_path / "course.toml").write_text(
+        COURSE.replace("good = 1e-6\nexcellent = 1e-7", "good = 3.9\nexcellent = 3.8")
+    )
+    (tmp_path / "reference" / "unit0_racing").mkdir(parents=True)
+    course = load_course(tmp_path)
+    unit = course.units[0]
+    with Sandbox("none", course.limits) as sandbox:
+        page = PageSource("running", [PAGE.replace("ROUNDS", str(rounds))])
+        context = Context(course, unit, [page], sandbox, b"seed")
+        racer = Racer(context, context.page("running"), unit.exercise("powers"))
+        draw = Draw(b"seed", "race")
+
+        def race() -> Any:
+            student = Student(context.page("running"))
+            return racer(student.power, loop, lambda: (draw.tensor(61, 61),), lambda answer, given: None, pairs=5)
+
+        if held_back:
+            with pytest.raises(Deferred, match=r"the machine was busy: .* grade again on a quiet machine"):
+                race()
+        else:
+            race().must_reach("excellent")
+        context.close()
+
+
+def loop(x):  # type: ignore[no-untyped-def]
+    out = x
+    for _ in range(30):
+        out = out @ x
+        out = out / out.norm()
+    return out
+
+
+def test_the_share_is_of_the_processor(tmp_path: Path) -> None:
+    """Computing has it, sleeping has not: what the kernel says, over several calls."""
+    code = "import time\ndef spin(s):\n    t = time.process_time() + s\n    while time.process_time() < t: pass\n"
+    with Sandbox("none", Limits()) as sandbox:
+        source = wire.Source("page", [code + "def nap(s):\n    time.sleep(s)\n"], notebook=True)
+        page = Page(sandbox, "page", [source], ["spin", "nap"], Limits())
+        shares = {}
+        for name in ("spin", "nap"):
+            side = racing._Side(page, name)
+            for _ in range(3):
+                side.timed([0.1])
+            shares[name] = side.share
+        page.close()
+    assert 3 * shares["nap"] < shares["spin"]

@@ -30,6 +30,9 @@ from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.wire import Target
 
 TIERS = ("pass", "good", "excellent")
+_QUIET = (
+    0.6  # of the time that the baseline takes, what it has to have a processor for a ratio to count against anybody
+)
 IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
 
 
@@ -77,14 +80,20 @@ class Racer:
         """
 
         def race(thresholds: Sequence[float]) -> Ratio:
-            return Race(
+            ours = _Side(self._context.baseline_page(IMPORTS + inspect.getsource(baseline)), baseline.__name__)
+            ratio = Race(
                 _Side(self._page, student._target.path[-1]),
-                _Side(self._context.baseline_page(IMPORTS + inspect.getsource(baseline)), baseline.__name__),
+                ours,
                 inputs,
                 judge,
                 Draw(self._context.run_seed, f"race::{self._exercise.id}::{measure}").rng(),
                 pairs,
             ).ratio(thresholds)
+            if ours.share < _QUIET and not all(map(ratio.passes, thresholds)):
+                raise Disturbed(
+                    f"the machine was busy: the grader's own program had a processor {ours.share:.0%} of the time"
+                )
+            return ratio
 
         return self._raced(measure, baseline.__name__, race)
 
@@ -128,15 +137,27 @@ class Racer:
 
 
 class _Side:
-    """A function of a page, as the clock sees it."""
+    """A function of a page, as the clock sees it. `share` of its time it had a processor: an idle machine gives nearly
+    all, and one on which many wait has other ratios, since long calls are interrupted and short ones are not.
+    """
 
     def __init__(self, page: Page, symbol: str | int) -> None:
         self._page, self._symbol = page, symbol
+        self._wall_s = self._cpu_s = 0.0
+
+    @property
+    def share(self) -> float:
+        """CPU time by wall time, over all calls; the kernel counts it in hundredths of a second."""
+        return self._cpu_s / self._wall_s if self._wall_s else 1.0
 
     def fresh(self) -> None:
         self._page.end()
 
     def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
         self._page.transcript.clear()  # megabytes, and nobody diagnoses a time
+        self._page.load()
+        before = self._page.cpu_seconds()
         answered = self._page.call(Remote(self._page, Target(None, [self._symbol])), inputs, {})
+        self._cpu_s += self._page.cpu_seconds() - before
+        self._wall_s += self._page.last_call_s
         return answered.value, self._page.last_call_s

@@ -374,6 +374,10 @@ class Page:
             f"{what} did not return within {self.limits.call_wall_s:g} s (limit call_wall_s); is there an endless loop?"
         ) from None
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the sandbox's processes have used so far, as the kernel counts it."""
+        return self._sandbox.cpu_seconds()
+
     def look_now_and_then(self) -> None:
         """SECURITY: many quick calls are watched like a long one; what runs behind them may grow meanwhile."""
         if time.monotonic() >= self._looked_at + LOOK_EVERY_S:
