@@ -142,6 +142,7 @@ def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
         for symbol in (s for exercise in page.exercises for s in exercise.symbols):
             if not hasattr(reference, symbol):
                 raise UsageError(f"{reference.__file__}: {symbol} is missing, which course.toml puts on this page")
+        solved = next(source for source in solution if source.name == page.name)
         others = [source for source in solution if source.name != page.name]
         stub = PageSource(page.name, [student_module(course, unit, page)])
         wrongs = load(course.root, unit.id, page.name)
@@ -158,7 +159,8 @@ def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
                     yield _Task(unit.id, exercise.id, "misconception", wrong.id, [*others, mutant])
             folder = course.root / "tests" / "accepted" / unit.id / exercise.id
             for file in sorted(folder.glob("*.py")):
-                variant = PageSource(page.name, parse_cells(file.read_bytes(), ".py"))
+                # on the solved page, in the solution's place, as a student has it: the page's pictures draw it too
+                variant = PageSource(page.name, [*solved.cells, *parse_cells(file.read_bytes(), ".py")])
                 yield _Task(unit.id, exercise.id, "accepted", file.stem, [*others, variant])
 
 

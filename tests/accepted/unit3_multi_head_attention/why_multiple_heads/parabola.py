@@ -1,4 +1,4 @@
-"""Positions as points on a parabola: -(j - a)² is linear in (j, j²). float64, torch's own names for the weights."""
+"""Positions as points on a parabola: -(j - a)² is linear in (j, j²). float64."""
 
 import torch
 
@@ -14,7 +14,7 @@ def two_head_weights(T, D):
         q[row : row + 2] *= 30 * half**0.5
         v[row : row + D, :D] = torch.eye(D)
         out[head * D : (head + 1) * D, row : row + D] = torch.eye(D)
-    return {"in_proj_weight": torch.cat([q, k, v]), "out_proj.weight": out}
+    return {f"{name}_proj.weight": weight for name, weight in (("q", q), ("k", k), ("v", v), ("out", out))}
 
 
 def best_single_head_error(x):
