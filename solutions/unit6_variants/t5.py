@@ -276,8 +276,10 @@ class T5Block(nn.Module):
             changed.
 
         >>> block = T5Block(1, 1, 1, 1, is_decoder=False)
-        >>> state = {name: torch.ones_like(value) for name, value in block.state_dict().items()}
-        >>> _ = block.load_state_dict(state | {"ffn.fc2.weight": torch.zeros(1, 1)})
+        >>> state = {f"self_attn.{name}_proj.weight": torch.ones(1, 1) for name in ("q", "k", "v", "out")}
+        >>> state |= {"norm1.weight": torch.ones(1), "norm2.weight": torch.ones(1)}
+        >>> state |= {"ffn.fc1.weight": torch.ones(1, 1), "ffn.fc2.weight": torch.zeros(1, 1)}
+        >>> _ = getattr(block, "load_reference", block.load_state_dict)(state)
         >>> x = torch.tensor([[[3.0], [-3.0]]])
         >>> [round(value, 3) for value in block(x, torch.zeros(1, 1, 2, 2)).flatten().tolist()]
         [3.762, -3.762]
@@ -386,14 +388,16 @@ def figure_data(name: str = "masks") -> np.ndarray:
     bias = RelativeBias(32, 128, 3, bidirectional=True)
     bias.load_state_dict({"weight": table})
     block = T5Block(T, T, 3, 1, is_decoder=False)
-    state = {name: torch.zeros_like(value) for name, value in block.state_dict().items()}
+    load = getattr(block, "load_reference", block.load_state_dict)
+    state = {f"self_attn.{name}_proj.weight": torch.zeros(3 * T, T) for name in "qk"}
+    state |= {"ffn.fc1.weight": torch.zeros(1, T), "ffn.fc2.weight": torch.zeros(T, 1)}
     state |= {"norm1.weight": torch.ones(T), "norm2.weight": torch.ones(T)}
     heads = []
     for head in range(3):  # values that are one-hot, and an output that shows one head
         state["self_attn.v_proj.weight"] = torch.eye(T).repeat(3, 1) * T**-0.5
         out = torch.zeros(T, 3 * T)
         out[:, head * T : (head + 1) * T] = torch.eye(T)
-        block.load_state_dict(state | {"self_attn.out_proj.weight": out})
+        load(state | {"self_attn.out_proj.weight": out})
         x = torch.eye(T)[None]
         with torch.no_grad():
             heads.append((block(x, bias(T, T)) - x)[0])
