@@ -79,7 +79,7 @@ from autograder.given import SwiGLU
 # - **The scale is learned, as a logarithm.** A cosine is at most 1, and a softmax of numbers in $[-1, 1]$ is always
 #   nearly uniform: with $N = 100$ the right answer could never get more than 7 %. So the cosines are multiplied by
 #   $e^s$. The parameter is $s$, so that the factor is positive whatever the optimiser does. It starts at $\ln(1/0.07)$
-#   and is held below $\ln 100$. (A temperature $\tau$ *divides*; $e^s = 1/\tau$.)
+#   and is held below $\ln 100$ by the training loop, not by the loss. (A temperature $\tau$ *divides*; $e^s = 1/\tau$.)
 # - **Two directions are two losses.** In the example below the images cannot tell the texts apart, but the texts can
 #   tell the images apart.
 # - Without learning anything the loss is $\ln N$. With $N = 1$ it is 0: there is nothing to confuse.
@@ -104,8 +104,8 @@ def clip_loss(img: Tensor, txt: Tensor, logit_scale: Tensor) -> tuple[Tensor, Te
     """The mean of the two cross-entropies over the table of cosines, and the table.
 
     Args:
-        img: (N, D), one vector for each image. N = 1 is an ordinary case. None is zero; their lengths may be anything
-            from 1e-4 to 1e4 and do not matter.
+        img: (N, D), float32 or float64, one vector for each image. N = 1 is an ordinary case. None is zero; their
+            lengths may be anything from 1e-4 to 1e4 and do not matter.
         txt: (N, D), one vector for each text, of the same dtype; text i belongs to image i.
         logit_scale: a tensor without axes, the *logarithm* s of the factor; exp(s) may be as large as 1e4.
 
@@ -187,7 +187,8 @@ class TopKMoE(nn.Module):
     Parameters, as named in the state dict, (out, in), without biases: router.weight (E, D); for each expert e from 0
     experts.e.w1.weight (F, D), the gate, experts.e.w3.weight (F, D), the content, and experts.e.w2.weight (D, F).
     Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it.
+    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
+    all weights.
     """
 
     def __init__(self, d: int, d_ff: int, n_experts: int, k: int) -> None:
@@ -440,7 +441,8 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
             smaller or larger than T.
 
     Returns:
-        (B, T, D) in the dtype of x: the first T outputs. Output t depends on inputs 0..t only. No argument is changed.
+        (B, T, D) in the dtype of x: the first T outputs. Output t depends on inputs 0..t only, but for rounding, which
+        an FFT spreads over all outputs. No argument is changed.
 
     `scipy` may not be used; `np.fft` is the fast way, and not the only one.
 

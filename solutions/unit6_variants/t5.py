@@ -150,10 +150,10 @@ def random_spans_mask(T: int, density: float, mean_len: float, generator: np.ran
 
     Returns:
         (T,) bool with exactly n True, n = T · density, rounded and clipped to 1 ... T − 1, in exactly k spans (runs of
-        True), k = n / mean_len, rounded and clipped to 1 ... min(n, T − n). (Rounding as `round` does; halves do not
-        occur.) It begins with False and ends with True, so there are as many runs of False. The lengths of the k spans,
-        from left to right, are one of the ways to write n as a sum of k numbers ≥ 1, all of them equally likely; the
-        lengths of the runs of False likewise for T − n, independently.
+        True), k = n / mean_len, with this n, rounded and clipped to 1 ... min(n, T − n). (Rounding as `round` does;
+        halves do not occur.) It begins with False and ends with True, so there are as many runs of False. The lengths
+        of the k spans, from left to right, are one of the ways to write n as a sum of k numbers ≥ 1, all of them
+        equally likely; the lengths of the runs of False likewise for T − n, independently.
 
     >>> mask = random_spans_mask(20, 0.3, 2.0, np.random.default_rng(0))
     >>> int(mask.sum()), int((mask[1:] & ~mask[:-1]).sum()), bool(mask[0]), bool(mask[-1])  # 20 · 0.3; 6 / 2
@@ -227,8 +227,8 @@ class T5Block(nn.Module):
     encoder and norm3.weight in a decoder, (D,); ffn.fc1.weight (F, D); ffn.fc2.weight (D, F). There are no others: no
     biases in linear layers, and no table of position biases, which is shared by all layers and comes in as an argument.
     Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it. Norms are RMSNorm with eps 1e-6. There is no
-    dropout, and nothing is drawn at random.
+    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
+    all weights. Norms are RMSNorm with eps 1e-6. There is no dropout, and nothing is drawn at random.
     """
 
     def __init__(self, d: int, d_kv: int, H: int, d_ff: int, is_decoder: bool) -> None:
