@@ -473,6 +473,21 @@ def state_in_half_precision(q_t, k_t, v_t, state=None):
     return o_t, tuple(x.to(v_t.dtype) for x in new)
 
 
+@misconception("linear_attention", symbol="linear_attention_recurrent")
+def step_features_in_half_precision(q_t, k_t, v_t, state=None):
+    """The sums are in float32, but the features φ were computed in float16 or bfloat16 before.
+
+    What was rounded once stays rounded. Widen q, k and v of the token first, before φ.
+    """
+    wide = torch.promote_types(v_t.dtype, torch.float32)
+    q, k, v = phi(q_t).to(wide), phi(k_t).to(wide), v_t.to(wide)
+    S, z = k[..., :, None] * v[..., None, :], k
+    if state is not None:
+        S, z = state[0] + S, state[1] + z
+    o = torch.einsum("bhk,bhkv->bhv", q, S) / (q * z).sum(dim=-1, keepdim=True)
+    return o.to(v_t.dtype), (S, z)
+
+
 # ---------------------------------------------------------------- ssm_scan
 
 
