@@ -359,6 +359,31 @@ def only_b_truncated(docs, cls, sep, max_len, generator):
 
 
 @misconception("nsp_pairs", symbol="make_nsp_examples")
+def only_a_truncated(docs, cls, sep, max_len, generator):
+    """Only A was shortened as long as anything was left of it. The longer one of the two loses a token, each time anew.
+
+    Ask for the lengths before each token that goes, not once.
+    """
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 3:
+            (a if len(a) > 1 else b).pop()
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
+def shortened_at_the_front(docs, cls, sep, max_len, generator):
+    """The sentences lost their first tokens. It is the last token that goes: the beginning stays."""
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 3:
+            (a if len(a) > len(b) else b).pop(0)
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
 def half_each(docs, cls, sep, max_len, generator):
     """Each of A and B was cut to half of the room, though the other may be short and leave more.
 
