@@ -116,7 +116,8 @@ class GPT(nn.Module):
     layers.i.ffn.fc1.weight (4D, D) and .bias (4D,); layers.i.ffn.fc2.weight (D, 4D) and .bias (D,); at the end
     norm.weight and .bias (D,). There are no others: the head has neither a matrix nor a bias of its own. Norms have eps
     1e-5. Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it.
+    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
+    all weights.
 
     There is no dropout: train and eval mode do the same, and nothing is drawn at random. The ready-made GPT of
     autograder.given may not be used.
@@ -162,7 +163,8 @@ class GPT(nn.Module):
 
         >>> model = GPT(vocab=2, block=2, d=2, n_layer=0, n_head=1)
         >>> state = {"embed.weight": torch.eye(2), "position.weight": torch.tensor([[0.0, 0.0], [0.0, 2.0]])}
-        >>> _ = model.load_state_dict(state | {"norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)})
+        >>> load = getattr(model, "load_reference", model.load_state_dict)
+        >>> _ = load(state | {"norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)})
         >>> logits, loss = model(torch.tensor([[0, 0]]), targets=torch.tensor([[0, 1]]))
         >>> logits.round(decimals=2).tolist(), round(loss.item(), 3)
         ([[[1.0, -1.0], [-1.0, 1.0]]], 0.127)
@@ -246,13 +248,13 @@ class KVCache:
 
         Args:
             layer: whose keys and values these are; 0, 1, ... Layers know nothing of each other.
-            q, k, v: (B, H, t, Dh) each, of t ≥ 1 new tokens, the next ones of each text. B, H and Dh never change. Any
-                float dtype.
+            q, k, v: (B, H, t, Dh) each, of t ≥ 1 new tokens, the next ones of each text. B, H and Dh never change. All
+                of one dtype, float32 or float64, in which everything is kept and computed.
 
         Returns:
             (B, H, t, Dh), dtype of q: with n tokens in this layer before, the i-th new token attends to the n old ones
             and to the new ones 0 ... i, by softmax(q kᵀ / √Dh) v. So a text in chunks of any sizes gives what it gives
-            in one piece. q, k and v are not changed; the cache is.
+            in one piece. q, k and v are not changed; the cache is. Nobody takes gradients through a cache.
 
         >>> cache, zero = KVCache(), torch.zeros(1, 1, 1, 1)
         >>> cache(0, zero, zero, torch.tensor([[[[2.0]]]])).flatten().tolist()
@@ -301,7 +303,8 @@ def generate(
             the one with the lowest number.
 
     The context of a step is the text so far, or its last `block` tokens if it is longer, which then stand at positions
-    0 ... block − 1. In that case a step passes them all through the model, with use_cache or without.
+    0 ... block − 1. In that case a step passes them all through the model, with use_cache or without (and with a fresh
+    cache as `past`, or none: that makes no difference).
 
     Returns:
         int64 (B, T + n): ids and behind them the n tokens, the same with use_cache and without. ids is not changed. No

@@ -88,13 +88,15 @@ class BertEmbeddings(nn.Module):
         vocab: V, the number of tokens. d: D, the width. max_len: the number of positions.
         n_segments: the number of segments.
         pad_id: the token that fills rows up. Its row of the token table is looked up like any other, but gets no
-            gradient here: `padding_idx` of nn.Embedding does just that.
+            gradient from the look-up: `padding_idx` of nn.Embedding does just that. (In `Bert`, below, it gets one as
+            a row of the output layer.)
         eps: of the layer norm.
 
     Parameters, as named in the state dict: tokens.weight (V, D), positions.weight (max_len, D), segments.weight
     (n_segments, D), norm.weight and norm.bias (D,). Weights are loaded into your module under these names; a module
-    with another structure inside has a method `load_reference(self, state_dict)` that copies such a dict into it.
-    How the tables start is not checked (BERT: normal, standard deviation 0.02).
+    with another structure inside has a method `load_reference(self, state_dict)` that copies such a dict into it; it
+    may be called more than once, and replaces all weights. How the tables start is not checked (BERT: normal, standard
+    deviation 0.02).
 
     `given.BertEmbeddings` may not be used.
     """
@@ -134,7 +136,8 @@ class BertEmbeddings(nn.Module):
         >>> tables["positions.weight"][0] = torch.tensor([0.0, 3.0])
         >>> segments = torch.tensor([[0.0, 1.0], [0.0, -9.0]])
         >>> norm = {"norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)}
-        >>> _ = embed.load_state_dict(tables | {"segments.weight": segments} | norm)
+        >>> load = getattr(embed, "load_reference", embed.load_state_dict)
+        >>> _ = load(tables | {"segments.weight": segments} | norm)
         >>> embed(torch.tensor([[3]])).tolist()
         [[[-1.0, 1.0]]]
         >>> embed(torch.tensor([[3]]), torch.tensor([[1]])).tolist()
@@ -271,8 +274,9 @@ def make_nsp_examples(
 
     Each sentence that has a next one in its document is A of one example, in the order of the documents and of the
     sentences in them. With probability 1/2, for each example anew, B is the next sentence. Otherwise B is drawn: first
-    one of the *other* documents, each equally likely, then one of its sentences, each equally likely. Where there is no
-    other document, B is always the next sentence.
+    one of the *other* documents, each equally likely, then one of its sentences, each equally likely. (All documents
+    but the one of A are others, also one that holds the same sentences.) Where there is no other document, B is always
+    the next sentence.
 
     If A and B together have more than max_len - 3 tokens, the longer of the two loses its last token, B if they are of
     the same length, and so on until they fit.
@@ -357,7 +361,9 @@ def make_nsp_examples(
 #
 # So that no earlier mistake counts twice, take the embeddings and layers from the kit: `given.BertEmbeddings`, with the
 # arguments of yours, and `EncoderLayer(d, n_heads, d_ff, norm_first=..., activation=..., eps=...)`, called as `layer(x,
-# mask=mask)`. Its defaults are not BERT's.
+# mask=mask)`. Its activation is "relu", "gelu" (with erf) or "gelu_tanh"; its mask is bool, True = may attend, of any
+# shape that broadcasts to (B, H, T, T), and a query that may attend to nothing finds 0. Its defaults, post-LN
+# (`norm_first=False`), "relu", an eps of 1e-5 and no mask, are not all BERT's.
 
 
 # %% exercise="bert_model"
@@ -375,7 +381,7 @@ class Bert(nn.Module):
     transform_norm.weight and .bias (D,); decoder.weight (V, D), which is the very parameter embeddings.tokens.weight,
     and decoder.bias (V,); nsp.weight (2, D) and .bias (2,). The dict holds the shared weight under both names. Weights
     are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)`.
+    `load_reference(self, state_dict)`, which may be called more than once and replaces all weights.
     """
 
     def __init__(self, cfg: dict[str, Any]) -> None:
@@ -458,7 +464,8 @@ class Bert(nn.Module):
 # *function* of (seed, $i$, $e$): make a generator for these three numbers, draw, and forget it. A generator that lives
 # on in the dataset would give masks that depend on everything that was asked for before. And no two of the triples may
 # share a generator: with the seed `seed + i + e` text 1 in epoch 2 has the holes of text 2 in epoch 1. (What mixes
-# several numbers into one: `np.random.SeedSequence`, a hash, or writing them as the digits of one large number.)
+# several numbers into one: `np.random.SeedSequence` or a hash. `manual_seed` looks at the last 32 bits of its number
+# only: digits further left are lost.)
 #
 # How many holes do two masks of the same text share? Each token is in both with probability $p^2$, so of the chosen
 # tokens of one epoch a share of $p = 15$ % is chosen in the next one as well, not 100 %.

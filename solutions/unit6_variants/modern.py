@@ -86,7 +86,7 @@ from autograder.given import SwiGLU
 # - **The scale is learned, as a logarithm.** A cosine is at most 1, and a softmax of numbers in $[-1, 1]$ is always
 #   nearly uniform: with $N = 100$ the right answer could never get more than 7 %. So the cosines are multiplied by
 #   $e^s$. The parameter is $s$, so that the factor is positive whatever the optimiser does. It starts at $\ln(1/0.07)$
-#   and is held below $\ln 100$. (A temperature $\tau$ *divides*; $e^s = 1/\tau$.)
+#   and is held below $\ln 100$ by the training loop, not by the loss. (A temperature $\tau$ *divides*; $e^s = 1/\tau$.)
 # - **Two directions are two losses.** In the example below the images cannot tell the texts apart, but the texts can
 #   tell the images apart.
 # - Without learning anything the loss is $\ln N$. With $N = 1$ it is 0: there is nothing to confuse.
@@ -112,8 +112,8 @@ def clip_loss(img: Tensor, txt: Tensor, logit_scale: Tensor) -> tuple[Tensor, Te
     """The mean of the two cross-entropies over the table of cosines, and the table.
 
     Args:
-        img: (N, D), one vector for each image. N = 1 is an ordinary case. None is zero; their lengths may be anything
-            from 1e-4 to 1e4 and do not matter.
+        img: (N, D), float32 or float64, one vector for each image. N = 1 is an ordinary case. None is zero; their
+            lengths may be anything from 1e-4 to 1e4 and do not matter.
         txt: (N, D), one vector for each text, of the same dtype; text i belongs to image i.
         logit_scale: a tensor without axes, the *logarithm* s of the factor; exp(s) may be as large as 1e4.
 
@@ -200,7 +200,8 @@ class TopKMoE(nn.Module):
     Parameters, as named in the state dict, (out, in), without biases: router.weight (E, D); for each expert e from 0
     experts.e.w1.weight (F, D), the gate, experts.e.w3.weight (F, D), the content, and experts.e.w2.weight (D, F).
     Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it.
+    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
+    all weights.
     """
 
     def __init__(self, d: int, d_ff: int, n_experts: int, k: int) -> None:
@@ -233,8 +234,8 @@ class TopKMoE(nn.Module):
         ...     state[f"experts.{e}.w1.weight"] = torch.tensor([[1.0, 0.0]])
         ...     state[f"experts.{e}.w3.weight"] = torch.tensor([[e + 1.0, 0.0]])
         ...     state[f"experts.{e}.w2.weight"] = torch.tensor([[1.0], [1.0]])
-        >>> moe.load_state_dict(state)
-        <All keys matched successfully>
+        >>> load = getattr(moe, "load_reference", moe.load_state_dict)
+        >>> _ = load({name: value.double() for name, value in state.items()})
         >>> y, router_logits = moe(torch.tensor([[[1.0, 0.0]]]).double())
         >>> (y / F.silu(torch.tensor(1.0))).round(decimals=4).tolist()  # 3/5 · 2 + 2/5 · 3
         [[[2.4, 2.4]]]
@@ -492,7 +493,8 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
             smaller or larger than T.
 
     Returns:
-        (B, T, D) in the dtype of x: the first T outputs. Output t depends on inputs 0..t only. No argument is changed.
+        (B, T, D) in the dtype of x: the first T outputs. Output t depends on inputs 0..t only, but for rounding, which
+        an FFT spreads over all outputs. No argument is changed.
 
     `scipy` may not be used; `np.fft` is the fast way, and not the only one.
 
@@ -511,8 +513,8 @@ def ssm_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 # ## The pictures
 #
 # 1. **CLIP**: twelve "images" and "texts", each a different noisy view of the same thing, before and after two linear
-#    encoders were trained with your loss for 150 steps. At first the cosines say nothing. Then the diagonal stands out.
-# 2. **Experts**: how many of 600 tokens picked each of six experts, two picks a token, before and after the router was
+#    encoders were trained with your loss for 80 steps. At first the cosines say nothing. Then the diagonal stands out.
+# 2. **Experts**: how many of 150 tokens picked each of six experts, two picks a token, before and after the router was
 #    trained on your balancing loss alone. The dotted line is an even load.
 # 3. **Linear attention**: the weights that the recurrent form gives, though it computes none of them (unit vectors as
 #    values bring them to light); and what has to be kept for one head of width 4 after $t$ tokens: a table, the keys
@@ -544,35 +546,40 @@ def figure_data(part: str) -> np.ndarray:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
+    def descend(loss: Tensor, parameters: list[Tensor], rate: float) -> None:
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        with torch.no_grad():
+            for p in parameters:
+                if p.grad is not None:
+                    p -= rate * p.grad
+
     if part == "clip":
         things = normal(12, 8)
         views = [things @ normal(8, 20) + 0.5 * normal(12, 20) for _ in range(2)]
         encoders = [(0.2 * normal(20, 6)).requires_grad_() for _ in range(2)]
         scale = torch.tensor(math.log(1 / 0.07), dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.Adam([*encoders, scale], lr=0.01)
         tables = []
-        for _ in range(151):
+        for _ in range(81):
             loss, logits = clip_loss(views[0] @ encoders[0], views[1] @ encoders[1], scale)
             tables.append((logits / scale.exp()).detach())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            descend(loss, [*encoders, scale], rate=0.05)
         return torch.stack([tables[0], tables[-1]]).numpy()
     if part == "experts":
         moe = TopKMoE(8, 4, 6, 2).double()
         router = normal(6, 8)
         router[:, 0] = torch.tensor([3.0, 2.0, 1.0, 0.0, -1.0, -2.0])  # an opinion about a number that all tokens share
-        moe.load_state_dict(moe.state_dict() | {"router.weight": router})
-        x = normal(1, 600, 8)
+        state = {f"experts.{e}.{name}.weight": normal(4, 8) for e in range(6) for name in ("w1", "w3")}
+        state |= {f"experts.{e}.w2.weight": normal(8, 4) for e in range(6)} | {"router.weight": router}
+        getattr(moe, "load_reference", moe.load_state_dict)(state)
+        x = normal(1, 150, 8)
         x[..., 0] = 1.0
-        optimizer = torch.optim.Adam(moe.router.parameters(), lr=0.02)
         loads = []
-        for _ in range(151):
+        for _ in range(31):
             _, router_logits = moe(x)
             loads.append(router_logits.topk(2).indices.flatten().bincount(minlength=6))
-            optimizer.zero_grad()
-            load_balancing_loss(router_logits, 2).backward()
-            optimizer.step()
+            descend(load_balancing_loss(router_logits, 2), list(moe.parameters()), rate=2.0)  # the router alone moves
         return torch.stack([loads[0], loads[-1]]).numpy()
     if part == "attention":
         T = 48
@@ -611,8 +618,8 @@ if __name__ == "__main__":
     fig.colorbar(picture, ax=axes[0, :2], shrink=0.8)
     for offset, load, when in zip((-0.2, 0.2), figure_data("experts"), ("before", "after"), strict=True):
         axes[0, 2].bar(np.arange(6) + offset, load, width=0.4, label=f"{when} balancing")
-    axes[0, 2].axhline(200, color="grey", linestyle=":")
-    axes[0, 2].set_title("600 tokens, two experts each")
+    axes[0, 2].axhline(50, color="grey", linestyle=":")
+    axes[0, 2].set_title("150 tokens, two experts each")
     axes[0, 2].set_xlabel("expert")
     axes[0, 2].set_ylabel("tokens that picked it")
     axes[0, 2].legend()

@@ -150,10 +150,10 @@ def random_spans_mask(T: int, density: float, mean_len: float, generator: np.ran
 
     Returns:
         (T,) bool with exactly n True, n = T · density, rounded and clipped to 1 ... T − 1, in exactly k spans (runs of
-        True), k = n / mean_len, rounded and clipped to 1 ... min(n, T − n). (Rounding as `round` does; halves do not
-        occur.) It begins with False and ends with True, so there are as many runs of False. The lengths of the k spans,
-        from left to right, are one of the ways to write n as a sum of k numbers ≥ 1, all of them equally likely; the
-        lengths of the runs of False likewise for T − n, independently.
+        True), k = n / mean_len, with this n, rounded and clipped to 1 ... min(n, T − n). (Rounding as `round` does;
+        halves do not occur.) It begins with False and ends with True, so there are as many runs of False. The lengths
+        of the k spans, from left to right, are one of the ways to write n as a sum of k numbers ≥ 1, all of them
+        equally likely; the lengths of the runs of False likewise for T − n, independently.
 
     >>> mask = random_spans_mask(20, 0.3, 2.0, np.random.default_rng(0))
     >>> int(mask.sum()), int((mask[1:] & ~mask[:-1]).sum()), bool(mask[0]), bool(mask[-1])  # 20 · 0.3; 6 / 2
@@ -227,8 +227,8 @@ class T5Block(nn.Module):
     encoder and norm3.weight in a decoder, (D,); ffn.fc1.weight (F, D); ffn.fc2.weight (D, F). There are no others: no
     biases in linear layers, and no table of position biases, which is shared by all layers and comes in as an argument.
     Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it. Norms are RMSNorm with eps 1e-6. There is no
-    dropout, and nothing is drawn at random.
+    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
+    all weights. Norms are RMSNorm with eps 1e-6. There is no dropout, and nothing is drawn at random.
     """
 
     def __init__(self, d: int, d_kv: int, H: int, d_ff: int, is_decoder: bool) -> None:
@@ -276,8 +276,10 @@ class T5Block(nn.Module):
             changed.
 
         >>> block = T5Block(1, 1, 1, 1, is_decoder=False)
-        >>> state = {name: torch.ones_like(value) for name, value in block.state_dict().items()}
-        >>> _ = block.load_state_dict(state | {"ffn.fc2.weight": torch.zeros(1, 1)})
+        >>> state = {f"self_attn.{name}_proj.weight": torch.ones(1, 1) for name in ("q", "k", "v", "out")}
+        >>> state |= {"norm1.weight": torch.ones(1), "norm2.weight": torch.ones(1)}
+        >>> state |= {"ffn.fc1.weight": torch.ones(1, 1), "ffn.fc2.weight": torch.zeros(1, 1)}
+        >>> _ = getattr(block, "load_reference", block.load_state_dict)(state)
         >>> x = torch.tensor([[[3.0], [-3.0]]])
         >>> [round(value, 3) for value in block(x, torch.zeros(1, 1, 2, 2)).flatten().tolist()]
         [3.762, -3.762]
@@ -386,14 +388,16 @@ def figure_data(name: str = "masks") -> np.ndarray:
     bias = RelativeBias(32, 128, 3, bidirectional=True)
     bias.load_state_dict({"weight": table})
     block = T5Block(T, T, 3, 1, is_decoder=False)
-    state = {name: torch.zeros_like(value) for name, value in block.state_dict().items()}
+    load = getattr(block, "load_reference", block.load_state_dict)
+    state = {f"self_attn.{name}_proj.weight": torch.zeros(3 * T, T) for name in "qk"}
+    state |= {"ffn.fc1.weight": torch.zeros(1, T), "ffn.fc2.weight": torch.zeros(T, 1)}
     state |= {"norm1.weight": torch.ones(T), "norm2.weight": torch.ones(T)}
     heads = []
     for head in range(3):  # values that are one-hot, and an output that shows one head
         state["self_attn.v_proj.weight"] = torch.eye(T).repeat(3, 1) * T**-0.5
         out = torch.zeros(T, 3 * T)
         out[:, head * T : (head + 1) * T] = torch.eye(T)
-        block.load_state_dict(state | {"self_attn.out_proj.weight": out})
+        load(state | {"self_attn.out_proj.weight": out})
         x = torch.eye(T)[None]
         with torch.no_grad():
             heads.append((block(x, bias(T, T)) - x)[0])

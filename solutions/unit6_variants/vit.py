@@ -129,7 +129,8 @@ def unpatchify(patches: Tensor, P: int, H: int, W: int) -> Tensor:
         (B, C, H, W), same dtype. patches is not changed.
 
     Raises:
-        ValueError: if P does not divide H and W, if N is not (H/P)(W/P), or if P·P does not divide the last axis.
+        ValueError: if P does not divide H, or does not divide W, if N is not (H/P)(W/P), or if P·P does not divide the
+            last axis.
 
     >>> unpatchify(torch.tensor([[[0, 1, 4, 5], [2, 3, 6, 7]]]), P=2, H=2, W=4).tolist()
     [[[[0, 1, 2, 3], [4, 5, 6, 7]]]]
@@ -178,7 +179,8 @@ def unpatchify(patches: Tensor, P: int, H: int, W: int) -> Tensor:
 # ## Exercise `vit_model`: the vision transformer (20 points)
 #
 # The kit has `given.patchify`, which does what yours should, and `EncoderLayer(d, n_heads, d_ff, norm_first=...,
-# activation=..., eps=...)`, called as `layer(x)`. Its defaults are not ViT's. (There is no dropout on this page.)
+# activation=..., eps=...)`, called as `layer(x)`. Its activation is "relu", "gelu" (with erf) or "gelu_tanh". Its
+# defaults, post-LN (`norm_first=False`), "relu" and an eps of 1e-5, are not ViT's. (There is no dropout on this page.)
 
 
 # %% exercise="vit_model"
@@ -196,7 +198,8 @@ class ViT(nn.Module):
     cls_token (1, 1, D); pos_embed (1, 1 + N, D); layers.i.* (those of the kit's EncoderLayer, i from 0); norm.weight
     and .bias (D,); head.weight (n_classes, D) and .bias (n_classes,). Weights are loaded into your module under these
     names; a module with another structure inside has a method `load_reference(self, state_dict)` that copies such a
-    dict into it. How they start is not checked (usual: normal, standard deviation 0.02, and cls_token 0).
+    dict into it; it may be called more than once, and replaces all weights. How they start is not checked (usual:
+    normal, standard deviation 0.02, and cls_token 0).
     """
 
     def __init__(
@@ -288,9 +291,9 @@ def interpolate_pos(pos: Tensor, new_h: int, new_w: int) -> Tensor:
         new_h, new_w: the number of rows and columns of the new grid, more or less than g.
 
     Returns:
-        (1, 1 + new_h·new_w, D), same dtype: the first row as it was; then the rows of the new grid, row by row, each of
-        the D channels interpolated by itself: bicubic, align_corners=False, without antialiasing. For the old grid
-        these are the old rows. Differentiable in pos; pos is not changed.
+        (1, 1 + new_h·new_w, D), computed in the dtype of pos: the first row as it was; then the rows of the new grid,
+        row by row, each of the D channels interpolated by itself: bicubic, align_corners=False, without antialiasing.
+        For the old grid these are the old rows. Differentiable in pos; pos is not changed.
 
     Raises:
         ValueError: if the number of rows is not 1 + g·g.

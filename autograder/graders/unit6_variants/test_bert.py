@@ -155,9 +155,20 @@ def hidden(student, ids, special, mask_id, vocab, generator, p=0.15):
     if (chosen & special).any():
         raise Disagreement(f"{int((chosen & special).sum())} special tokens have a label; they are never chosen")
     close(inputs[special], ids[special], what="the special tokens of the inputs")
-    close(labels[chosen], ids[chosen], what="the labels of the chosen tokens")
+    labels_of_the_text(inputs, labels, ids, chosen)
     close(inputs[~chosen], ids[~chosen], what="the inputs where nothing was chosen (label -100)")
     return inputs, labels, chosen
+
+
+def labels_of_the_text(inputs, labels, ids, chosen):
+    """The labels of the chosen tokens are the tokens of ids, not what the model sees there."""
+    wrong = chosen & (labels != ids)
+    if wrong.any() and torch.equal(labels[chosen], inputs[chosen]):
+        raise Disagreement(
+            f"the labels of {int(wrong.sum())} chosen tokens are what inputs holds there, not the tokens of ids;"
+            " was inputs filled before the labels were taken from it?"
+        )
+    close(labels[chosen], ids[chosen], what="the labels of the chosen tokens")
 
 
 def tokens(draw, *shape, special=True):
@@ -177,7 +188,8 @@ def test_all_and_nothing(student, draw):
     untouched = (ids, torch.full_like(ids, -100))
     answer = form(student.mlm_mask(ids, special, 4, 500, p=0.0, generator=draw.generator()), ids)
     close(answer, untouched, what="inputs and labels with p = 0")
-    _, labels = form(student.mlm_mask(ids, special, 4, 500, p=1.0, generator=draw.generator()), ids)
+    inputs, labels = form(student.mlm_mask(ids, special, 4, 500, p=1.0, generator=draw.generator()), ids)
+    labels_of_the_text(inputs, labels, ids, (labels != -100) & ~special)
     close(labels, torch.where(special, -100, ids), what="the labels with p = 1")
     hidden(student, ids, special, 4, 500, draw.generator(), p=1.0)
 
@@ -346,13 +358,26 @@ def examples(student, reference, docs, max_len, generator):
         if not isinstance(ids, list | tuple) or not all(type(i) is int for i in ids):
             raise Disagreement(f"ids[{n}] is no list of whole numbers")
         where = second_of(ids, firsts, n)
-        expected = reference.joined(docs[d][s], docs[where[0]][where[1]], CLS, SEP, max_len)
+        a, b = docs[d][s], docs[where[0]][where[1]]
+        expected = reference.joined(a, b, CLS, SEP, max_len)
+        lengths, right = lengths_of(ids), lengths_of(expected[0])
+        if lengths != right:
+            raise Disagreement(
+                f"ids[{n}] has {lengths[0]} of the {len(a)} tokens of A and {lengths[1]} of the {len(b)} of B,"
+                f" expected {right[0]} and {right[1]} with max_len = {max_len}"
+            )
         close(list(ids), expected[0], what=f"ids[{n}]")
         close(segments, expected[1], what=f"segments[{n}]")
         if type(is_next) is not bool:
             raise Disagreement(f"is_next[{n}] is no bool")
         found.append((d, s, *where, is_next))
     return found
+
+
+def lengths_of(ids):
+    """How many tokens there are of A and of B."""
+    first = list(ids).index(SEP)
+    return first - 1, len(ids) - first - 2
 
 
 def second_of(ids, firsts, n):
@@ -434,6 +459,24 @@ def test_half_are_next(student, reference, draw):
         for sentence in range(len(docs[doc])):
             count = inside.count(sentence)
             likely(count, len(inside), 1 / len(docs[doc]), f"the number of draws of its sentence {sentence}")
+
+
+@nsp_pairs
+@pytest.mark.weight(2)
+def test_equal_documents(student, draw):
+    """Of two documents with the same sentences each is another one for the other: half of the examples draw from it.
+
+    1200 examples. At most 1e-9.
+    """
+    docs = corpus(draw, (601,), (1, 2))
+    docs = [docs[0], [list(sentence) for sentence in docs[0]]]
+    answer = student.make_nsp_examples(docs, CLS, SEP, 12, draw.generator())
+    if not isinstance(answer, list | tuple) or len(answer) != 3 or not isinstance(answer[2], list | tuple):
+        raise Disagreement("expected a tuple of three: ids, segments, is_next")
+    close(len(answer[2]), 1200, what="the number of examples in is_next")
+    likely(
+        sum(map(bool, answer[2])), 1200, 0.5, "with two equal documents, the number of examples with the next sentence"
+    )
 
 
 @nsp_pairs
@@ -759,6 +802,8 @@ def test_new_masks(student, draw):
         for i in range(4 if s == seed else 1):
             for epoch in range(3 if s == seed else 1):
                 masks[s, i, epoch] = item(made, ids[600 * i : 600 * (i + 1)], i, epoch)[2]
+    if torch.equal(masks[seed, 0, 0], masks[seed + 1, 0, 0]):
+        raise Disagreement(f"text 0 in epoch 0 has the same mask with the seeds {seed} and {seed + 1}")
     keys = list(masks)
     for n, a in enumerate(keys):
         for b in keys[:n]:
@@ -801,7 +846,7 @@ def test_packing(student, reference, draw):
     """Whole sentences fill a block as long as they fit, with a separator between two documents in the same block."""
     for _ in range(6):
         docs = corpus(draw, draw.integers(1, 5, 4).tolist(), (1, 5))
-        packed(student, reference, docs, (5, 7, 11, 30))
+        packed(student, reference, docs, (90, 5, 7, 11, 30))  # with 90, a separator for each border of two documents
 
 
 @roberta
@@ -809,7 +854,7 @@ def test_long_sentences(student, reference, draw):
     """A sentence longer than a block is cut into pieces; with blocks of 1 every token is one."""
     for _ in range(3):
         docs = corpus(draw, (2, 1, 3), (1, 14))
-        packed(student, reference, docs, (1, 2, 4, 6))
+        packed(student, reference, docs, (90, 1, 2, 4, 6))
     packed(student, reference, [[list(range(10, 18))], [[20]]], (4, 3, 8))
     packed(student, reference, [[list(range(10, 18)), [18]]], (3, 4))
 
@@ -818,7 +863,7 @@ def test_long_sentences(student, reference, draw):
 def test_packing_borders(student, reference):
     """Blocks that are exactly full, documents that end where a block does, one token, and nothing at all."""
     docs = [[[10, 11, 12]], [[13, 14]], [[15], [16, 17]], [[18, 19, 20, 21]]]
-    packed(student, reference, docs, (3, 4, 5, 6, 13, 14))
+    packed(student, reference, docs, (15, 3, 4, 5, 6, 13, 14))
     packed(student, reference, [[[10]]], (1, 5))
     packed(student, reference, [], (5,))
 

@@ -582,6 +582,16 @@ def likely(counts, p, what):
 
 
 @sampling_filters
+def test_one_row(student, draw):
+    """One row gives one token, of shape (1,); so does a vocabulary of one token."""
+    for logits in (torch.tensor([[-math.inf, -math.inf, 3.0, -math.inf]]), draw.tensor(1, 1), draw.tensor(3, 1)):
+        expected = logits.argmax(dim=-1)
+        close(
+            student.sample(logits, draw.generator()), expected, what=f"what is drawn for {tuple(logits.shape)} logits"
+        )
+
+
+@sampling_filters
 def test_generator(student, draw):
     """Chance comes from the generator alone: the same seed draws the same, another one something else.
 

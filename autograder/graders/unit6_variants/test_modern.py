@@ -233,7 +233,7 @@ def test_experts_without_tokens(student, reference, draw):
     """An expert that nobody picks changes nothing, not even the others' gradients, and gets a gradient of 0 or none."""
     theirs, ours = mixtures(student, reference, draw, d=5, n_experts=5, k=2)
     state = ours.state_dict()
-    for e, opinion in enumerate((39.0, -20.0, 40.0, -40.0, -60.0)):
+    for e, opinion in enumerate((-0.5, -20.0, 0.5, -40.0, -60.0)):  # the two that are picked are no foregone conclusion
         state["router.weight"][e, 0] = opinion
     theirs.load_reference(state)
     ours.load_state_dict(state)
@@ -342,13 +342,13 @@ def test_balance_gradient(student, reference, draw):
 
 @moe
 def test_load_picture(student):
-    """The picture: two picks for each of 600 tokens, and a load that is much more even after training."""
+    """The picture: two picks for each of 150 tokens, and a load that is much more even after training."""
     if not student.has("figure_data"):
         return
     before, after = torch.from_numpy(student.figure_data("experts"))
-    if before.sum() != 1200 or after.sum() != 1200:
-        raise Disagreement("the loads do not add up to two picks for each of 600 tokens")
-    if not (after.max() - after.min() < 60 < before.max() - before.min()):
+    if before.sum() != 300 or after.sum() != 300:
+        raise Disagreement("the loads do not add up to two picks for each of 150 tokens")
+    if not (after.max() - after.min() < 15 < before.max() - before.min()):
         raise Disagreement("training the router on the balancing loss did not make the load even")
 
 
@@ -437,7 +437,7 @@ def test_parallel_feature_map(student, reference, draw):
 @pytest.mark.weight(3)
 def test_recurrent_states(student, reference, draw):
     """Token by token: the outputs, and the sums S (B, H, Dk, Dv) and z (B, H, Dk), this token included."""
-    for sizes in ((1, 1, 3, 3, 3), (2, 3, 5, 5, 11), (1, 2, 3, 7, 2)):
+    for sizes in ((1, 1, 3, 3, 3), (1, 2, 3, 7, 2), (2, 3, 5, 5, 11)):
         q, k, v = sequence(draw, *sizes)
         state = None
         for t, expected in enumerate(states(reference, q, k, v)):
@@ -492,10 +492,15 @@ def test_linear_attention_half_precision(student, reference, draw):
         q, k, v = (x.to(dtype) for x in (q, k, v))
         expected = reference.linear_attention_parallel(q, k, v)
         close(student.linear_attention_parallel(q, k, v), expected, rtol=rounding, atol=1e-4)
-        outs, (S, z) = run(student, q, k, v)
-        close(outs, expected, rtol=rounding, atol=1e-4, what="the outputs, token by token")
-        wide = states(reference, *(x.float() for x in (q, k, v)))[-1][1]
-        close((S, z), wide, rtol=1e-3, what="the state")
+        few = [x.to(dtype) for x in sequence(draw, 3, 2, 7, 5, 3)]
+        few[2] = 8 * few[2]  # of a few values that are large and cancel, a rounded weight leaves something else
+        expected_few = reference.linear_attention_parallel(*few)
+        close(student.linear_attention_parallel(*few), expected_few, rtol=rounding, atol=1e-4)
+        for three, wanted, exact in (((q, k, v), expected, (1e-3, 1e-5)), (few, expected_few, (1e-5, 1e-3))):
+            outs, (S, z) = run(student, *three)
+            close(outs, wanted, rtol=rounding, atol=1e-4, what="the outputs, token by token")
+            wide = states(reference, *(x.float() for x in three))[-1][1]
+            close((S, z), wide, tolerance=exact, what="the state")
 
 
 @linear

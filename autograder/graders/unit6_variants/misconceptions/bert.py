@@ -109,6 +109,22 @@ class eps_of_torch(correct.BertEmbeddings):
 
 
 @misconception("bert_embeddings", symbol="BertEmbeddings")
+class unbiased_deviation(_Embeddings):
+    """The standard deviation was computed with D - 1: `std` and `var` of torch do that unless told otherwise.
+
+    A layer norm divides by the root of the mean square of what is left after the mean was taken off: divided by D.
+    Look at the option `correction` (or `unbiased`).
+    """
+
+    def forward(self, ids, segments=None):
+        super().forward(ids[:1])
+        x = self.token_rows(ids) + self.position_rows(ids) + self.segment_rows(ids, segments)
+        variance = x.var(dim=-1, keepdim=True)
+        centred = x - x.mean(dim=-1, keepdim=True)
+        return centred / torch.sqrt(variance + self.norm.eps) * self.norm.weight + self.norm.bias
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
 class pad_row_learns(correct.BertEmbeddings):
     """A gradient reaches the row of pad_id. It is a filler that means nothing and should learn nothing.
 
@@ -251,7 +267,7 @@ def fixed_count(ids, special, mask_id, vocab, p=0.15, *, generator):
 # ---------------------------------------------------------------- nsp_pairs
 
 
-def _pairs(docs, cls, sep, max_len, generator, second=None, segments_of=None, fit=None):
+def _pairs(docs, cls, sep, max_len, generator, second=None, segments_of=None, fit=None, by_value=False):
     """The solution with places where it can be changed; the draws are the solution's."""
     if max_len < 5:
         raise ValueError(f"max_len {max_len}")
@@ -266,6 +282,7 @@ def _pairs(docs, cls, sep, max_len, generator, second=None, segments_of=None, fi
     ids, segments, is_next = [], [], []
     for number, doc in enumerate(docs):
         others = [*docs[:number], *docs[number + 1 :]]
+        others = [other for other in others if other != doc] if by_value else others
         for first, following in pairwise(doc):
             follows = not others or draw(2) == 0
             drawn = None if follows else second(doc, others, draw) if second else _choose(others, draw)
@@ -342,6 +359,31 @@ def only_b_truncated(docs, cls, sep, max_len, generator):
 
 
 @misconception("nsp_pairs", symbol="make_nsp_examples")
+def only_a_truncated(docs, cls, sep, max_len, generator):
+    """Only A was shortened as long as anything was left of it. The longer one of the two loses a token, each time anew.
+
+    Ask for the lengths before each token that goes, not once.
+    """
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 3:
+            (a if len(a) > 1 else b).pop()
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
+def shortened_at_the_front(docs, cls, sep, max_len, generator):
+    """The sentences lost their first tokens. It is the last token that goes: the beginning stays."""
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 3:
+            (a if len(a) > len(b) else b).pop(0)
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
 def half_each(docs, cls, sep, max_len, generator):
     """Each of A and B was cut to half of the room, though the other may be short and leave more.
 
@@ -368,6 +410,16 @@ def sentences_weigh_the_same(docs, cls, sep, max_len, generator):
         return _choose([[sentence for other in others for sentence in other]], draw)
 
     return _pairs(docs, cls, sep, max_len, generator, second=second)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
+def others_by_value(docs, cls, sep, max_len, generator):
+    """A document that holds the same sentences as that of A was taken for that of A, and nothing was drawn from it.
+
+    Which document is another one is a question of its place in docs, not of what it holds: compare numbers
+    (enumerate), not lists.
+    """
+    return _pairs(docs, cls, sep, max_len, generator, by_value=True)
 
 
 @misconception("nsp_pairs", symbol="make_nsp_examples")
@@ -544,6 +596,17 @@ class transform_missing(_Bert):
 
 
 @misconception("bert_model", symbol="Bert")
+class transform_without_gelu(_Bert):
+    """The head for hidden tokens has no GELU: the norm follows directly on the linear map.
+
+    Compare with the formula of mlm_logits: between `transform` and `transform_norm` stands a function that bends.
+    """
+
+    def guess(self, sequence):
+        return self.decoder(self.transform_norm(self.transform(sequence)))
+
+
+@misconception("bert_model", symbol="Bert")
 class transform_order(_Bert):
     """In the head for hidden tokens the norm comes before the GELU. The order is: linear map, GELU, norm."""
 
@@ -674,6 +737,18 @@ class seed_ignored(_Dataset):
         return torch.Generator().manual_seed(1_000_003 * epoch + i)
 
 
+@misconception("roberta_dynamic_masking", symbol="DynamicMaskingDataset")
+class seed_beyond_32_bits(_Dataset):
+    """The seed was shifted out of sight: torch's generator on the CPU looks at the last 32 bits of manual_seed only.
+
+    What stands further left in the number is lost without a word, so that every seed has the same masks. Mix the three
+    numbers into fewer bits instead of writing them side by side.
+    """
+
+    def generator_of(self, i, epoch):
+        return torch.Generator().manual_seed((self.seed << 40) | (i << 20) | epoch)
+
+
 @misconception("roberta_dynamic_masking", symbol="pack_full_sentences")
 def last_block_missing(docs, seq_len, sep):
     """The last block is missing. What has been gathered when the sentences end is a block as well, full or not."""
@@ -702,6 +777,27 @@ def sep_between_sentences(docs, seq_len, sep):
 def no_separator(docs, seq_len, sep):
     """There are no separators: in a block where a document ends and another begins, sep stands between them."""
     return correct.pack_full_sentences([[sentence for doc in docs for sentence in doc]], seq_len, sep)
+
+
+@misconception("roberta_dynamic_masking", symbol="pack_full_sentences")
+def separator_given_up(docs, seq_len, sep):
+    """Where there was no room for a separator and a token, the separator was left out, and the sentence put there.
+
+    Two documents in one block are always parted. If sep and the sentence do not fit together, the block ends.
+    """
+    blocks = []
+    for doc in docs:
+        fresh = True
+        for sentence in doc:
+            for start in range(0, len(sentence), seq_len):
+                piece = sentence[start : start + seq_len]
+                between = [sep] if fresh and blocks and len(blocks[-1]) + 1 < seq_len else []
+                if not blocks or len(blocks[-1]) + len(between) + len(piece) > seq_len:
+                    blocks.append([])
+                    between = []
+                blocks[-1] += [*between, *piece]
+                fresh = False
+    return blocks
 
 
 @misconception("roberta_dynamic_masking", symbol="pack_full_sentences")

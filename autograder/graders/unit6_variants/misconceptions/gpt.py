@@ -460,6 +460,16 @@ def one_draw_for_all_rows(logits, generator):
 
 
 @misconception("sampling_filters", symbol="sample")
+def all_axes_of_one_squeezed(logits, generator):
+    """For a single text the result has no axis left: `squeeze()` takes away every axis of length 1, that of the texts
+    too.
+
+    B = 1 is the ordinary case when one writes. Name the axis that is to go, or index it.
+    """
+    return torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=generator).squeeze()
+
+
+@misconception("sampling_filters", symbol="sample")
 def takes_the_largest(logits, generator):
     """The likeliest token is taken; nothing is drawn.
 

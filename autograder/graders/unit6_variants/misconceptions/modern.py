@@ -59,6 +59,16 @@ def scale_not_exp(img, txt, logit_scale):
 
 
 @misconception("clip_loss", symbol="clip_loss")
+def factor_held_below_100(img, txt, logit_scale):
+    """The factor was held below 100. That is a matter of the training loop, which holds the *parameter* there.
+
+    The loss takes logit_scale as it is, however large. Held in the loss, it would also lose its gradient beyond.
+    """
+    logits = table(img, txt, logit_scale.exp().clamp(max=100.0))
+    return sum(pair_losses(logits)) / 2, logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
 def temperature_divides_by_scale(img, txt, logit_scale):
     """The cosines were *divided* by exp(logit_scale). That is what one does with a temperature.
 
@@ -159,6 +169,31 @@ class equal_gates(_MoE):
     def gates(self, logits):
         chosen = logits.topk(self.k, dim=-1).indices
         return torch.zeros_like(logits).scatter(-1, chosen, 1.0 / self.k)
+
+
+@misconception("moe_top_k", symbol="TopKMoE")
+class gates_by_sigmoid(_MoE):
+    """The gates are sigmoids of the chosen logits, divided by their sum.
+
+    (Some models do that.) Here they are a softmax: exponentials, divided by their sum.
+    """
+
+    def gates(self, logits):
+        best, chosen = logits.topk(self.k, dim=-1)
+        best = best.sigmoid()
+        return torch.zeros_like(logits).scatter(-1, chosen, best / best.sum(dim=-1, keepdim=True))
+
+
+@misconception("moe_top_k", symbol="TopKMoE")
+class logits_divided_by_their_sum(_MoE):
+    """The chosen logits themselves were divided by their sum.
+
+    Logits may be negative, and their sum 0. What is divided by its sum are *probabilities*, or exponentials: a softmax.
+    """
+
+    def gates(self, logits):
+        best, chosen = logits.topk(self.k, dim=-1)
+        return torch.zeros_like(logits).scatter(-1, chosen, best / best.sum(dim=-1, keepdim=True))
 
 
 @misconception("moe_top_k", symbol="TopKMoE")
@@ -331,9 +366,20 @@ def eps_in_the_denominator(q, k, v, causal=True):
 
     φ is positive, so that the sum cannot be 0, and the two forms agree to the last digits without it.
     """
-    similarity = phi(q) @ phi(k).mT
+    wide = torch.promote_types(v.dtype, torch.float32)
+    similarity = phi(q.to(wide)) @ phi(k.to(wide)).mT
     similarity = similarity.tril() if causal else similarity
-    return similarity @ v / (similarity.sum(dim=-1, keepdim=True) + 1e-6)
+    return (similarity @ v.to(wide) / (similarity.sum(dim=-1, keepdim=True) + 1e-6)).to(v.dtype)
+
+
+@misconception("linear_attention", symbol="linear_attention_parallel")
+def features_in_half_precision(q, k, v, causal=True):
+    """Something was computed in float16 or bfloat16 before the numbers became float32: the features φ, or more.
+
+    What was rounded once stays rounded. Widen q, k and v first, before φ, and go back at the very end.
+    """
+    wide = torch.promote_types(v.dtype, torch.float32)
+    return weighted(phi(q).to(wide) @ phi(k).to(wide).mT, v.to(wide), causal).to(v.dtype)
 
 
 def step(q_t, k_t, v_t, state, S_new, read):
@@ -382,6 +428,20 @@ def step_without_normaliser(q_t, k_t, v_t, state=None):
 
 
 @misconception("linear_attention", symbol="linear_attention_recurrent")
+def divided_without_an_axis(q_t, k_t, v_t, state=None):
+    """The sum φ(q)·z, (B, H), was divided by along another axis: its own axis is missing, and B and H meet H and Dv.
+
+    With some sizes that is an error, with others a wrong number. Keep an axis of length 1 at the end, (B, H, 1): the
+    option keepdim.
+    """
+
+    def read(q, S, z):
+        return torch.einsum("bhk,bhkv->bhv", q, S) / (q * z).sum(dim=-1)
+
+    return step(q_t, k_t, v_t, state, lambda k, v: k[..., :, None] * v[..., None, :], read)
+
+
+@misconception("linear_attention", symbol="linear_attention_recurrent")
 def past_forgotten(q_t, k_t, v_t, state=None):
     """The state was replaced, where this token should be *added* to it: the past is gone."""
     o_t, new = correct.linear_attention_recurrent(q_t, k_t, v_t, None)
@@ -411,6 +471,21 @@ def state_in_half_precision(q_t, k_t, v_t, state=None):
     """
     o_t, new = correct.linear_attention_recurrent(q_t, k_t, v_t, state)
     return o_t, tuple(x.to(v_t.dtype) for x in new)
+
+
+@misconception("linear_attention", symbol="linear_attention_recurrent")
+def step_features_in_half_precision(q_t, k_t, v_t, state=None):
+    """The sums are in float32, but the features φ were computed in float16 or bfloat16 before.
+
+    What was rounded once stays rounded. Widen q, k and v of the token first, before φ.
+    """
+    wide = torch.promote_types(v_t.dtype, torch.float32)
+    q, k, v = phi(q_t).to(wide), phi(k_t).to(wide), v_t.to(wide)
+    S, z = k[..., :, None] * v[..., None, :], k
+    if state is not None:
+        S, z = state[0] + S, state[1] + z
+    o = torch.einsum("bhk,bhkv->bhv", q, S) / (q * z).sum(dim=-1, keepdim=True)
+    return o.to(v_t.dtype), (S, z)
 
 
 # ---------------------------------------------------------------- ssm_scan

@@ -63,6 +63,17 @@ def one_sentinel_for_all(tokens, noise, sentinel0, eos):
 
 
 @misconception("span_corruption", symbol="apply_span_mask")
+def last_sentinel_repeated(tokens, noise, sentinel0, eos):
+    """The sentinel that ends the targets is that of the last span once more.
+
+    It is the next one, which belongs to no span: with k spans, numbered from 0, sentinel0 − k.
+    """
+    inputs, targets = correct.apply_span_mask(tokens, noise, sentinel0, eos)
+    targets[-2] += 1
+    return inputs, targets
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
 def targets_missing_sentinels(tokens, noise, sentinel0, eos):
     """The targets are the tokens that were cut out, without the sentinels.
 
@@ -119,6 +130,23 @@ def density_bernoulli(T, density, mean_len, generator):
     tokens, in k spans, exactly.
     """
     return generator.random(T) < density
+
+
+@misconception("span_corruption", symbol="random_spans_mask")
+def spans_from_the_share(T, density, mean_len, generator):
+    """The number of spans was computed from T · density as it is. It comes from n, which is rounded and clipped.
+
+    First the number of tokens, a whole number; then n / mean_len, rounded and clipped in its turn.
+    """
+    n = min(max(round(T * density), 1), T - 1)
+    k = min(max(round(T * density / mean_len), 1), n, T - n)
+
+    def pieces(total):
+        cuts = 1 + generator.choice(total - 1, size=k - 1, replace=False)
+        return np.diff(np.concatenate([[0], np.sort(cuts), [total]]))
+
+    lengths = np.stack([pieces(T - n), pieces(n)], axis=1).ravel()
+    return np.repeat(np.arange(2 * k) % 2 == 1, lengths)
 
 
 @misconception("span_corruption", symbol="random_spans_mask")
@@ -180,20 +208,31 @@ class Pieces(correct.T5Block):
     def causal(self, T):
         return torch.ones(T, T, dtype=torch.bool).tril()
 
+    def both(self, T, mask):
+        return self.causal(T) if mask is None else self.causal(T) & mask
+
+    def cross_query(self, x):
+        return self.norm(self.norm2, x)
+
+    def kept(self, x, normed, branch):
+        """What the result of a branch (0, 1, 2) is added to."""
+        return x
+
     def activation(self, x):
         return torch.relu(x)
 
     def forward(self, x, bias, memory=None, mask=None, memory_mask=None):
         if self.is_decoder:
-            mask = self.causal(x.shape[1]) if mask is None else self.causal(x.shape[1]) & mask
+            mask = self.both(x.shape[1], mask)
         normed = self.norm(self.norm1, x)
-        x = x + self.attention(self.self_attn, normed, normed, mask, bias)
+        x = self.kept(x, normed, 0) + self.attention(self.self_attn, normed, normed, mask, bias)
         last = self.norm2
         if self.is_decoder:
-            memory = self.memory_of(memory)
-            x = x + self.attention(self.cross_attn, self.norm(self.norm2, x), memory, memory_mask, bias, cross=True)
+            memory, asks = self.memory_of(memory), self.cross_query(x)
+            x = self.kept(x, asks, 1) + self.attention(self.cross_attn, asks, memory, memory_mask, bias, cross=True)
             last = self.norm3
-        return x + self.ffn["fc2"](self.activation(self.ffn["fc1"](self.norm(last, x))))
+        normed = self.norm(last, x)
+        return self.kept(x, normed, 2) + self.ffn["fc2"](self.activation(self.ffn["fc1"](normed)))
 
 
 @misconception("t5_block", symbol="T5Block")
@@ -287,6 +326,53 @@ class decoder_not_causal(Pieces):
 
     def causal(self, T):
         return torch.ones(T, T, dtype=torch.bool)
+
+
+@misconception("t5_block", symbol="T5Block")
+class mask_replaces_causal(Pieces):
+    """Where a mask is given, the decoder's self-attention is no longer causal: the mask took the place of the other.
+
+    A token is attended to if both allow it: what the mask says, and that it does not come later.
+    """
+
+    def both(self, T, mask):
+        return self.causal(T) if mask is None else mask
+
+
+@misconception("t5_block", symbol="T5Block")
+class normed_stream_goes_on(Pieces):
+    """The branches were added to the normalised x: their input took the place of the stream.
+
+    In a pre-norm layer only the branch reads the norm; what it answers is added to x as it was. Keep both under names
+    of their own.
+    """
+
+    def kept(self, x, normed, branch):
+        return normed
+
+
+@misconception("t5_block", symbol="T5Block")
+class normed_before_self_attention_goes_on(Pieces):
+    """Self-attention was added to norm1(x), and the x from before the norm is lost.
+
+    In a pre-norm layer only the branch reads the norm; what it answers is added to x as it was. Keep both under names
+    of their own.
+    """
+
+    def kept(self, x, normed, branch):
+        return x if branch else normed
+
+
+@misconception("t5_block", symbol="T5Block")
+class cross_query_not_normed(Pieces):
+    """Cross-attention asks with the stream as it is, without norm2.
+
+    Each of the three branches of a decoder layer reads the stream through a norm of its own; only the memory comes
+    without one.
+    """
+
+    def cross_query(self, x):
+        return x
 
 
 @misconception("t5_block", symbol="T5Block")

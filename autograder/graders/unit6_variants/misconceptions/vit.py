@@ -233,6 +233,20 @@ class no_final_norm(_ViT):
 
 
 @misconception("vit_model", symbol="ViT")
+class tokens_before_norm(_ViT):
+    """The head read the class token behind the last norm, but the tokens that were returned are those before it.
+
+    tokens have been through all layers *and* norm, all of them, and the head reads tokens[:, 0].
+    """
+
+    def ending(self, x):
+        return x
+
+    def read(self, tokens):
+        return self.norm(tokens[:, 0])
+
+
+@misconception("vit_model", symbol="ViT")
 class head_before_norm(_ViT):
     """The head read the class token before the last norm. It reads tokens, which have been through it."""
 
@@ -334,6 +348,16 @@ def align_corners_true(pos, new_h, new_w):
     Patches are areas. The outer edges of the two grids agree, and the middles of the smaller new cells lie further out.
     """
     return _stretched(pos, new_h, new_w, mode="bicubic", align_corners=True)
+
+
+@misconception("pos_embed_interpolation", symbol="interpolate_pos")
+def interpolated_in_float32(pos, new_h, new_w):
+    """A table in float64 was interpolated in float32: half of its digits are lost.
+
+    Compute in the dtype of pos; the interpolation takes float64 as well.
+    """
+    grid = nn.functional.interpolate(_grid(pos).float(), size=(new_h, new_w), mode="bicubic", align_corners=False)
+    return torch.cat([pos[:, :1], grid.flatten(2).transpose(1, 2).to(pos.dtype)], dim=1)
 
 
 @misconception("pos_embed_interpolation", symbol="interpolate_pos")
