@@ -110,6 +110,7 @@ def apply_rope(x: Tensor, positions: Tensor, base: float = 1e4, layout: str = "i
             (B, H, T, Dh). Any numbers from 0 on, in any order; not only 0 ... T − 1.
         base: pair i of Dh / 2 turns by positions · base ** (-2i / Dh).
         layout: "interleaved": pair i is (x[..., 2i], x[..., 2i + 1]). "half": pair i is (x[..., i], x[..., i + Dh/2]).
+            Others do not occur.
 
     Returns:
         A new tensor of x's shape and dtype: the pair (x, y) becomes (x cos a − y sin a, x sin a + y cos a), at the
@@ -150,7 +151,7 @@ def permute_qk_weights(W: Tensor, H: int, to: str = "half") -> Tensor:
         W: (H·Dh, D), the rows of head h being h·Dh ... (h+1)·Dh − 1. Dh is even.
         H: number of heads.
         to: "half": W was made for "interleaved"; in each head come its rows 0, 2, 4, ... and then its rows 1, 3, 5, ...
-            "interleaved": W was made for "half"; the same back.
+            "interleaved": W was made for "half"; the same back. Others do not occur.
 
     Returns:
         (H·Dh, D), a new tensor or a view, in the dtype of W, differentiable; W is not changed. With q = x Wqᵀ and

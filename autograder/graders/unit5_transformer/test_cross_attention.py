@@ -33,10 +33,13 @@ def same(student, reference, inside, double, x, memory, *mask, **named):
     with torch.no_grad():
         expected = reference.cross_attention(double, x, memory, *mask, **named)
     answer = student.cross_attention(inside, x, memory, *mask, **named)
-    close(answer, expected)
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        close(answer, expected, what="the pair (out, weights)")  # says what is the matter
+    for name, actual, right in zip(("out", "the tensor of weights"), answer, expected, strict=True):
+        close(actual, right, what=name)
     if mask:
         masked = answer[1][~mask[0][:, None, None].expand_as(answer[1])]
-        close(masked, torch.zeros_like(masked), tolerance=(0, 0), what="the weights of the padding")
+        close(masked, torch.zeros_like(masked), tolerance=(0, 0), what="the weight of the padding")
     return answer
 
 
@@ -49,7 +52,8 @@ def test_nothing_is_changed(student, reference, draw):
         inside.train(training)
         called = student.call(student.cross_attention, inside, x, memory, mask)
         close(called.value, tuple(t.detach() for t in reference.cross_attention(double, x, memory, mask)))
-        close(called.echo[0][1:], (x, memory, mask), tolerance=(0, 0), what="x, memory and memory_mask")
+        for name, after, before in zip(("x", "memory", "memory_mask"), called.echo[0][1:], (x, memory, mask), strict=True):
+            close(after, before, tolerance=(0, 0), what=f"{name} after the call")
         close(inside.state_dict(), dict(double.state_dict()), tolerance=(0, 0), what="the layer's state dict")
         close(inside.training.value(), training, what="the layer's mode (training)")
 
@@ -123,8 +127,8 @@ def test_constant_memory(student, reference, draw):
     inside, double = layers(student, draw)
     x, memory = draw.tensor(2, 5, 6), draw.tensor(2, 1, 6).expand(2, 7, 6).contiguous()
     out, weights = same(student, reference, inside, double, x, memory)
-    close(out, out[:, :1].expand(2, 5, 6), what="the outputs of all tokens")
-    close(weights, torch.full((2, 3, 5, 7), 1 / 7, dtype=torch.float64), what="the weights")
+    close(out, out[:, :1].expand(2, 5, 6), what="the output of all tokens")
+    close(weights, torch.full((2, 3, 5, 7), 1 / 7, dtype=torch.float64), what="the tensor of weights")
 
 
 @cross_attention

@@ -72,7 +72,7 @@ def test_target_mask(student, reference, draw):
         later = x.clone()
         later[:, 3:] = draw.tensor(2, 2, 6)
         after = same(theirs, ours, later, memory, tgt_mask=causal(5))
-        close(after[:, :3], before[:, :3], what="the outputs before the change")
+        close(after[:, :3], before[:, :3], what="the output before the change")
 
 
 @decoder_layer
@@ -84,7 +84,7 @@ def test_memory_mask(student, reference, draw):
         x, memory, mask = draw.tensor(2, 5, 6), draw.tensor(2, 7, 6), draw.mask(2, 1, 1, 7)
         before = same(theirs, ours, x, memory, memory_mask=mask)
         junk = torch.where(mask[:, 0, 0, :, None], memory, draw.tensor(2, 7, 6, scale=30.0))
-        close(theirs(x, junk, memory_mask=mask), before, what="the outputs after a change of hidden memory")
+        close(theirs(x, junk, memory_mask=mask), before, what="the output after a change of hidden memory")
 
 
 @decoder_layer

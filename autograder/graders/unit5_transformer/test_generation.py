@@ -313,8 +313,8 @@ def test_greed_leads_astray(student, draw):
 
     p, q = -0.5 - float(draw.array(1)[0] ** 2) / 100, -0.9
     found = listing(student.beam_search(garden, 0, 3, 2, 5))
-    close([symbols for symbols, _ in found], [[2, 3], [1, 3]], what="the hypotheses")
-    close([score for _, score in found], [q - 0.1, p - 0.7], what="the scores")
+    close([symbols for symbols, _ in found], [[2, 3], [1, 3]], what="the list of hypotheses")
+    close([score for _, score in found], [q - 0.1, p - 0.7], what="the list of scores")
     close([symbols for symbols, _ in listing(student.beam_search(garden, 0, 3, 1, 5))], [[1, 3]], what="a beam of 1")
 
 

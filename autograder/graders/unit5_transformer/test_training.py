@@ -215,7 +215,7 @@ def test_first_loss(student, reference, draw):
     """The first loss is the untouched model's, with shifted input, causal mask, positions, and no padding counted."""
     for length, batch in ((5, 3), (2, 1)):
         found, expected, _, _ = losses(student, reference, draw, 1, 0.01, 4, length=length, batch=batch)
-        close(found, expected, rtol=1e-9, what="the losses")
+        close(found, expected, rtol=1e-9, what="the list of losses")
 
 
 @train_copy_task
@@ -224,7 +224,7 @@ def test_first_steps(student, reference, draw):
     """The first losses: fresh batches, fresh gradients, clipping to norm 1, Adam, and the right rate in each step."""
     for lr, warmup in ((0.01, 4), (0.03, 1)):
         found, expected, _, _ = losses(student, reference, draw, 7, lr, warmup)
-        close(found, expected, rtol=1e-6, what="the losses")
+        close(found, expected, rtol=1e-6, what="the list of losses")
 
 
 @train_copy_task
@@ -239,7 +239,7 @@ def test_parameters_move(student, reference, draw):
 def test_other_lengths(student, reference, draw):
     """The target may be shorter than the source."""
     found, expected, _, _ = losses(student, reference, draw, 2, 0.01, 2, kind="first", length=7)
-    close(found, expected, rtol=1e-6, what="the losses")
+    close(found, expected, rtol=1e-6, what="the list of losses")
 
 
 @train_copy_task
@@ -251,7 +251,7 @@ def test_generator_decides(student, reference, draw):
     generator = torch.Generator().manual_seed(seed)
     found = quiet_rng(student.train_copy, theirs, task, 3, 0.01, 2, generator)
     expected = reference.train_copy(ours, SequenceTask("reverse", **sizes), 3, 0.01, 2, generator)
-    close(numbers(found, 3), expected, rtol=1e-6, what="the losses")
+    close(numbers(found, 3), expected, rtol=1e-6, what="the list of losses")
 
 
 def trained(student, kind, steps, seed):

@@ -40,7 +40,7 @@ def test_labels(student, reference, draw):
     for bos, pad in ((1, 0), (19, 5)):
         tgt = targets(draw, pad=pad)
         _, labels = pair(student, tgt, bos, pad)
-        close(labels, reference.make_decoder_io(tgt, bos, pad)[1], what="the labels")
+        close(labels, reference.make_decoder_io(tgt, bos, pad)[1], what="the tensor labels")
         logits, real = draw.tensor(3, 7, 20), tgt != pad
         expected = F.cross_entropy(logits[real], tgt[real])
         close(F.cross_entropy(logits.flatten(0, 1), labels.flatten()), expected, what="the loss with these labels")
