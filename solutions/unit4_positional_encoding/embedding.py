@@ -178,8 +178,8 @@ if __name__ == "__main__":
 
     fig, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
     names = ["token, as in the table", "token, times √D", "position"]
-    for lengths, name, marker in zip(figure_data(), names, "os^", strict=True):
-        ax.loglog(WIDTHS, lengths, marker=marker, label=name, base=2)
+    for curve, name, marker in zip(figure_data(), names, "os^", strict=True):
+        ax.loglog(WIDTHS, curve, marker=marker, label=name, base=2)
     ax.set_xticks(WIDTHS, [str(D) for D in WIDTHS])
     ax.set_xlabel("width D")
     ax.set_ylabel("mean length of a vector")

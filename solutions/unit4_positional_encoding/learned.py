@@ -163,10 +163,10 @@ if __name__ == "__main__":
 
     tables = figure_data()
     fig, axes = plt.subplots(1, 3, figsize=(12, 5), layout="constrained", sharey=True)
-    for ax, values, title in zip(
+    for ax, shown, title in zip(
         axes, tables, ["before training", "after training", "what was to be learned"], strict=True
     ):
-        picture = ax.imshow(values, vmin=-0.15, vmax=0.15, cmap="RdBu_r", aspect="auto")
+        picture = ax.imshow(shown, vmin=-0.15, vmax=0.15, cmap="RdBu_r", aspect="auto")
         ax.axhline(23.5, color="black", linestyle="--", linewidth=1)
         ax.set_title(title)
         ax.set_xlabel("column")

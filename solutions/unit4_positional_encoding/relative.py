@@ -430,16 +430,16 @@ if __name__ == "__main__":
         axes[i].add_patch(plt.Circle((0, 0), 1, fill=False, color="grey", linewidth=0.7))
         axes[i].set(title=f"pair {i}", aspect="equal", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2))
     fig.colorbar(picture, ax=axes[:3], label="position", shrink=0.8)
-    for m, scores, width in zip((30, 50, 70), figure_data("scores"), (7, 4, 1.5), strict=True):
-        axes[3].plot(np.arange(-20, 21), scores, linewidth=width, label=f"query at {m}")
+    for place, curve, width in zip((30, 50, 70), figure_data("scores"), (7, 4, 1.5), strict=True):
+        axes[3].plot(np.arange(-20, 21), curve, linewidth=width, label=f"query at {place}")
     axes[3].set(xlabel="position of the key minus that of the query", title="score")
     axes[3].legend()
     fig.savefig("rope_rotation.png", dpi=110)
 
     fig, axes = plt.subplots(1, 4, figsize=(14, 3.6), layout="constrained", sharey=True)
-    for h, (ax, bias) in enumerate(zip(axes, figure_data("alibi"), strict=True)):
-        picture = ax.imshow(bias, vmin=-4, vmax=0)
-        ax.set(title=f"head {h}: slope {alibi_slopes(8)[h]:g}", xlabel="key")
+    for head, (ax, penalty) in enumerate(zip(axes, figure_data("alibi"), strict=True)):
+        picture = ax.imshow(penalty, vmin=-4, vmax=0)
+        ax.set(title=f"head {head}: slope {alibi_slopes(8)[head]:g}", xlabel="key")
     axes[0].set_ylabel("query")
     fig.colorbar(picture, ax=axes, label="added to the score", extend="min")
     fig.savefig("alibi_bias.png", dpi=110)

@@ -158,17 +158,17 @@ def figure_data() -> np.ndarray:
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
-    weights = figure_data()
+    alignment = figure_data()
     fig, ax = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
-    picture = ax.imshow(np.where(weights > 0, weights, np.nan), vmin=0.0, vmax=1.0)
+    picture = ax.imshow(np.where(alignment > 0, alignment, np.nan), vmin=0.0, vmax=1.0)
     ax.set_xticks(range(6), ENGLISH)
     ax.set_yticks(range(4), FRENCH)
     ax.set_xlabel("memory: what was read")
     ax.set_ylabel("x: what is being written")
-    for t, row in enumerate(weights):
-        for s, weight in enumerate(row):
-            if weight > 0:
-                ax.text(s, t, f"{weight:.2f}", ha="center", va="center", color="black" if weight > 0.6 else "white")
+    for french, looks in enumerate(alignment):
+        for english, share in enumerate(looks):
+            if share > 0:
+                ax.text(english, french, f"{share:.2f}", ha="center", va="center", color="black" if share > 0.6 else "white")
     fig.colorbar(picture, ax=ax, label="attention weight (white: exactly 0)", shrink=0.8)
     fig.savefig("alignment_of_words.png", dpi=120)
     plt.show()

@@ -284,7 +284,7 @@ if __name__ == "__main__":
         return example(prefixes)
 
     returned = beam_search(watched, 0, 3, beam=3, max_len=3)
-    kept = {tuple(prefix) for prefix in asked} | {(0, *symbols) for symbols, _ in returned}
+    kept = {tuple(prefix) for prefix in asked} | {(0, *written) for written, _ in returned}
     answer = (0, *returned[0][0])
     nodes = sorted({(*prefix, symbol) for prefix in asked for symbol in (1, 2, 3)} | {(0,)})
     leaves = [
@@ -323,8 +323,8 @@ if __name__ == "__main__":
     right.set_title("how often the best sequence of all is found")
     fig.savefig("beam_search.png", dpi=110)
     plt.show()
-    for symbols, score in returned:
-        print(f"{' '.join(NAMES[s] for s in symbols):12} probability {math.exp(score):.3f}")
+    for written, total in returned:
+        print(f"{' '.join(NAMES[s] for s in written):12} probability {math.exp(total):.3f}")
 
 # %% [markdown]
 # ## Further reading

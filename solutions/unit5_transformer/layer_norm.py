@@ -300,13 +300,13 @@ if __name__ == "__main__":
     axes[0].legend()
 
     sizes = np.logspace(-6, 2, 81)
-    x = sizes[:, None] * np.random.default_rng(1).standard_normal((1, 512))
-    y, _ = layer_norm_forward(x, np.ones(512), np.zeros(512))
-    axes[1].loglog(sizes, y.std(axis=-1), label="layer norm, ε = 1e-5")
-    y = RMSNorm(512).double()(torch.from_numpy(x)).detach().numpy()
-    axes[1].loglog(sizes, y.std(axis=-1), label="RMSNorm, ε = 1e-6")
-    for eps in (1e-5, 1e-6):
-        axes[1].axvline(eps**0.5, color="grey", linestyle=":", linewidth=0.8)
+    all_sizes = sizes[:, None] * np.random.default_rng(1).standard_normal((1, 512))
+    normed_sizes, _ = layer_norm_forward(all_sizes, np.ones(512), np.zeros(512))
+    axes[1].loglog(sizes, normed_sizes.std(axis=-1), label="layer norm, ε = 1e-5")
+    normed_sizes = RMSNorm(512).double()(torch.from_numpy(all_sizes)).detach().numpy()
+    axes[1].loglog(sizes, normed_sizes.std(axis=-1), label="RMSNorm, ε = 1e-6")
+    for usual in (1e-5, 1e-6):
+        axes[1].axvline(usual**0.5, color="grey", linestyle=":", linewidth=0.8)
     axes[1].set_xlabel("standard deviation of the input (dotted: √ε)")
     axes[1].set_ylabel("standard deviation of the output")
     axes[1].legend()
