@@ -340,7 +340,8 @@ class RelativeBias(nn.Module):
         H: number of heads.
 
     Parameter, as named in the state dict, and the only one: weight (num_buckets, H). Should you prefer another
-    structure inside, add a method `load_reference(self, state_dict)` that copies such a dict into yours.
+    structure inside, add a method `load_reference(self, state_dict)` that copies such a dict into yours, and replaces
+    what was there.
     """
 
     def __init__(self, num_buckets: int, max_distance: int, H: int, bidirectional: bool) -> None:

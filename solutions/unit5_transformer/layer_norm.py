@@ -212,7 +212,7 @@ class RMSNorm(nn.Module):
         eps: added to the mean square, under the root; > 0.
 
     The only parameter is weight, (d,), and there is no bias. Weights are loaded into your module under this name; a
-    module with another structure inside has a method `load_reference(self, state_dict)`.
+    module with another structure inside has a method `load_reference(self, state_dict)`, which replaces what was there.
     """
 
     def __init__(self, d: int, eps: float = 1e-6) -> None:
@@ -228,9 +228,10 @@ class RMSNorm(nn.Module):
                 float16 or bfloat16, and the weight has the same dtype.
 
         Returns:
-            Shape and dtype of x. Nothing is subtracted. float16 and bfloat16 are squared and summed in float32, so that
-            entries of a few hundred or thousand give finite, right results; float64 is computed in float64. A vector of
-            zeros gives zeros, with finite gradients. Differentiable in x and weight; x is not changed.
+            Shape and dtype of x. Nothing is subtracted. float16 and bfloat16 are squared and summed in float32 at
+            least, so that entries of a few hundred or thousand give finite, right results (whether they are rounded
+            before the weight, or once at the end, is up to you); float64 is computed in float64. A vector of zeros
+            gives zeros, with finite gradients. Differentiable in x and weight; x is not changed.
 
         `nn.RMSNorm` and `F.rms_norm` may not be used.
 

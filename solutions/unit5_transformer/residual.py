@@ -123,8 +123,9 @@ class Residual(nn.Module):
         Returns:
             (..., D), same dtype. In train mode each number that the sub-layer returned is set to 0 with probability
             `dropout`, independently of all others (of the same token too), by torch's default generator, and the others
-            are divided by 1 − dropout; nothing else is dropped, neither the stream nor what the sub-layer reads. In eval mode, or with dropout=0, nothing is drawn. Differentiable in x and in all parameters;
-            no argument is changed.
+            are divided by 1 − dropout; nothing else is dropped, neither the stream nor what the sub-layer reads. In
+            eval mode, or with dropout=0, nothing is drawn. Differentiable in x and in all parameters; no argument is
+            changed.
 
         >>> x, double = torch.tensor([[1.0, 3.0]]), nn.Linear(2, 2, bias=False)
         >>> _ = nn.init.eye_(double.weight.data).mul_(2)

@@ -128,7 +128,7 @@ def noam_lr(step: int, d_model: int, warmup: int, factor: float = 1.0) -> float:
         warmup: number of steps during which the rate rises, at least 1.
         factor: multiplies the rate.
 
-    Returns a float.
+    Returns a Python float (a float32 tensor, say, has not enough digits).
 
     >>> [noam_lr(step, d_model=4, warmup=4) for step in (0, 1, 4, 16)]
     [0.0625, 0.0625, 0.25, 0.125]
@@ -199,7 +199,8 @@ def train_copy(
             (B, T). tgt_mask: bool, True = may attend, broadcastable to (B, H, T, T); without it every symbol of inp
             sees all others. positions: int64, at least as long as S and T; symbol t of src, and of inp, stands at
             positions[t]; without it no symbol has a position. Padding in src the model leaves out by itself. Parameters
-            are float32 or float64. (It is a BareTransformer of the kit.)
+            are float32 or float64. It comes in train mode, in which it is to be trained and handed back; it has no
+            dropout. (It is a BareTransformer of the kit.)
         data_gen: data_gen(generator) gives a batch: src int64 (B, S) and tgt int64 (B, T), both right-padded with 0
             (PAD); each row of tgt ends with 2 (EOS) before the padding. T may differ from S.
         steps: number of steps, at least 1.

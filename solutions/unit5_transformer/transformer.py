@@ -221,7 +221,8 @@ class Transformer(nn.Module):
     encoder_layers.i.* and decoder_layers.i.* (those of the kit's EncoderLayer and DecoderLayer), encoder_norm.*,
     decoder_norm.*, and output.weight (tgt_vocab, D), without a bias. With tie=True the dict holds the shared weight
     under both names. Weights are loaded into your module under these names. Should you prefer another structure inside,
-    add a method `load_reference(self, state_dict)` that copies such a dict into yours.
+    add a method `load_reference(self, state_dict)` that copies such a dict into yours, as often as it is called, and
+    replaces all weights that were there.
     """
 
     def __init__(
@@ -283,8 +284,7 @@ class Transformer(nn.Module):
 
         Args:
             inp: int64 (B, T), right-padded with pad_id, beginning with BOS. BOS may have the number of pad_id: the
-            first
-                symbol is never padding.
+                first symbol is never padding.
             memory: (B, S, D), as encode returns it (or from elsewhere: it is taken as it is).
             src: int64 (B, S), the source that memory belongs to. Only where it is padding is of interest here.
 
@@ -401,8 +401,10 @@ if __name__ == "__main__":
     sorter, curve = train_to_sort()
     fig, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained", width_ratios=(6, 7, 9))
     names = (["3", "4", "5", "6", "PAD", "PAD"], ["BOS", "3", "4", "5", "6", "EOS", "PAD"])
-    for ax, may_see, keys, title in zip(axes, figure_data(), names, ("cross-attention", "self-attention"), strict=False):
-        ax.imshow(may_see, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
+    for ax, visible, keys, title in zip(
+        axes, figure_data(), names, ("cross-attention", "self-attention"), strict=False
+    ):
+        ax.imshow(visible, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
         ax.set_xticks(range(len(keys)), keys)
         ax.set_yticks(range(7), names[1])
         ax.set_title(f"{title}: who may see whom")

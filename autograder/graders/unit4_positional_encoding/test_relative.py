@@ -175,7 +175,7 @@ def test_both_layouts_give_the_same_scores(student, reference, draw):
         return scores(*(function(t, where, 1e4, layout) for t in (q, k)))
 
     permuted = [student.permute_qk_weights(W, H) for W in (Wq, Wk)]
-    close(permuted, [torch.zeros_like(W) for W in (Wq, Wk)], rtol=0.0, atol=math.inf, what="the list of permuted weights")
+    close(permuted, [torch.zeros_like(W) for W in (Wq, Wk)], rtol=0.0, atol=math.inf, what="the permuted pair")
     expected = all_scores(reference.apply_rope, Wq, Wk, "interleaved")
     close(all_scores(student.apply_rope, *permuted, "half"), expected, what="the matrix of scores")
 
@@ -188,9 +188,7 @@ def test_rope_pictures(student, reference):
     angles = np.arange(16) * 100.0 ** (-np.arange(3)[:, None] / 3)
     close(student.figure_data("rotation"), np.stack([np.cos(angles), np.sin(angles)], axis=-1), what="the rotation")
     curves = student.figure_data("scores")
-    close(
-        curves, np.tile(curves[:1], (3, 1)) if isinstance(curves, np.ndarray) else curves, what="the array of curves"
-    )
+    close(curves, np.tile(curves[:1], (3, 1)) if isinstance(curves, np.ndarray) else curves, what="the array of curves")
     close(curves, np.zeros((3, 41)), rtol=0.0, atol=np.inf, what="the array of curves")
 
 
@@ -253,6 +251,7 @@ def test_more_keys_than_queries(student, reference):
 
 
 @alibi
+@pytest.mark.names("positive_bias")
 def test_dtypes(student, reference):
     """dtype is that of the result, and float32 where none is given."""
     expected = reference.alibi_bias(2, 1, 5)

@@ -52,7 +52,8 @@ def test_nothing_is_changed(student, reference, draw):
         inside.train(training)
         called = student.call(student.cross_attention, inside, x, memory, mask)
         close(called.value, tuple(t.detach() for t in reference.cross_attention(double, x, memory, mask)))
-        for name, after, before in zip(("x", "memory", "memory_mask"), called.echo[0][1:], (x, memory, mask), strict=True):
+        names, sent = ("x", "memory", "memory_mask"), (x, memory, mask)
+        for name, after, before in zip(names, called.echo[0][1:], sent, strict=True):
             close(after, before, tolerance=(0, 0), what=f"{name} after the call")
         close(inside.state_dict(), dict(double.state_dict()), tolerance=(0, 0), what="the layer's state dict")
         close(inside.training.value(), training, what="the layer's mode (training)")
@@ -110,7 +111,9 @@ def test_nothing_to_read(student, reference, draw):
         inside, double = layers(student, draw, bias=bias)
         mask = draw.mask(3, 7)
         mask[1] = False
-        same(student, reference, inside, double, draw.tensor(3, 5, 6), draw.tensor(3, 7, 6), mask)
+        x, memory = draw.tensor(3, 5, 6), draw.tensor(3, 7, 6)
+        same(student, reference, inside, double, x, memory, mask)
+        same(student, reference, inside, double, x, memory, torch.zeros_like(mask))
 
 
 @cross_attention

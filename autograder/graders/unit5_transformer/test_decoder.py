@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autograder.grading import agree_gradients, close, quiet_rng
+from autograder.grading.chance import likely
 from autograder.grading.compare import GRADIENT, Disagreement
 
 decoder_layer = pytest.mark.exercise("decoder_layer")
@@ -120,6 +121,9 @@ def test_nothing_to_see(student, reference, draw):
         source[1] = False
         target = draw.mask(2, 1, 5, 5, empty_rows=(2,))
         same(theirs, ours, x, memory, tgt_mask=target, memory_mask=source)
+        nobody = torch.zeros(1, dtype=torch.bool)
+        same(theirs, ours, x, memory, memory_mask=nobody.expand(2, 1, 1, 7))
+        same(theirs, ours, x, memory, tgt_mask=nobody.expand(5, 5))
     agree_gradients(theirs, ours, x, memory, tgt_mask=target, memory_mask=source)
 
 
@@ -163,25 +167,64 @@ def test_dropout_knows_the_mode(student, reference, draw):
         close(quiet_rng(theirs, x, memory), ours(x, memory).detach())
 
 
-@decoder_layer
-@pytest.mark.weight(2)
-def test_what_dropout_drops(student, draw):
-    """Dropout is applied to what each sub-layer returns, before it is added to the stream, which stays whole.
+def each_by_itself(dropped, p, what):
+    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
+    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
+    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
-    With pre-LN, x = 0 and weights that make all three sub-layers return 1 everywhere, each output is the sum of three
-    numbers that are 0 or 2. Each of the values 0, 2, 4, 6 is missing from 968 outputs with probability below (7/8)^968
-    = 1e-56. With x = 1000 on top nothing may fall below 1000.
-    """
-    theirs = student.DecoderLayer(11, 1, 3, dropout=0.5, norm_first=True)
-    state = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes(11, 3).items()}
-    state |= {name: torch.ones_like(state[name]) for name in state if name.endswith(("out_proj.bias", "fc2.bias"))}
-    theirs.load_reference(state)
+
+def dropping(student, state, d, d_ff):
+    """A pre-LN layer of one head that writes nothing but what `state` makes it write, in train mode, dropout 0.25."""
+    theirs = student.DecoderLayer(d, 1, d_ff, dropout=0.25, norm_first=True)
+    blank = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes(d, d_ff).items()}
+    ones = {f"norm{n}.weight": torch.ones(d, dtype=torch.float64) for n in (1, 2, 3)}
+    theirs.load_reference(blank | ones | state)
     theirs.train(True)
-    for level in (0.0, 1000.0):
-        x = torch.full((8, 11, 11), level, dtype=torch.float64)
-        out = theirs(x, draw.tensor(8, 5, 11))
+    return theirs
+
+
+@decoder_layer
+@pytest.mark.parametrize("sublayer", ["self_attn.out_proj", "cross_attn.out_proj", "ffn.fc2"])
+def test_what_dropout_drops(student, draw, sublayer):
+    """Each number that a sub-layer returns, by itself, is dropped or divided by 1 - dropout; the stream stays whole.
+
+    The bias of the sub-layer's last matrix is all that is written. Four counts, each with a false alarm in 1e9.
+    """
+    bias = draw.tensor(7).abs() + 0.5
+    theirs = dropping(student, {f"{sublayer}.bias": bias}, 7, 3)
+    x = draw.tensor(11, 17, 7)
+    out = student.seeded(theirs, x, draw.tensor(11, 5, 7))
+    close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+    written, name = out - x, sublayer.partition(".")[0]
+    if ((written - bias).abs() < 1e-9).all():
+        raise Disagreement(f"in train mode nothing of what {name} returns is dropped")
+    dropped = written.abs() < 1e-9
+    if not (dropped | ((written - bias / 0.75).abs() < 1e-9)).all():
+        raise Disagreement(f"in train mode some number that {name} returns is neither 0 nor divided by 1 - dropout")
+    each_by_itself(dropped, 0.25, "returned numbers")
+
+
+@decoder_layer
+def test_what_is_read_is_whole(student, draw):
+    """In train mode too a sub-layer reads all of the normalised copy: nothing of that is dropped."""
+    x, memory, mix = draw.tensor(5, 11, 7), draw.tensor(5, 3, 7), draw.tensor(7, 7)
+    normed = torch.nn.functional.layer_norm(x, (7,))
+    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(7).double()}
+    network = {"ffn.fc1.weight": mix, "ffn.fc1.bias": torch.full((7,), 50.0).double()}
+    network |= {"ffn.fc2.weight": torch.eye(7).double()}
+    for name, weights, expected in (
+        ("self_attn", attention, normed @ mix.T),
+        ("ffn", network, normed @ mix.T + 50),
+    ):
+        theirs = dropping(student, weights, 7, 7)
+        out = student.seeded(theirs, x, memory, tgt_mask=torch.eye(11, dtype=torch.bool))
         close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
-        close((out - level).unique(), torch.tensor([0.0, 2.0, 4.0, 6.0]).double(), what="what was added to the stream")
+        if not (((out - x).abs() < 1e-6) | ((out - x - expected / 0.75).abs() < 1e-6)).all():
+            raise Disagreement(f"in train mode {name} does not write what the whole normalised copy gives")
 
 
 def shapes(d, d_ff):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autograder.grading import agree_gradients, close, quiet_rng
+from autograder.grading.chance import likely
 from autograder.grading.compare import GRADIENT, Disagreement
 
 
@@ -133,6 +134,7 @@ def test_small_layers(student, reference, draw):
         called = student.call(theirs, x, mask=mask)
         close(called.value, ours(x, mask=mask).detach())
         close(called.echo, ((x,), {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
+        same(theirs, ours, x, mask=torch.zeros(5, 5, dtype=torch.bool))
 
 
 @encoder_layer
@@ -156,11 +158,83 @@ def test_layer_modes(student, reference, draw):
             raise Disagreement("with dropout 0.5 the output in train mode is that of eval mode")
         silent = {name: torch.zeros_like(p) if "out_proj" in name or "fc2" in name else p.detach()
                   for name, p in ours.named_parameters()}  # fmt: skip
+        theirs = student.EncoderLayer(6, 3, 11, norm_first=norm_first, dropout=0.5)
         theirs.load_reference(silent)
+        theirs.train(True)
         ours.load_state_dict(silent)
         close(student.seeded(theirs, x), ours(x).detach(), what="the output where nothing is written")
         theirs, ours = layers(student, reference, draw, norm_first=norm_first)
         close(quiet_rng(theirs, x), ours(x).detach())
+
+
+def each_by_itself(dropped, p, what):
+    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
+    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
+    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
+
+
+def blank(d, d_ff):
+    """A state dict of a layer that writes nothing."""
+    sizes = {f"self_attn.{name}_proj": (d, d) for name in "qkv"} | {"self_attn.out_proj": (d, d)}
+    sizes |= {"ffn.fc1": (d_ff, d), "ffn.fc2": (d, d_ff)}
+    state = {f"{name}.weight": torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+    state |= {f"{name}.bias": torch.zeros(size[0], dtype=torch.float64) for name, size in sizes.items()}
+    for norm in ("norm1", "norm2"):
+        state |= {f"{norm}.weight": torch.ones(d).double(), f"{norm}.bias": torch.zeros(d).double()}
+    return state
+
+
+def dropping(student, state, d, d_ff):
+    """A pre-LN layer of one head with these weights, in train mode with dropout 0.25."""
+    theirs = student.EncoderLayer(d, 1, d_ff, dropout=0.25, norm_first=True)
+    theirs.load_reference(state)
+    theirs.train(True)
+    return theirs
+
+
+@encoder_layer
+@pytest.mark.parametrize("writes", ["self_attn.out_proj", "ffn.fc2"], ids=["attention", "network"])
+def test_each_written_number_is_dropped_by_itself(student, draw, writes):
+    """Of what a sub-layer writes each number, by itself, is dropped or divided by 1 - dropout.
+
+    The bias of the sub-layer's last matrix is all that is written. Four counts, each with a false alarm in 1e9.
+    """
+    bias = draw.tensor(7).abs() + 0.5
+    theirs = dropping(student, blank(7, 5) | {f"{writes}.bias": bias}, 7, 5)
+    x = draw.tensor(11, 17, 7)
+    written = student.seeded(theirs, x)
+    close(written, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+    written = written - x
+    dropped = written.abs() < 1e-9
+    if not (dropped | ((written - bias / 0.75).abs() < 1e-9)).all():
+        raise Disagreement("in train mode some number that is written is neither 0 nor divided by 1 - dropout")
+    each_by_itself(dropped, 0.25, "written numbers")
+
+
+@encoder_layer
+def test_what_is_read_is_whole(student, draw):
+    """In train mode too a sub-layer reads all of the normalised copy: nothing of that is dropped."""
+    x = draw.tensor(5, 11, 7)
+    normed = torch.nn.functional.layer_norm(x, (7,))
+    mix = draw.tensor(7, 7)
+    looks_at_itself = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(7).double()}
+    one_number = {"ffn.fc1.weight": mix[:1], "ffn.fc1.bias": torch.full((1,), 50.0).double()}
+    one_number |= {"ffn.fc2.weight": torch.ones(7, 1).double()}
+    for name, weights, expected in (
+        ("attention", looks_at_itself, normed @ mix.T),
+        ("the network", one_number, (normed @ mix[:1].T + 50).expand(x.shape)),
+    ):
+        theirs = dropping(student, blank(7, 1) | weights, 7, 1)
+        out = student.seeded(theirs, x, mask=torch.eye(11, dtype=torch.bool))
+        close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+        # Attention weights and hidden numbers, one for a token here, may be dropped as well: then it is 1 / 0.75².
+        choices = torch.stack([torch.zeros_like(x), expected / 0.75, expected / 0.75**2])
+        if not ((out - x - choices).abs() < 1e-6).any(dim=0).all():
+            raise Disagreement(f"in train mode {name} does not write what the whole normalised copy gives")
 
 
 @encoder_layer
