@@ -1,5 +1,6 @@
 """Hidden grader of the page `decoder`."""
 
+import itertools
 import math
 
 import pytest
@@ -177,9 +178,9 @@ def each_by_itself(dropped, p, what):
         likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
 
-def dropping(student, state, d, d_ff):
-    """A pre-LN layer of one head that writes nothing but what `state` makes it write, in train mode, dropout 0.25."""
-    theirs = student.DecoderLayer(d, 1, d_ff, dropout=0.25, norm_first=True)
+def dropping(student, state, d, d_ff, norm_first=True):
+    """A layer of one head that writes nothing but what `state` makes it write, in train mode with dropout 0.25."""
+    theirs = student.DecoderLayer(d, 1, d_ff, dropout=0.25, norm_first=norm_first)
     blank = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes(d, d_ff).items()}
     ones = {f"norm{n}.weight": torch.ones(d, dtype=torch.float64) for n in (1, 2, 3)}
     theirs.load_reference(blank | ones | state)
@@ -208,23 +209,41 @@ def test_what_dropout_drops(student, draw, sublayer):
     each_by_itself(dropped, 0.25, "returned numbers")
 
 
+def whole(out, stream, written, finish):
+    """Whether each token of `out` is its stream plus what was written into it, with some of four numbers dropped.
+
+    The others are divided by 0.75.
+    """
+    kept = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)  # (16, 4)
+    factors = kept / 0.75
+    possible = finish(stream[..., None, :] + factors * written[..., None, :])  # (B, T, .., 4)
+    return bool(((possible - out[..., None, :]).abs().amax(dim=-1).amin(dim=-1) < 1e-6).all())
+
+
 @decoder_layer
-def test_what_is_read_is_whole(student, draw):
-    """In train mode too a sub-layer reads all of the normalised copy: nothing of that is dropped."""
-    x, memory, mix = draw.tensor(5, 11, 7), draw.tensor(5, 3, 7), draw.tensor(7, 7)
-    normed = torch.nn.functional.layer_norm(x, (7,))
-    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(7).double()}
-    network = {"ffn.fc1.weight": mix, "ffn.fc1.bias": torch.full((7,), 50.0).double()}
-    network |= {"ffn.fc2.weight": torch.eye(7).double()}
-    for name, weights, expected in (
-        ("self_attn", attention, normed @ mix.T),
-        ("ffn", network, normed @ mix.T + 50),
-    ):
-        theirs = dropping(student, weights, 7, 7)
+@both_norms
+def test_what_is_read_is_whole(student, draw, norm_first):
+    """In train mode too a sub-layer reads all numbers of its input: nothing of that is dropped."""
+    x, memory, mix = draw.tensor(5, 11, 4), draw.tensor(5, 3, 4), draw.tensor(4, 4)
+    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(4).double()}
+    network = {"ffn.fc1.weight": mix, "ffn.fc1.bias": torch.full((4,), 20.0).double()}
+    network |= {"ffn.fc2.weight": torch.eye(4).double()}
+    stream, copy = (x, norm(x)) if norm_first else (norm(norm(x)), norm(norm(x)))  # what the network adds to and reads
+    parts = [  # the name, the weights, the stream, what is written, what follows
+        ("self_attn", attention, x, (norm(x) if norm_first else x) @ mix.T, lambda t: norm(norm(norm(t)))),
+        ("ffn", network, stream, copy @ mix.T + 20, norm),
+    ]
+    for name, weights, before, written, finish in parts:
+        theirs = dropping(student, weights, 4, 4, norm_first)
         out = student.seeded(theirs, x, memory, tgt_mask=torch.eye(11, dtype=torch.bool))
         close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
-        if not (((out - x).abs() < 1e-6) | ((out - x - expected / 0.75).abs() < 1e-6)).all():
-            raise Disagreement(f"in train mode {name} does not write what the whole normalised copy gives")
+        if not whole(out, before, written, (lambda t: t) if norm_first else finish):
+            raise Disagreement(f"in train mode {name} does not write what all numbers of its input give")
+
+
+def norm(x):
+    """A layer norm with weight 1 and bias 0."""
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
 def shapes(d, d_ff):

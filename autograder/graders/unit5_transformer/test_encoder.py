@@ -1,5 +1,6 @@
 """Hidden grader of the page `encoder`."""
 
+import itertools
 import math
 
 import pytest
@@ -188,9 +189,9 @@ def blank(d, d_ff):
     return state
 
 
-def dropping(student, state, d, d_ff):
-    """A pre-LN layer of one head with these weights, in train mode with dropout 0.25."""
-    theirs = student.EncoderLayer(d, 1, d_ff, dropout=0.25, norm_first=True)
+def dropping(student, state, d, d_ff, norm_first=True):
+    """A layer of one head with these weights, in train mode with dropout 0.25."""
+    theirs = student.EncoderLayer(d, 1, d_ff, dropout=0.25, norm_first=norm_first)
     theirs.load_reference(state)
     theirs.train(True)
     return theirs
@@ -215,26 +216,41 @@ def test_each_written_number_is_dropped_by_itself(student, draw, writes):
     each_by_itself(dropped, 0.25, "written numbers")
 
 
+def whole(out, stream, written, finish):
+    """Whether each token of `out` is its stream plus what was written into it, with some of four numbers dropped.
+
+    The others are divided by 0.75, or by its square, where attention weights or hidden numbers are dropped too.
+    """
+    kept = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)  # (16, 4)
+    factors = torch.cat([kept / 0.75, kept / 0.75**2])
+    possible = finish(stream[..., None, :] + factors * written[..., None, :])  # (B, T, .., 4)
+    return bool(((possible - out[..., None, :]).abs().amax(dim=-1).amin(dim=-1) < 1e-6).all())
+
+
 @encoder_layer
-def test_what_is_read_is_whole(student, draw):
-    """In train mode too a sub-layer reads all of the normalised copy: nothing of that is dropped."""
-    x = draw.tensor(5, 11, 7)
-    normed = torch.nn.functional.layer_norm(x, (7,))
-    mix = draw.tensor(7, 7)
-    looks_at_itself = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(7).double()}
-    one_number = {"ffn.fc1.weight": mix[:1], "ffn.fc1.bias": torch.full((1,), 50.0).double()}
-    one_number |= {"ffn.fc2.weight": torch.ones(7, 1).double()}
-    for name, weights, expected in (
-        ("attention", looks_at_itself, normed @ mix.T),
-        ("the network", one_number, (normed @ mix[:1].T + 50).expand(x.shape)),
-    ):
-        theirs = dropping(student, blank(7, 1) | weights, 7, 1)
+@pytest.mark.parametrize("norm_first", [True, False], ids=["pre-LN", "post-LN"])
+def test_what_is_read_is_whole(student, draw, norm_first):
+    """In train mode too a sub-layer reads all numbers of its input: nothing of that is dropped."""
+    x, mix = draw.tensor(5, 11, 4), draw.tensor(4, 4)
+    stream, copy = (x, norm(x)) if norm_first else (norm(x), norm(x))  # what the network adds to, and what it reads
+    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(4).double()}
+    network = {"ffn.fc1.weight": mix[:1], "ffn.fc1.bias": torch.full((1,), 20.0).double()}
+    network |= {"ffn.fc2.weight": torch.ones(4, 1).double()}
+    parts = [  # of one head and one hidden number: the name, the weights, the stream, what is written, what follows
+        ("attention", attention, x, (norm(x) if norm_first else x) @ mix.T, lambda t: norm(norm(t))),
+        ("the network", network, stream, (copy @ mix[:1].T + 20).expand(x.shape), norm),
+    ]
+    for name, weights, before, written, finish in parts:
+        theirs = dropping(student, blank(4, 1) | weights, 4, 1, norm_first)
         out = student.seeded(theirs, x, mask=torch.eye(11, dtype=torch.bool))
         close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
-        # Attention weights and hidden numbers, one for a token here, may be dropped as well: then it is 1 / 0.75².
-        choices = torch.stack([torch.zeros_like(x), expected / 0.75, expected / 0.75**2])
-        if not ((out - x - choices).abs() < 1e-6).any(dim=0).all():
-            raise Disagreement(f"in train mode {name} does not write what the whole normalised copy gives")
+        if not whole(out, before, written, (lambda t: t) if norm_first else finish):
+            raise Disagreement(f"in train mode {name} does not write what all numbers of its input give")
+
+
+def norm(x):
+    """A layer norm with weight 1 and bias 0."""
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
 @encoder_layer

@@ -120,6 +120,20 @@ class normed_copy_dropped(_Layer):
 
 
 @misconception("encoder_layer", symbol="EncoderLayer")
+class input_dropped(_Layer):
+    """In post-LN dropout was applied to the input of the sub-layers, too. They read all of the stream.
+
+    What a sub-layer makes of it is dropped, and then added. One dropout for each sub-layer.
+    """
+
+    def forward(self, x, mask=None):
+        if self.norm_first:
+            return self.run(x, mask, self.norm1, self.norm2)
+        x = self.norm1(x + self.attend(self.dropout(x), mask))
+        return self.norm2(x + self.work(self.dropout(x)))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
 class empty_mask_as_none(_Layer):
     """A mask without a single True was taken for no mask at all. It hides everything; None shows everything.
 
