@@ -277,7 +277,7 @@ def copies(model, seed, n=200):
     for t in range(1, tgt.shape[1] + 1):
         mask = torch.ones(t, t, dtype=torch.bool).tril()
         logits = model(src, inp, tgt_mask=mask, positions=torch.arange(LENGTH + 1))
-        close(logits, torch.zeros(n, t, VOCAB), rtol=0.0, atol=math.inf, what="the logits of the trained model")
+        close(logits, torch.zeros(n, t, VOCAB), rtol=0.0, atol=math.inf, what="the trained model's answer")
         inp = torch.cat([inp, logits[:, -1:].argmax(dim=-1)], dim=1)
     counts = tgt != 0
     return (inp[:, 1:] == tgt)[counts].double().mean().item()

@@ -160,7 +160,7 @@ def same(theirs, ours, src, inp, pad=0):
     with torch.no_grad():
         expected = ours(src, inp)
     logits = theirs(src, inp)
-    compare(logits, expected, real(inp, pad), "the logits")
+    compare(logits, expected, real(inp, pad), "the tensor of logits")
     return logits
 
 
@@ -214,9 +214,9 @@ def test_decode(student, reference, draw):
     memory = draw.tensor(3, 7, 6)
     with torch.no_grad():
         expected = ours.decode(inp, memory, src)
-    compare(theirs.decode(inp, memory, src), expected, real(inp), "the logits")
+    compare(theirs.decode(inp, memory, src), expected, real(inp), "the tensor of logits")
     both = theirs.decode(inp, theirs.encode(src), src)
-    compare(both, theirs(src, inp), real(inp), "the logits of encode and decode")
+    compare(both, theirs(src, inp), real(inp), "the tensor of logits of encode and decode")
 
 
 @seq2seq_transformer
