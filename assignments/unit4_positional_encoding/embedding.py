@@ -85,11 +85,11 @@ class TransformerEmbedding(nn.Module):
         d_model: D, an even width.
         max_len: number of positions.
         pad_id: the number of the padding token, or None for a vocabulary without one.
-        dropout: probability with which an entry of the sum is dropped in train mode.
+        dropout: probability with which an entry of the sum is dropped in train mode, 0 ≤ dropout < 1.
 
     Parameter, and the only one: token.weight (V, D), so `token` is an nn.Embedding or a module of yours that has such a
     weight. Weights are loaded into `token` under the name weight, in float64, float32 or bfloat16, after the whole
-    module was moved to that dtype by `.to(dtype)`. The sines are no parameter.
+    module was moved to that dtype by `.to(dtype)`. The sines are no parameter, not even one that is frozen.
     """
 
     def __init__(self, vocab: int, d_model: int, max_len: int, pad_id: int | None = None, dropout: float = 0.0) -> None:
@@ -106,9 +106,9 @@ class TransformerEmbedding(nn.Module):
         Returns:
             (B, T, D) in the dtype of token.weight: out[b, t] = √D · weight[ids[b, t]] + PE[t], where PE is the
             interleaved sinusoidal encoding with base 10 000, accurate to 1e-5 (so float32 sines will do in a float64
-            module). In train mode each entry of that sum is dropped (0) with probability `dropout`, by torch's default
-            generator, and the others are divided by 1 − dropout; in eval mode, or with dropout=0, nothing is drawn. ids
-            is not changed.
+            module), or as far as the dtype goes. In train mode each entry of that sum is dropped (0) with probability
+            `dropout`, independently of all others, by torch's default generator, and the others are divided by
+            1 − dropout; in eval mode, or with dropout=0, nothing is drawn. ids is not changed.
 
         The row of pad_id is 0 in a new module, and its gradient is always 0; the position is added there as well. Every
         other row that was used gets a gradient; with pad_id=None no row is special.
@@ -159,8 +159,8 @@ if __name__ == "__main__":
 
     fig, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
     names = ["token, as in the table", "token, times √D", "position"]
-    for lengths, name, marker in zip(figure_data(), names, "os^", strict=True):
-        ax.loglog(WIDTHS, lengths, marker=marker, label=name, base=2)
+    for curve, name, marker in zip(figure_data(), names, "os^", strict=True):
+        ax.loglog(WIDTHS, curve, marker=marker, label=name, base=2)
     ax.set_xticks(WIDTHS, [str(D) for D in WIDTHS])
     ax.set_xlabel("width D")
     ax.set_ylabel("mean length of a vector")

@@ -76,7 +76,8 @@ class LearnedPositionalEmbedding(nn.Module):
 
     Parameter, as named in the state dict, and the only one: weight (max_len, D), row p for position p. Weights are
     loaded into your module under this name. Should you prefer another structure inside, add a method
-    `load_reference(self, state_dict)` that copies such a dict into yours.
+    `load_reference(self, state_dict)` that copies such a dict into yours, and replaces what was there. Your parameters
+    may then have other names and shapes, and are max_len · D trainable numbers together.
     """
 
     def __init__(self, max_len: int, d_model: int) -> None:
@@ -129,10 +130,10 @@ def figure_data() -> np.ndarray:
     generator = torch.Generator().manual_seed(0)
     target = 0.1 * sinusoidal_encoding(32, 16).float()
     table = LearnedPositionalEmbedding(32, 16)
-    (weight,) = table.parameters()
-    with torch.no_grad():
-        weight.copy_(0.05 * torch.randn(weight.shape, generator=generator))
-    before = weight.detach().clone()
+    start = 0.05 * torch.randn(32, 16, generator=generator)
+    getattr(table, "load_reference", table.load_state_dict)({"weight": start})  # whatever your structure inside
+    nothing = torch.zeros(1, 32, 16)  # added to it, the rows come out as they are
+    before = table(nothing)[0].detach()
     optimiser = torch.optim.SGD(table.parameters(), lr=1.0)
     for _ in range(300):
         length = int(torch.randint(1, 25, (), generator=generator))
@@ -140,7 +141,7 @@ def figure_data() -> np.ndarray:
         optimiser.zero_grad()
         (0.1 * loss).backward()
         optimiser.step()
-    return torch.stack([before, weight.detach(), target]).numpy()
+    return torch.stack([before, table(nothing)[0].detach(), target]).numpy()
 
 
 if __name__ == "__main__":
@@ -148,10 +149,10 @@ if __name__ == "__main__":
 
     tables = figure_data()
     fig, axes = plt.subplots(1, 3, figsize=(12, 5), layout="constrained", sharey=True)
-    for ax, values, title in zip(
+    for ax, shown, title in zip(
         axes, tables, ["before training", "after training", "what was to be learned"], strict=True
     ):
-        picture = ax.imshow(values, vmin=-0.15, vmax=0.15, cmap="RdBu_r", aspect="auto")
+        picture = ax.imshow(shown, vmin=-0.15, vmax=0.15, cmap="RdBu_r", aspect="auto")
         ax.axhline(23.5, color="black", linestyle="--", linewidth=1)
         ax.set_title(title)
         ax.set_xlabel("column")

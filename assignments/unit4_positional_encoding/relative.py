@@ -102,6 +102,7 @@ def apply_rope(x: Tensor, positions: Tensor, base: float = 1e4, layout: str = "i
             (B, H, T, Dh). Any numbers from 0 on, in any order; not only 0 ... T − 1.
         base: pair i of Dh / 2 turns by positions · base ** (-2i / Dh).
         layout: "interleaved": pair i is (x[..., 2i], x[..., 2i + 1]). "half": pair i is (x[..., i], x[..., i + Dh/2]).
+            Others do not occur.
 
     Returns:
         A new tensor of x's shape and dtype: the pair (x, y) becomes (x cos a − y sin a, x sin a + y cos a), at the
@@ -130,7 +131,7 @@ def permute_qk_weights(W: Tensor, H: int, to: str = "half") -> Tensor:
         W: (H·Dh, D), the rows of head h being h·Dh ... (h+1)·Dh − 1. Dh is even.
         H: number of heads.
         to: "half": W was made for "interleaved"; in each head come its rows 0, 2, 4, ... and then its rows 1, 3, 5, ...
-            "interleaved": W was made for "half"; the same back.
+            "interleaved": W was made for "half"; the same back. Others do not occur.
 
     Returns:
         (H·Dh, D), a new tensor or a view, in the dtype of W, differentiable; W is not changed. With q = x Wqᵀ and
@@ -299,7 +300,8 @@ class RelativeBias(nn.Module):
         H: number of heads.
 
     Parameter, as named in the state dict, and the only one: weight (num_buckets, H). Should you prefer another
-    structure inside, add a method `load_reference(self, state_dict)` that copies such a dict into yours.
+    structure inside, add a method `load_reference(self, state_dict)` that copies such a dict into yours, and replaces
+    what was there.
     """
 
     def __init__(self, num_buckets: int, max_distance: int, H: int, bidirectional: bool) -> None:
@@ -383,16 +385,16 @@ if __name__ == "__main__":
         axes[i].add_patch(plt.Circle((0, 0), 1, fill=False, color="grey", linewidth=0.7))
         axes[i].set(title=f"pair {i}", aspect="equal", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2))
     fig.colorbar(picture, ax=axes[:3], label="position", shrink=0.8)
-    for m, scores, width in zip((30, 50, 70), figure_data("scores"), (7, 4, 1.5), strict=True):
-        axes[3].plot(np.arange(-20, 21), scores, linewidth=width, label=f"query at {m}")
+    for place, curve, width in zip((30, 50, 70), figure_data("scores"), (7, 4, 1.5), strict=True):
+        axes[3].plot(np.arange(-20, 21), curve, linewidth=width, label=f"query at {place}")
     axes[3].set(xlabel="position of the key minus that of the query", title="score")
     axes[3].legend()
     fig.savefig("rope_rotation.png", dpi=110)
 
     fig, axes = plt.subplots(1, 4, figsize=(14, 3.6), layout="constrained", sharey=True)
-    for h, (ax, bias) in enumerate(zip(axes, figure_data("alibi"), strict=True)):
-        picture = ax.imshow(bias, vmin=-4, vmax=0)
-        ax.set(title=f"head {h}: slope {alibi_slopes(8)[h]:g}", xlabel="key")
+    for head, (ax, penalty) in enumerate(zip(axes, figure_data("alibi"), strict=True)):
+        picture = ax.imshow(penalty, vmin=-4, vmax=0)
+        ax.set(title=f"head {head}: slope {alibi_slopes(8)[head]:g}", xlabel="key")
     axes[0].set_ylabel("query")
     fig.colorbar(picture, ax=axes, label="added to the score", extend="min")
     fig.savefig("alibi_bias.png", dpi=110)

@@ -200,21 +200,21 @@ if __name__ == "__main__":
     fig.savefig("pe_heatmap.png", dpi=110)
 
     fig, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    gram = figure_data("gram")
-    picture = axes[0].imshow(gram)
+    products = figure_data("gram")
+    picture = axes[0].imshow(products)
     axes[0].set_xlabel("position")
     axes[0].set_ylabel("position")
     fig.colorbar(picture, ax=axes[0], label="scalar product")
-    for p, width in ((8, 7), (32, 4), (50, 1.5)):
-        axes[1].plot(np.arange(64) - p, gram[p], linewidth=width, label=f"from position {p}")
+    for place, width in ((8, 7), (32, 4), (50, 1.5)):
+        axes[1].plot(np.arange(64) - place, products[place], linewidth=width, label=f"from position {place}")
     axes[1].set_xlabel("distance")
     axes[1].set_ylabel("scalar product")
     axes[1].legend()
     fig.savefig("pe_dot.png", dpi=110)
     plt.show()
 
-    step = shift_matrix(5, 32)
-    error = np.abs(figure_data("heat_map")[5:] - figure_data("heat_map")[:-5] @ step.T).max()
+    by_five = shift_matrix(5, 32)
+    error = np.abs(figure_data("heat_map")[5:] - figure_data("heat_map")[:-5] @ by_five.T).max()
     print(f"from every position to the one 5 further by one matrix: largest error {error:.1e}")
 
 # %% [markdown]

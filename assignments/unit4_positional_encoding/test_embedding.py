@@ -36,6 +36,8 @@ def test_what_is_trained(student):
     """token.weight is the only parameter; the row of the padding gets gradient 0, the others √D times what arrives."""
     made = embedding(student, pad_id=0)
     seen = student.vjp(made, torch.tensor([[2, 0, 2]]), cotangent=torch.ones(1, 3, 2), parameters=True)
+    others = sorted(set(seen.parameters) - {"token.weight"})
+    assert not others, f"{others} are parameters too (nn.Parameter, or a module that has one): the sines are to be none"
     assert list(seen.parameters) == ["token.weight"], f"the parameters are {list(seen.parameters)}"
     expected = math.sqrt(2) * torch.tensor([[0.0, 0], [0, 0], [2, 2]])
     torch.testing.assert_close(seen.parameters["token.weight"], expected)

@@ -91,8 +91,10 @@ class DecoderLayer(nn.Module):
         d_model: D, the width of everything.
         n_heads: H, number of heads of both attentions; a divisor of d_model.
         d_ff: hidden width of the feed-forward network.
-        dropout: in train mode each number that a sub-layer returns is dropped with this probability, before it is added
-            to the residual stream (and the others divided by 1 - dropout). In eval mode, or with 0, nothing is dropped.
+        dropout: in train mode each number that a sub-layer returns is dropped with this probability, 0 ≤ dropout < 1,
+            independently of all others (of the same token too), before it is added to the residual stream (and the
+            others divided by 1 - dropout). Nothing else is dropped, neither the stream nor its normalised copy. In eval
+            mode, or with 0, nothing is dropped.
         norm_first: True is pre-LN, False post-LN.
         activation: of the feed-forward network: "relu", "gelu" or "gelu_tanh".
 
@@ -100,7 +102,7 @@ class DecoderLayer(nn.Module):
     (D, D), bias (D,) each), ffn.fc1 and ffn.fc2, norm1, norm2 and norm3 (weight and bias (D,) each), which belong to
     self-attention, cross-attention and feed-forward network in this order. Weights are loaded into your module under
     these names. Should you prefer another structure inside, add a method `load_reference(self, state_dict)` that copies
-    such a dict into yours.
+    such a dict into yours, as often as it is called, and replaces all weights that were there.
     """
 
     def __init__(
@@ -142,8 +144,9 @@ class DecoderLayer(nn.Module):
                 norm_first=True:   x = x + dropout(f(norm(x)))
                 norm_first=False:  x = norm(x + dropout(f(x))).
 
-        Where a row of a mask is empty, the attention gives its output bias (that is what MultiHeadAttention does), and
-        gradients stay finite. The result is differentiable in x, memory and all parameters; no argument is changed.
+        Where a row of a mask is empty, or all of it, the attention gives its output bias (that is what
+        MultiHeadAttention does), and gradients stay finite. The result is differentiable in x, memory and all
+        parameters; no argument is changed.
 
         `nn.TransformerDecoderLayer` and the kit's own `DecoderLayer` may not be used.
 

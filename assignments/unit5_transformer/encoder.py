@@ -71,9 +71,10 @@ class EncoderLayer(nn.Module):
 
     Args:
         d_model: D. n_heads: the number of heads, a divisor of D. d_ff: the hidden width of the feed-forward network.
-        dropout: probability with which each number that a sub-layer writes is dropped in train mode, before the
-            addition. (Dropping attention weights and hidden numbers as well, as torch does, is allowed. What is never
-            dropped is the stream.)
+        dropout: probability, 0 ≤ dropout < 1, with which each number that a sub-layer writes is dropped in train mode,
+            independently of all others (of the same token too), before the addition; the others are divided by
+            1 − dropout. (Dropping attention weights and hidden numbers as well, as torch does, is allowed. Never
+            dropped are the stream and its normalised copy, which a sub-layer reads.)
         norm_first: True for pre-LN, False for post-LN.
         activation: "relu", "gelu" or "gelu_tanh", of the feed-forward network.
 
@@ -81,7 +82,8 @@ class EncoderLayer(nn.Module):
     k_proj, v_proj, out_proj; ffn.fc1.weight (F, D) and .bias (F,); ffn.fc2.weight (D, F) and .bias (D,); norm1.weight
     and .bias, norm2.weight and .bias, (D,) each. norm1 belongs to attention, norm2 to the feed-forward network, both
     with eps 1e-5. Weights are loaded into your module under these names; a module with another structure inside has a
-    method `load_reference(self, state_dict)` that copies such a dict into it.
+    method `load_reference(self, state_dict)` that copies such a dict into it, as often as it is called, and replaces
+    all weights that were there.
 
     `nn.TransformerEncoderLayer` and the ready-made EncoderLayer of autograder.given may not be used.
     """
@@ -167,7 +169,7 @@ class Encoder(nn.Module):
     Parameters, as named in the state dict: those of layer i (from 0) under layers.i., such as
     layers.0.self_attn.q_proj.weight; with final_norm also norm.weight and norm.bias, (D,) each. Each layer has
     parameters of its own. Weights are loaded into your module under these names; a module with another structure inside
-    has a method `load_reference(self, state_dict)`.
+    has a method `load_reference(self, state_dict)`, which replaces all weights, as often as it is called.
 
     `nn.TransformerEncoder` may not be used.
     """

@@ -71,8 +71,8 @@ def greedy_decode(model: nn.Module, src: Tensor, src_pad: int, bos: int, eos: in
     Returns:
         int64 (B, L), without bos. Each row has the symbols in the order in which they were written, up to and including
         its first eos, and then src_pad. L is the length of the longest row: writing stops as soon as every row has its
-        eos, or after max_len symbols. Where several symbols are equally likely, the one with the lowest number is
-        taken. src is not changed, and nothing is drawn at random.
+        eos, or after max_len symbols, and the model is not asked again after that. Where several symbols are equally
+        likely, the one with the lowest number is taken. src is not changed, and nothing is drawn at random.
 
     >>> class Countdown(nn.Module):  # after BOS (9) it says the source's first symbol, then one less each time
     ...     def forward(self, src, inp):
@@ -155,8 +155,9 @@ def beam_search(
         logprob_fn: rates continuations. For prefixes, int64 (K, t), each beginning with bos, it returns (K, V) float64:
             the log-probability of each symbol as the next one. K ≥ 1 may be any number, and several calls for one step
             are fine. The numbers are finite; they may be as low as -1e4, and need not add up to a probability of 1 (a
-            caller may have taken symbols away). Prefixes that have ended (contain eos) are not to be asked about.
-        bos, eos: the symbols that begin and end a sequence.
+            caller may have taken symbols away). Prefixes that have ended (have eos somewhere behind bos) are not to be
+            asked about.
+        bos, eos: the symbols that begin and end a sequence. They may be the same number.
         beam: how many hypotheses are kept, at least 1.
         max_len: the largest number of symbols of a hypothesis, eos included and bos not; at least 1.
         alpha: exponent of the length in the score.
@@ -244,7 +245,7 @@ if __name__ == "__main__":
         return example(prefixes)
 
     returned = beam_search(watched, 0, 3, beam=3, max_len=3)
-    kept = {tuple(prefix) for prefix in asked} | {(0, *symbols) for symbols, _ in returned}
+    kept = {tuple(prefix) for prefix in asked} | {(0, *written) for written, _ in returned}
     answer = (0, *returned[0][0])
     nodes = sorted({(*prefix, symbol) for prefix in asked for symbol in (1, 2, 3)} | {(0,)})
     leaves = [
@@ -283,8 +284,8 @@ if __name__ == "__main__":
     right.set_title("how often the best sequence of all is found")
     fig.savefig("beam_search.png", dpi=110)
     plt.show()
-    for symbols, score in returned:
-        print(f"{' '.join(NAMES[s] for s in symbols):12} probability {math.exp(score):.3f}")
+    for written, total in returned:
+        print(f"{' '.join(NAMES[s] for s in written):12} probability {math.exp(total):.3f}")
 
 # %% [markdown]
 # ## Further reading

@@ -205,7 +205,8 @@ class Transformer(nn.Module):
     encoder_layers.i.* and decoder_layers.i.* (those of the kit's EncoderLayer and DecoderLayer), encoder_norm.*,
     decoder_norm.*, and output.weight (tgt_vocab, D), without a bias. With tie=True the dict holds the shared weight
     under both names. Weights are loaded into your module under these names. Should you prefer another structure inside,
-    add a method `load_reference(self, state_dict)` that copies such a dict into yours.
+    add a method `load_reference(self, state_dict)` that copies such a dict into yours, as often as it is called, and
+    replaces all weights that were there.
     """
 
     def __init__(
@@ -261,8 +262,7 @@ class Transformer(nn.Module):
 
         Args:
             inp: int64 (B, T), right-padded with pad_id, beginning with BOS. BOS may have the number of pad_id: the
-            first
-                symbol is never padding.
+                first symbol is never padding.
             memory: (B, S, D), as encode returns it (or from elsewhere: it is taken as it is).
             src: int64 (B, S), the source that memory belongs to. Only where it is padding is of interest here.
 
@@ -364,20 +364,22 @@ if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     torch.set_num_threads(1)  # for matrices as small as these, more threads only get in each other's way
-    model, curve = train_to_sort()
+    sorter, curve = train_to_sort()
     fig, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained", width_ratios=(6, 7, 9))
     names = (["3", "4", "5", "6", "PAD", "PAD"], ["BOS", "3", "4", "5", "6", "EOS", "PAD"])
-    for ax, mask, keys, title in zip(axes, figure_data(), names, ("cross-attention", "self-attention"), strict=False):
-        ax.imshow(mask, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
+    for ax, visible, keys, title in zip(
+        axes, figure_data(), names, ("cross-attention", "self-attention"), strict=False
+    ):
+        ax.imshow(visible, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
         ax.set_xticks(range(len(keys)), keys)
         ax.set_yticks(range(7), names[1])
         ax.set_title(f"{title}: who may see whom")
         ax.set_xlabel("key (green: may be seen)")
         ax.set_ylabel("query")
-    losses, right = zip(*curve, strict=True)
+    measured, sorted_right = zip(*curve, strict=True)
     steps = range(20, 20 * len(curve) + 1, 20)
-    axes[2].plot(steps, losses, "o-", label="loss, with the right symbols given")
-    axes[2].plot(steps, right, "s-", label="sequences sorted without a mistake, by itself")
+    axes[2].plot(steps, measured, "o-", label="loss, with the right symbols given")
+    axes[2].plot(steps, sorted_right, "s-", label="sequences sorted without a mistake, by itself")
     axes[2].set_xlabel("training steps")
     axes[2].set_title("learning to sort")
     axes[2].set_ylim(0, None)
@@ -385,11 +387,11 @@ if __name__ == "__main__":
     fig.savefig("masks_and_sorting.png", dpi=110)
     plt.show()
 
-    src, _ = SequenceTask("sort", length=6, batch=4)(torch.Generator().manual_seed(5))
-    for row, written in zip(src, write(model, src, 7), strict=True):
+    sources, _ = SequenceTask("sort", length=6, batch=4)(torch.Generator().manual_seed(5))
+    for source, written in zip(sources, write(sorter, sources, 7), strict=True):
         symbols = [s for s in written.tolist()[: written.tolist().index(EOS)]] if EOS in written else written.tolist()
-        print("source", [s for s in row.tolist() if s != PAD], "-> written", symbols)
-    print(f"sorted without a mistake: {right[-1]:.0%} of 100 fresh sequences")
+        print("source", [s for s in source.tolist() if s != PAD], "-> written", symbols)
+    print(f"sorted without a mistake: {sorted_right[-1]:.0%} of 100 fresh sequences")
 
 # %% [markdown]
 # ## Further reading

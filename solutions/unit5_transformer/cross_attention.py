@@ -89,8 +89,9 @@ def cross_attention(
 
     Returns:
         (out, weights): out (B, T, d_model) and weights (B, H, T, S), the softmax of each head. Padding has weight
-        exactly 0, whatever it contains. There is no causal structure: every token of x may look at every real token of
-        the memory. Where an example's memory is all padding its weights are 0, and out is the bias of out_proj.
+        exactly 0, whatever finite numbers it contains, and adds nothing to out. There is no causal structure: every
+        token of x may look at every real token of the memory. Where an example's memory is all padding (that of all
+        examples, perhaps) its weights are 0, and out is the bias of out_proj.
         Differentiable in x, memory and mha's parameters. mha (its parameters and its mode) and the other arguments are
         not changed.
 
@@ -158,17 +159,18 @@ def figure_data() -> np.ndarray:
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
-    weights = figure_data()
+    alignment = figure_data()
     fig, ax = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
-    picture = ax.imshow(np.where(weights > 0, weights, np.nan), vmin=0.0, vmax=1.0)
+    picture = ax.imshow(np.where(alignment > 0, alignment, np.nan), vmin=0.0, vmax=1.0)
     ax.set_xticks(range(6), ENGLISH)
     ax.set_yticks(range(4), FRENCH)
     ax.set_xlabel("memory: what was read")
     ax.set_ylabel("x: what is being written")
-    for t, row in enumerate(weights):
-        for s, weight in enumerate(row):
-            if weight > 0:
-                ax.text(s, t, f"{weight:.2f}", ha="center", va="center", color="black" if weight > 0.6 else "white")
+    for french, looks in enumerate(alignment):
+        for english, share in enumerate(looks):
+            if share > 0:
+                color = "black" if share > 0.6 else "white"
+                ax.text(english, french, f"{share:.2f}", ha="center", va="center", color=color)
     fig.colorbar(picture, ax=ax, label="attention weight (white: exactly 0)", shrink=0.8)
     fig.savefig("alignment_of_words.png", dpi=120)
     plt.show()

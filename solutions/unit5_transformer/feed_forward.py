@@ -88,11 +88,13 @@ class FeedForward(nn.Module):
         d_ff: F, the number of hidden numbers; any positive number.
         activation: "relu", "gelu" (the exact one, with erf) or "gelu_tanh" (the approximation with tanh). Anything else
             is a ValueError.
-        dropout: probability with which each hidden number is dropped in train mode, after the activation.
+        dropout: probability with which each hidden number is dropped in train mode, after the activation;
+            0 ≤ dropout < 1.
 
     Parameters, as named in the state dict, (out, in): fc1.weight (F, D), fc1.bias (F,), fc2.weight (D, F), fc2.bias
     (D,). Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it.
+    `load_reference(self, state_dict)` that copies such a dict into it, as often as it is called, and replaces all
+    weights that were there.
     """
 
     def __init__(self, d_model: int, d_ff: int, activation: str = "relu", dropout: float = 0.0) -> None:
@@ -112,9 +114,10 @@ class FeedForward(nn.Module):
                 memory layout.
 
         Returns:
-            (..., d_model), same dtype. In train mode each hidden number is set to 0 independently with probability
-            `dropout`, by torch's default generator, and the others are divided by 1 − dropout; in eval mode, or with
-            dropout=0, nothing is drawn. Differentiable in x and all parameters; x is not changed.
+            (..., d_model), same dtype. In train mode each number that the activation returns is set to 0 with
+            probability `dropout`, independently of all others (of the same token too), by torch's default generator,
+            and the others are divided by 1 − dropout; in eval mode, or with dropout=0, nothing is drawn. Differentiable
+            in x and all parameters; x is not changed.
 
         `F.relu` and `F.gelu` may be used; the ready-made FeedForward of autograder.given may not.
 
@@ -182,7 +185,8 @@ class SwiGLU(nn.Module):
 
     Parameters, as named in the state dict, (out, in): w1.weight (F, D), the gate; w3.weight (F, D), the content;
     w2.weight (D, F). There are no biases. Weights are loaded into your module under these names; a module with another
-    structure inside has a method `load_reference(self, state_dict)`.
+    structure inside has a method `load_reference(self, state_dict)`, which replaces all weights, as often as it is
+    called.
 
     The ready-made SwiGLU of autograder.given may not be used.
     """
@@ -201,7 +205,8 @@ class SwiGLU(nn.Module):
                 is an ordinary case); of any memory layout.
 
         Returns:
-            (..., d_model), same dtype. silu(a) = a / (1 + exp(−a)). Differentiable in x and all parameters; x is not
+            (..., d_model), same dtype. silu(a) = a / (1 + exp(−a)). Differentiable in x and all parameters, with
+            gradients that are right (and finite) wherever the result is, for a very negative gate too; x is not
             changed.
 
         >>> ffn = SwiGLU(2, 2)
@@ -236,13 +241,16 @@ GRID = torch.linspace(-4, 4, 161, dtype=torch.float64)
 
 def figure_data() -> np.ndarray:
     """(4, 161): relu, gelu, gelu_tanh, and SwiGLU with gate and content equal, at the points of GRID."""
-    networks = [FeedForward(1, 1, activation=name) for name in ("relu", "gelu", "gelu_tanh")] + [SwiGLU(1, 1)]
+    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    plain = {"fc1.weight": one, "fc1.bias": zero, "fc2.weight": one, "fc2.bias": zero}
+    gated = {"w1.weight": one, "w2.weight": one, "w3.weight": one}
+    networks = [(FeedForward(1, 1, activation=name), plain) for name in ("relu", "gelu", "gelu_tanh")]
     curves = []
-    for network in networks:
-        for name, parameter in network.named_parameters():
-            nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1.0)
+    for network, state in [*networks, (SwiGLU(1, 1), gated)]:
+        network.double()
+        getattr(network, "load_reference", network.load_state_dict)(state)  # whatever your structure inside
         with torch.no_grad():
-            curves.append(network.double()(GRID[:, None])[:, 0].numpy())
+            curves.append(network(GRID[:, None])[:, 0].numpy())
     return np.stack(curves)
 
 

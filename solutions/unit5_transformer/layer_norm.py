@@ -212,7 +212,7 @@ class RMSNorm(nn.Module):
         eps: added to the mean square, under the root; > 0.
 
     The only parameter is weight, (d,), and there is no bias. Weights are loaded into your module under this name; a
-    module with another structure inside has a method `load_reference(self, state_dict)`.
+    module with another structure inside has a method `load_reference(self, state_dict)`, which replaces what was there.
     """
 
     def __init__(self, d: int, eps: float = 1e-6) -> None:
@@ -228,9 +228,10 @@ class RMSNorm(nn.Module):
                 float16 or bfloat16, and the weight has the same dtype.
 
         Returns:
-            Shape and dtype of x. Nothing is subtracted. float16 and bfloat16 are squared and summed in float32, so that
-            entries of a few hundred or thousand give finite, right results; float64 is computed in float64. A vector of
-            zeros gives zeros, with finite gradients. Differentiable in x and weight; x is not changed.
+            Shape and dtype of x. Nothing is subtracted. float16 and bfloat16 are squared and summed in float32 at
+            least, so that entries of a few hundred or thousand give finite, right results (whether they are rounded
+            before the weight, or once at the end, is up to you); float64 is computed in float64. A vector of zeros
+            gives zeros, with finite gradients. Differentiable in x and weight; x is not changed.
 
         `nn.RMSNorm` and `F.rms_norm` may not be used.
 
@@ -300,13 +301,13 @@ if __name__ == "__main__":
     axes[0].legend()
 
     sizes = np.logspace(-6, 2, 81)
-    x = sizes[:, None] * np.random.default_rng(1).standard_normal((1, 512))
-    y, _ = layer_norm_forward(x, np.ones(512), np.zeros(512))
-    axes[1].loglog(sizes, y.std(axis=-1), label="layer norm, ε = 1e-5")
-    y = RMSNorm(512).double()(torch.from_numpy(x)).detach().numpy()
-    axes[1].loglog(sizes, y.std(axis=-1), label="RMSNorm, ε = 1e-6")
-    for eps in (1e-5, 1e-6):
-        axes[1].axvline(eps**0.5, color="grey", linestyle=":", linewidth=0.8)
+    all_sizes = sizes[:, None] * np.random.default_rng(1).standard_normal((1, 512))
+    normed_sizes, _ = layer_norm_forward(all_sizes, np.ones(512), np.zeros(512))
+    axes[1].loglog(sizes, normed_sizes.std(axis=-1), label="layer norm, ε = 1e-5")
+    normed_sizes = RMSNorm(512).double()(torch.from_numpy(all_sizes)).detach().numpy()
+    axes[1].loglog(sizes, normed_sizes.std(axis=-1), label="RMSNorm, ε = 1e-6")
+    for usual in (1e-5, 1e-6):
+        axes[1].axvline(usual**0.5, color="grey", linestyle=":", linewidth=0.8)
     axes[1].set_xlabel("standard deviation of the input (dotted: √ε)")
     axes[1].set_ylabel("standard deviation of the output")
     axes[1].legend()

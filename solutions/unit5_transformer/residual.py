@@ -100,7 +100,7 @@ class Residual(nn.Module):
         norm: N, a module that maps (..., D) to a tensor of the same shape. It takes no other arguments.
         norm_first: True for pre-LN, x + f(N(x)); False for post-LN, N(x + f(x)).
         dropout: probability with which each number of the sub-layer's result is dropped in train mode, before the
-            addition.
+            addition; 0 ≤ dropout < 1.
 
     The wrapper has no parameters of its own; those of sublayer and norm are its parameters. Both are used as they are,
     not copied.
@@ -121,10 +121,11 @@ class Residual(nn.Module):
             kwargs: handed on to the sub-layer, all of them, with their names and values; not to the norm.
 
         Returns:
-            (..., D), same dtype. In train mode each number that the sub-layer returned is set to 0 independently with
-            probability `dropout`, by torch's default generator, and the others are divided by 1 − dropout; nothing else
-            is dropped. In eval mode, or with dropout=0, nothing is drawn. Differentiable in x and in all parameters;
-            no argument is changed.
+            (..., D), same dtype. In train mode each number that the sub-layer returned is set to 0 with probability
+            `dropout`, independently of all others (of the same token too), by torch's default generator, and the others
+            are divided by 1 − dropout; nothing else is dropped, neither the stream nor what the sub-layer reads. In
+            eval mode, or with dropout=0, nothing is drawn. Differentiable in x and in all parameters; no argument is
+            changed.
 
         >>> x, double = torch.tensor([[1.0, 3.0]]), nn.Linear(2, 2, bias=False)
         >>> _ = nn.init.eye_(double.weight.data).mul_(2)
@@ -195,12 +196,12 @@ if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    for row, name in zip(figure_data("layers"), ("post-LN", "pre-LN"), strict=True):
-        axes[0].plot(range(1, 25), row, marker="o", label=name)
+    for norms, name in zip(figure_data("layers"), ("post-LN", "pre-LN"), strict=True):
+        axes[0].plot(range(1, 25), norms, marker="o", label=name)
     axes[0].set_xlabel("layer (of 24)")
-    for row, name in zip(figure_data("depths"), ("post-LN", "pre-LN"), strict=True):
-        axes[1].loglog(DEPTHS, row, marker="o", label=name, base=2)
-    line = row[0] * (3 / (np.array(DEPTHS) + 1)) ** 0.5
+    for norms, name in zip(figure_data("depths"), ("post-LN", "pre-LN"), strict=True):
+        axes[1].loglog(DEPTHS, norms, marker="o", label=name, base=2)
+    line = norms[0] * (3 / (np.array(DEPTHS) + 1)) ** 0.5
     axes[1].loglog(DEPTHS, line, ":", color="grey", label="in proportion to 1/√(L + 1)", base=2)
     axes[1].set_xlabel("number of layers L")
     axes[1].set_title("the last layer", fontsize=10)

@@ -128,7 +128,7 @@ def noam_lr(step: int, d_model: int, warmup: int, factor: float = 1.0) -> float:
         warmup: number of steps during which the rate rises, at least 1.
         factor: multiplies the rate.
 
-    Returns a float.
+    Returns a Python float (a float32 tensor, say, has not enough digits).
 
     >>> [noam_lr(step, d_model=4, warmup=4) for step in (0, 1, 4, 16)]
     [0.0625, 0.0625, 0.25, 0.125]
@@ -199,7 +199,8 @@ def train_copy(
             (B, T). tgt_mask: bool, True = may attend, broadcastable to (B, H, T, T); without it every symbol of inp
             sees all others. positions: int64, at least as long as S and T; symbol t of src, and of inp, stands at
             positions[t]; without it no symbol has a position. Padding in src the model leaves out by itself. Parameters
-            are float32 or float64. (It is a BareTransformer of the kit.)
+            are float32 or float64. It comes in train mode, in which it is to be trained and handed back; it has no
+            dropout. (It is a BareTransformer of the kit.)
         data_gen: data_gen(generator) gives a batch: src int64 (B, S) and tgt int64 (B, T), both right-padded with 0
             (PAD); each row of tgt ends with 2 (EOS) before the padding. T may differ from S.
         steps: number of steps, at least 1.
@@ -316,24 +317,24 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)  # for matrices as small as these, more threads only get in each other's way
     rates, smoothed = figure_data()
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
-    for row, name in zip(rates, ("d 64, w 50", "d 256, w 50", "d 64, w 150", "d 256, w 150"), strict=True):
-        left.plot(range(1, 401), row, label=name)
+    fig, (left, middle, last) = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
+    for curve, name in zip(rates, ("d 64, w 50", "d 256, w 50", "d 64, w 150", "d 256, w 150"), strict=True):
+        left.plot(range(1, 401), curve, label=name)
     left.set_title("the learning rate")
     left.set_xlabel("step")
-    for row, eps in zip(smoothed, (0.0, 0.1, 0.3), strict=True):
-        (line,) = middle.plot(torch.arange(81) / 10, row, label=f"eps = {eps}")
-        middle.plot(row.argmin() / 10, row.min(), "o", color=line.get_color())
+    for curve, share_of_all in zip(smoothed, (0.0, 0.1, 0.3), strict=True):
+        (line,) = middle.plot(torch.arange(81) / 10, curve, label=f"eps = {share_of_all}")
+        middle.plot(curve.argmin() / 10, curve.min(), "o", color=line.get_color())
     middle.set_title("label smoothing: the loss, and its minimum")
     middle.set_xlabel("logit of the right symbol (9 others have 0)")
     for of in (None, "causal mask", "shift", "positions"):
-        losses, share = experiment(of)
+        measured, copied_right = experiment(of)
         name = "as it should be" if of is None else f"without {of}"
-        right.plot(range(1, len(losses) + 1), losses, label=f"{name}: {share:.0%} right")
-    right.set_title("learning to copy: the loss does not tell")
-    right.set_xlabel("step")
-    right.set_ylabel("training loss")
-    for ax in (left, middle, right):
+        last.plot(range(1, len(measured) + 1), measured, label=f"{name}: {copied_right:.0%} right")
+    last.set_title("learning to copy: the loss does not tell")
+    last.set_xlabel("step")
+    last.set_ylabel("training loss")
+    for ax in (left, middle, last):
         ax.legend()
         ax.set_ylim(0, None)
     fig.savefig("training.png", dpi=110)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from autograder.grading import close, quiet_rng, raises
+from autograder.grading.chance import likely
 from autograder.grading.compare import GRADIENT, Disagreement
 
 transformer_embedding = pytest.mark.exercise("transformer_embedding")
@@ -42,11 +43,23 @@ def gradient(student, draw, theirs, ours, ids):
     found = student.vjp(theirs, ids, cotangent=cotangent, parameters=True).parameters
     if set(found) != {"token.weight"}:
         extra = sorted(set(found) - {"token.weight"})
-        raise Disagreement(f"the parameters are {sorted(found)}, expected token.weight alone; what trains {extra}?")
+        frozen = [name for name in extra if found[name] is None]
+        more = f"; no gradient reaches {frozen}, and a parameter it is all the same" if frozen else ""
+        raise Disagreement(f"the parameters are {sorted(found)}, expected token.weight alone{more}")
     (expected,) = torch.autograd.grad(ours(ids), [ours.token.weight], cotangent)
     if found["token.weight"] is None:
         raise Disagreement("no gradient reaches token.weight")
     close(found["token.weight"], expected, tolerance=GRADIENT[torch.float64], what="the gradient of token.weight")
+
+
+def each_by_itself(dropped, p):
+    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
+    likely(int(dropped.sum()), dropped.numel(), p, "the number of dropped entries")
+    for axis, name in enumerate(("of two texts", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        what = f"the number of pairs of entries {name} that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, what)
 
 
 @transformer_embedding
@@ -124,9 +137,9 @@ def test_small_cases(student, reference, draw):
 @transformer_embedding
 @pytest.mark.weight(2)
 def test_dropout(student, reference, draw):
-    """In train mode entries of the sum are 0 or divided by 1 - dropout; in eval mode nothing is dropped or drawn.
+    """In train mode each entry of the sum, by itself, is 0 or divided by 1 - dropout; in eval mode nothing is drawn.
 
-    Of 3·17·14 = 714 entries, none is dropped with probability 0.7^714 < 1e-110, all with 0.3^714.
+    Four counts, each with a false alarm in 1e9.
     """
     ids = draw.integers(0, 11, 3, 17)
     theirs, ours = layers(student, reference, draw, d_model=14, dropout=0.3)
@@ -135,7 +148,7 @@ def test_dropout(student, reference, draw):
     for _ in range(2):
         close(quiet_rng(theirs, ids), expected, tolerance=ACCURATE[torch.float64], what="the output in eval mode")
     theirs.train(True)
-    noisy = theirs(ids)
+    noisy = student.seeded(theirs, ids)
     close(noisy, torch.zeros_like(expected), rtol=0.0, atol=math.inf)
     dropped = noisy == 0
     if not dropped.any():
@@ -144,6 +157,7 @@ def test_dropout(student, reference, draw):
         raise Disagreement("with dropout 0.3 all entries are 0 in train mode")
     wanted = torch.where(dropped, 0.0, expected / 0.7)
     close(noisy, wanted, tolerance=ACCURATE[torch.float64], what="the output in train mode")
+    each_by_itself(dropped, 0.3)
     theirs, ours = layers(student, reference, draw)
     close(quiet_rng(theirs, ids), ours(ids).detach(), tolerance=ACCURATE[torch.float64])
 
@@ -155,6 +169,6 @@ def test_picture(student):
         return
     rows = student.figure_data()
     widths = np.array([8.0, 32, 128, 512, 2048])
-    close(rows[2], np.sqrt(widths / 2), rtol=1e-4, what="the lengths of positions")
-    close(rows[1], np.sqrt(widths) * rows[0], rtol=1e-3, what="the lengths of tokens times √D")
-    close(rows[0], np.ones(5), rtol=0.0, atol=0.2, what="the lengths of tokens")
+    close(rows[2], np.sqrt(widths / 2), rtol=1e-4, what="the curve of positions")
+    close(rows[1], np.sqrt(widths) * rows[0], rtol=1e-3, what="the curve of tokens times √D")
+    close(rows[0], np.ones(5), rtol=0.0, atol=0.2, what="the curve of tokens")

@@ -30,9 +30,11 @@ def same(theirs, ours, x, **options):
 
 @learned_positions
 def test_parameter(student, reference, draw):
-    """The table is the only parameter, max_len · D numbers that an optimiser sees."""
+    """What is trained is the table alone: max_len · D numbers that an optimiser sees, in one parameter or several."""
     theirs, _ = tables(student, reference, draw)
-    seen = student.vjp(theirs, draw.tensor(2, 5, 6), cotangent=draw.tensor(2, 5, 6), parameters=True)
+    x = draw.tensor(2, 13, 6)  # uses all rows, which may be parameters of their own
+    seen = student.vjp(theirs, x, cotangent=draw.tensor(2, 13, 6), parameters=True)
+    close(seen.value, torch.zeros_like(x), rtol=0.0, atol=math.inf)
     count = sum(gradient.numel() for gradient in seen.parameters.values() if gradient is not None)
     if count != 13 * 6:
         raise Disagreement(f"gradients reach {count} trainable numbers, expected {13 * 6}")
@@ -123,10 +125,14 @@ def test_modes_and_generators(student, reference, draw):
 
 
 @learned_positions
-def test_picture(student):
+def test_picture(student, draw):
     """The picture shows rows that learned, and below them rows that stayed as they were."""
     if not student.has("figure_data"):
         return
+    # A picture that is not drawn has many causes. What the module itself does tells them apart.
+    table, whole = student.LearnedPositionalEmbedding(32, 16), torch.zeros(2, 32, 16)
+    table.load_reference({"weight": draw.tensor(32, 16, dtype=torch.float32)})
+    student.vjp(table, whole, cotangent=whole + 1, parameters=True)
     before, after, target = student.figure_data()
     close(after[:20], target[:20], rtol=0.0, atol=0.02, what="the rows that were trained")
     close(after[24:], before[24:], tolerance=(0, 0), what="the rows that no text reached")

@@ -76,14 +76,14 @@ def test_distance_alone_counts(student, draw):
         m, n, far = positions(draw, 5), positions(draw, 7), int(draw.integers(50, 500))
         turned = student.apply_rope(q, m, 1e4, layout)
         close(turned, torch.zeros_like(q), rtol=0.0, atol=math.inf)
-        close(student.apply_rope(q, 0 * m, 1e4, layout), q, what="the vectors at position 0")
+        close(student.apply_rope(q, 0 * m, 1e4, layout), q, what="what becomes of the vectors at position 0")
         lengths = [
             (v.unflatten(-1, (7, 2)) if layout == "interleaved" else v.unflatten(-1, (2, 7)).mT) for v in (q, turned)
         ]
-        close(lengths[1].norm(dim=-1), lengths[0].norm(dim=-1), what="the lengths of the pairs")
+        close(lengths[1].norm(dim=-1), lengths[0].norm(dim=-1), what="the tensor of the pairs' lengths")
         near = scores(turned, student.apply_rope(k, n, 1e4, layout))
         moved = scores(student.apply_rope(q, m + far, 1e4, layout), student.apply_rope(k, n + far, 1e4, layout))
-        close(moved, near, rtol=0.0, atol=1e-8, what=f"the scores {far} positions further")
+        close(moved, near, rtol=0.0, atol=1e-8, what=f"the matrix of scores {far} positions further")
 
 
 @rope
@@ -123,7 +123,7 @@ def test_values_are_not_rotated(student, reference, draw):
         expected = torch.softmax(scores(turned, turned), dim=-1) @ x
         close(torch.softmax(scores(turned, turned), dim=-1) @ values, expected, what="attention with x as values")
         close(values, x, tolerance=(0, 0), what="the argument, which serves as values,")
-        close(called.echo[0][1], where, tolerance=(0, 0), what="the positions")
+        close(called.echo[0][1], where, tolerance=(0, 0), what="the argument positions")
 
 
 @rope
@@ -175,9 +175,9 @@ def test_both_layouts_give_the_same_scores(student, reference, draw):
         return scores(*(function(t, where, 1e4, layout) for t in (q, k)))
 
     permuted = [student.permute_qk_weights(W, H) for W in (Wq, Wk)]
-    close(permuted, [torch.zeros_like(W) for W in (Wq, Wk)], rtol=0.0, atol=math.inf, what="the permuted weights")
+    close(permuted, [torch.zeros_like(W) for W in (Wq, Wk)], rtol=0.0, atol=math.inf, what="the permuted pair")
     expected = all_scores(reference.apply_rope, Wq, Wk, "interleaved")
-    close(all_scores(student.apply_rope, *permuted, "half"), expected, what="the scores")
+    close(all_scores(student.apply_rope, *permuted, "half"), expected, what="the matrix of scores")
 
 
 @rope
@@ -188,10 +188,8 @@ def test_rope_pictures(student, reference):
     angles = np.arange(16) * 100.0 ** (-np.arange(3)[:, None] / 3)
     close(student.figure_data("rotation"), np.stack([np.cos(angles), np.sin(angles)], axis=-1), what="the rotation")
     curves = student.figure_data("scores")
-    close(
-        curves, np.tile(curves[:1], (3, 1)) if isinstance(curves, np.ndarray) else curves, what="the curves of scores"
-    )
-    close(curves, np.zeros((3, 41)), rtol=0.0, atol=np.inf, what="the curves of scores")
+    close(curves, np.tile(curves[:1], (3, 1)) if isinstance(curves, np.ndarray) else curves, what="the array of curves")
+    close(curves, np.zeros((3, 41)), rtol=0.0, atol=np.inf, what="the array of curves")
 
 
 # ---------------------------------------------------------------- alibi
@@ -204,7 +202,7 @@ def same_slopes(student, reference, H):
     slopes = student.alibi_slopes(H)
     if not (isinstance(slopes, torch.Tensor) and slopes.is_floating_point()):
         raise Disagreement("alibi_slopes does not return a tensor of floating point numbers")
-    close(slopes.double(), reference.alibi_slopes(H), rtol=1e-6, atol=0.0, what=f"the slopes of {H} heads")
+    close(slopes.double(), reference.alibi_slopes(H), rtol=1e-6, atol=0.0, what=f"the tensor of slopes of {H} heads")
 
 
 def same_bias(student, reference, H, Tq, Tk, dtype=torch.float64, rtol=1e-6):
@@ -253,6 +251,7 @@ def test_more_keys_than_queries(student, reference):
 
 
 @alibi
+@pytest.mark.names("positive_bias")
 def test_dtypes(student, reference):
     """dtype is that of the result, and float32 where none is given."""
     expected = reference.alibi_bias(2, 1, 5)
@@ -271,7 +270,7 @@ def test_softmax_of_the_other_form(student, reference, draw):
     bias = same_bias(student, reference, H, Tq, Tk)
     key_only = reference.alibi_slopes(H)[:, None, None] * torch.arange(Tk)
     ours, theirs = ((raw + b).masked_fill(~seen, -math.inf).softmax(dim=-1) for b in (key_only, bias))
-    close(theirs, ours, rtol=1e-5, atol=1e-9, what="the attention weights")
+    close(theirs, ours, rtol=1e-5, atol=1e-9, what="the matrix of attention weights")
 
 
 @alibi
@@ -381,7 +380,9 @@ def test_bias_is_trained(student, reference, draw):
     """weight is the only parameter; a row's gradient is the sum over the pairs in its bucket; float32 stays float32."""
     theirs, ours = biases(student, reference, draw)
     cotangent = draw.tensor(1, 3, 5, 7)
-    found = student.vjp(theirs, 5, 7, cotangent=cotangent, parameters=True).parameters
+    seen = student.vjp(theirs, 5, 7, cotangent=cotangent, parameters=True)
+    close(seen.value, torch.zeros_like(cotangent), rtol=0.0, atol=math.inf, what="the bias")
+    found = seen.parameters
     (expected,) = torch.autograd.grad(ours(5, 7), [ours.weight], cotangent)
     count = sum(gradient.numel() for gradient in found.values() if gradient is not None)
     if count != 60:

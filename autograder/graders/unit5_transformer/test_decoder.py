@@ -1,11 +1,13 @@
 """Hidden grader of the page `decoder`."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from autograder.grading import agree_gradients, close, quiet_rng
+from autograder.grading.chance import likely
 from autograder.grading.compare import GRADIENT, Disagreement
 
 decoder_layer = pytest.mark.exercise("decoder_layer")
@@ -72,7 +74,7 @@ def test_target_mask(student, reference, draw):
         later = x.clone()
         later[:, 3:] = draw.tensor(2, 2, 6)
         after = same(theirs, ours, later, memory, tgt_mask=causal(5))
-        close(after[:, :3], before[:, :3], what="the outputs before the change")
+        close(after[:, :3], before[:, :3], what="the output before the change")
 
 
 @decoder_layer
@@ -84,7 +86,7 @@ def test_memory_mask(student, reference, draw):
         x, memory, mask = draw.tensor(2, 5, 6), draw.tensor(2, 7, 6), draw.mask(2, 1, 1, 7)
         before = same(theirs, ours, x, memory, memory_mask=mask)
         junk = torch.where(mask[:, 0, 0, :, None], memory, draw.tensor(2, 7, 6, scale=30.0))
-        close(theirs(x, junk, memory_mask=mask), before, what="the outputs after a change of hidden memory")
+        close(theirs(x, junk, memory_mask=mask), before, what="the output after a change of hidden memory")
 
 
 @decoder_layer
@@ -120,6 +122,9 @@ def test_nothing_to_see(student, reference, draw):
         source[1] = False
         target = draw.mask(2, 1, 5, 5, empty_rows=(2,))
         same(theirs, ours, x, memory, tgt_mask=target, memory_mask=source)
+        nobody = torch.zeros(1, dtype=torch.bool)
+        same(theirs, ours, x, memory, memory_mask=nobody.expand(2, 1, 1, 7))
+        same(theirs, ours, x, memory, tgt_mask=nobody.expand(5, 5))
     agree_gradients(theirs, ours, x, memory, tgt_mask=target, memory_mask=source)
 
 
@@ -163,25 +168,82 @@ def test_dropout_knows_the_mode(student, reference, draw):
         close(quiet_rng(theirs, x, memory), ours(x, memory).detach())
 
 
-@decoder_layer
-@pytest.mark.weight(2)
-def test_what_dropout_drops(student, draw):
-    """Dropout is applied to what each sub-layer returns, before it is added to the stream, which stays whole.
+def each_by_itself(dropped, p, what):
+    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
+    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
+    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
-    With pre-LN, x = 0 and weights that make all three sub-layers return 1 everywhere, each output is the sum of three
-    numbers that are 0 or 2. Each of the values 0, 2, 4, 6 is missing from 968 outputs with probability below (7/8)^968
-    = 1e-56. With x = 1000 on top nothing may fall below 1000.
-    """
-    theirs = student.DecoderLayer(11, 1, 3, dropout=0.5, norm_first=True)
-    state = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes(11, 3).items()}
-    state |= {name: torch.ones_like(state[name]) for name in state if name.endswith(("out_proj.bias", "fc2.bias"))}
-    theirs.load_reference(state)
+
+def dropping(student, state, d, d_ff, norm_first=True):
+    """A layer of one head that writes nothing but what `state` makes it write, in train mode with dropout 0.25."""
+    theirs = student.DecoderLayer(d, 1, d_ff, dropout=0.25, norm_first=norm_first)
+    blank = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes(d, d_ff).items()}
+    ones = {f"norm{n}.weight": torch.ones(d, dtype=torch.float64) for n in (1, 2, 3)}
+    theirs.load_reference(blank | ones | state)
     theirs.train(True)
-    for level in (0.0, 1000.0):
-        x = torch.full((8, 11, 11), level, dtype=torch.float64)
-        out = theirs(x, draw.tensor(8, 5, 11))
+    return theirs
+
+
+@decoder_layer
+@pytest.mark.parametrize("sublayer", ["self_attn.out_proj", "cross_attn.out_proj", "ffn.fc2"])
+def test_what_dropout_drops(student, draw, sublayer):
+    """Each number that a sub-layer returns, by itself, is dropped or divided by 1 - dropout; the stream stays whole.
+
+    The bias of the sub-layer's last matrix is all that is written. Four counts, each with a false alarm in 1e9.
+    """
+    bias = draw.tensor(7).abs() + 0.5
+    theirs = dropping(student, {f"{sublayer}.bias": bias}, 7, 3)
+    x = draw.tensor(11, 17, 7)
+    out = student.seeded(theirs, x, draw.tensor(11, 5, 7))
+    close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+    written, name = out - x, sublayer.partition(".")[0]
+    if ((written - bias).abs() < 1e-9).all():
+        raise Disagreement(f"in train mode nothing of what {name} returns is dropped")
+    dropped = written.abs() < 1e-9
+    if not (dropped | ((written - bias / 0.75).abs() < 1e-9)).all():
+        raise Disagreement(f"in train mode some number that {name} returns is neither 0 nor divided by 1 - dropout")
+    each_by_itself(dropped, 0.25, "returned numbers")
+
+
+def whole(out, stream, written, finish):
+    """Whether each token of `out` is its stream plus what was written into it, with some of four numbers dropped.
+
+    The others are divided by 0.75.
+    """
+    kept = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)  # (16, 4)
+    factors = kept / 0.75
+    possible = finish(stream[..., None, :] + factors * written[..., None, :])  # (B, T, .., 4)
+    return bool(((possible - out[..., None, :]).abs().amax(dim=-1).amin(dim=-1) < 1e-6).all())
+
+
+@decoder_layer
+@both_norms
+def test_what_is_read_is_whole(student, draw, norm_first):
+    """In train mode too a sub-layer reads all numbers of its input: nothing of that is dropped."""
+    x, memory, mix = draw.tensor(5, 11, 4), draw.tensor(5, 3, 4), draw.tensor(4, 4)
+    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(4).double()}
+    network = {"ffn.fc1.weight": mix, "ffn.fc1.bias": torch.full((4,), 20.0).double()}
+    network |= {"ffn.fc2.weight": torch.eye(4).double()}
+    stream, copy = (x, norm(x)) if norm_first else (norm(norm(x)), norm(norm(x)))  # what the network adds to and reads
+    parts = [  # the name, the weights, the stream, what is written, what follows
+        ("self_attn", attention, x, (norm(x) if norm_first else x) @ mix.T, lambda t: norm(norm(norm(t)))),
+        ("ffn", network, stream, copy @ mix.T + 20, norm),
+    ]
+    for name, weights, before, written, finish in parts:
+        theirs = dropping(student, weights, 4, 4, norm_first)
+        out = student.seeded(theirs, x, memory, tgt_mask=torch.eye(11, dtype=torch.bool))
         close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
-        close((out - level).unique(), torch.tensor([0.0, 2.0, 4.0, 6.0]).double(), what="what was added to the stream")
+        if not whole(out, before, written, (lambda t: t) if norm_first else finish):
+            raise Disagreement(f"in train mode {name} does not write what all numbers of its input give")
+
+
+def norm(x):
+    """A layer norm with weight 1 and bias 0."""
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
 def shapes(d, d_ff):

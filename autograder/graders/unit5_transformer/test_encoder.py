@@ -1,11 +1,13 @@
 """Hidden grader of the page `encoder`."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from autograder.grading import agree_gradients, close, quiet_rng
+from autograder.grading.chance import likely
 from autograder.grading.compare import GRADIENT, Disagreement
 
 
@@ -133,6 +135,7 @@ def test_small_layers(student, reference, draw):
         called = student.call(theirs, x, mask=mask)
         close(called.value, ours(x, mask=mask).detach())
         close(called.echo, ((x,), {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
+        same(theirs, ours, x, mask=torch.zeros(5, 5, dtype=torch.bool))
 
 
 @encoder_layer
@@ -156,11 +159,98 @@ def test_layer_modes(student, reference, draw):
             raise Disagreement("with dropout 0.5 the output in train mode is that of eval mode")
         silent = {name: torch.zeros_like(p) if "out_proj" in name or "fc2" in name else p.detach()
                   for name, p in ours.named_parameters()}  # fmt: skip
+        theirs = student.EncoderLayer(6, 3, 11, norm_first=norm_first, dropout=0.5)
         theirs.load_reference(silent)
+        theirs.train(True)
         ours.load_state_dict(silent)
         close(student.seeded(theirs, x), ours(x).detach(), what="the output where nothing is written")
         theirs, ours = layers(student, reference, draw, norm_first=norm_first)
         close(quiet_rng(theirs, x), ours(x).detach())
+
+
+def each_by_itself(dropped, p, what):
+    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
+    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
+    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
+
+
+def blank(d, d_ff):
+    """A state dict of a layer that writes nothing."""
+    sizes = {f"self_attn.{name}_proj": (d, d) for name in "qkv"} | {"self_attn.out_proj": (d, d)}
+    sizes |= {"ffn.fc1": (d_ff, d), "ffn.fc2": (d, d_ff)}
+    state = {f"{name}.weight": torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+    state |= {f"{name}.bias": torch.zeros(size[0], dtype=torch.float64) for name, size in sizes.items()}
+    for norm in ("norm1", "norm2"):
+        state |= {f"{norm}.weight": torch.ones(d).double(), f"{norm}.bias": torch.zeros(d).double()}
+    return state
+
+
+def dropping(student, state, d, d_ff, norm_first=True):
+    """A layer of one head with these weights, in train mode with dropout 0.25."""
+    theirs = student.EncoderLayer(d, 1, d_ff, dropout=0.25, norm_first=norm_first)
+    theirs.load_reference(state)
+    theirs.train(True)
+    return theirs
+
+
+@encoder_layer
+@pytest.mark.parametrize("writes", ["self_attn.out_proj", "ffn.fc2"], ids=["attention", "network"])
+def test_each_written_number_is_dropped_by_itself(student, draw, writes):
+    """Of what a sub-layer writes each number, by itself, is dropped or divided by 1 - dropout.
+
+    The bias of the sub-layer's last matrix is all that is written. Four counts, each with a false alarm in 1e9.
+    """
+    bias = draw.tensor(7).abs() + 0.5
+    theirs = dropping(student, blank(7, 5) | {f"{writes}.bias": bias}, 7, 5)
+    x = draw.tensor(11, 17, 7)
+    written = student.seeded(theirs, x)
+    close(written, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+    written = written - x
+    dropped = written.abs() < 1e-9
+    if not (dropped | ((written - bias / 0.75).abs() < 1e-9)).all():
+        raise Disagreement("in train mode some number that is written is neither 0 nor divided by 1 - dropout")
+    each_by_itself(dropped, 0.25, "written numbers")
+
+
+def whole(out, stream, written, finish):
+    """Whether each token of `out` is its stream plus what was written into it, with some of four numbers dropped.
+
+    The others are divided by 0.75, or by its square, where attention weights or hidden numbers are dropped too.
+    """
+    kept = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)  # (16, 4)
+    factors = torch.cat([kept / 0.75, kept / 0.75**2])
+    possible = finish(stream[..., None, :] + factors * written[..., None, :])  # (B, T, .., 4)
+    return bool(((possible - out[..., None, :]).abs().amax(dim=-1).amin(dim=-1) < 1e-6).all())
+
+
+@encoder_layer
+@pytest.mark.parametrize("norm_first", [True, False], ids=["pre-LN", "post-LN"])
+def test_what_is_read_is_whole(student, draw, norm_first):
+    """In train mode too a sub-layer reads all numbers of its input: nothing of that is dropped."""
+    x, mix = draw.tensor(5, 11, 4), draw.tensor(4, 4)
+    stream, copy = (x, norm(x)) if norm_first else (norm(x), norm(x))  # what the network adds to, and what it reads
+    attention = {"self_attn.v_proj.weight": mix, "self_attn.out_proj.weight": torch.eye(4).double()}
+    network = {"ffn.fc1.weight": mix[:1], "ffn.fc1.bias": torch.full((1,), 20.0).double()}
+    network |= {"ffn.fc2.weight": torch.ones(4, 1).double()}
+    parts = [  # of one head and one hidden number: the name, the weights, the stream, what is written, what follows
+        ("attention", attention, x, (norm(x) if norm_first else x) @ mix.T, lambda t: norm(norm(t))),
+        ("the network", network, stream, (copy @ mix[:1].T + 20).expand(x.shape), norm),
+    ]
+    for name, weights, before, written, finish in parts:
+        theirs = dropping(student, blank(4, 1) | weights, 4, 1, norm_first)
+        out = student.seeded(theirs, x, mask=torch.eye(11, dtype=torch.bool))
+        close(out, torch.zeros_like(x), rtol=0.0, atol=math.inf)
+        if not whole(out, before, written, (lambda t: t) if norm_first else finish):
+            raise Disagreement(f"in train mode {name} does not write what all numbers of its input give")
+
+
+def norm(x):
+    """A layer norm with weight 1 and bias 0."""
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
 @encoder_layer

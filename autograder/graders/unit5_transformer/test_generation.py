@@ -156,6 +156,26 @@ def test_mode(student, reference, draw):
 
 
 @greedy_decode
+def test_not_asked_again(student, reference, draw):
+    """When every row has its eos, the model is not asked again."""
+
+    class Noting(Speaker):
+        def forward(self, src, inp):
+            shown.append(inp.shape[1])
+            return super().forward(src, inp)
+
+    shown, expected = [], torch.zeros(0, 13)
+    while expected.shape[1] == 13:
+        model, src, expected = ragged(reference, draw, 13)
+    answer = student.greedy_decode(Noting(model.seed).eval(), src, PAD, BOS, EOS, 13)
+    form(answer, 3)
+    if max(shown, default=0) > expected.shape[1]:
+        raise Disagreement(
+            f"all rows have their eos after {expected.shape[1]} symbols; the model was asked about {max(shown)} symbols"
+        )
+
+
+@greedy_decode
 def test_dtypes_and_randomness(student, reference, draw):
     """Logits may be float32 or float16; the global random state stays as it is."""
     for dtype in (torch.float32, torch.float16):
@@ -313,8 +333,8 @@ def test_greed_leads_astray(student, draw):
 
     p, q = -0.5 - float(draw.array(1)[0] ** 2) / 100, -0.9
     found = listing(student.beam_search(garden, 0, 3, 2, 5))
-    close([symbols for symbols, _ in found], [[2, 3], [1, 3]], what="the hypotheses")
-    close([score for _, score in found], [q - 0.1, p - 0.7], what="the scores")
+    close([symbols for symbols, _ in found], [[2, 3], [1, 3]], what="the list of hypotheses")
+    close([score for _, score in found], [q - 0.1, p - 0.7], what="the list of scores")
     close([symbols for symbols, _ in listing(student.beam_search(garden, 0, 3, 1, 5))], [[1, 3]], what="a beam of 1")
 
 
@@ -329,9 +349,10 @@ def test_tiny_probabilities(student, reference, draw):
 
 @beam_search
 def test_other_numbers(student, reference, draw):
-    """bos and eos have the numbers that they are given; the argument alpha is 0 by default."""
+    """bos and eos have the numbers that they are given, one for both perhaps; the argument alpha is 0 by default."""
     same(student, reference, Language(draw, V=6), 3, 4, bos=4, eos=0)
     same(student, reference, Language(draw, V=3), 4, 5, bos=2, eos=1)
+    same(student, reference, Language(draw, V=5), 3, 4, bos=2, eos=2)
 
 
 @beam_search

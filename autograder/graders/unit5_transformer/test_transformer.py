@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from autograder.grading import agree, close, raises
-from autograder.grading.compare import GRADIENT, Disagreement
+from autograder.grading.compare import GRADIENT, Disagreement, describe
 
 # ---------------------------------------------------------------- shift_and_masks
 
@@ -40,7 +40,7 @@ def test_labels(student, reference, draw):
     for bos, pad in ((1, 0), (19, 5)):
         tgt = targets(draw, pad=pad)
         _, labels = pair(student, tgt, bos, pad)
-        close(labels, reference.make_decoder_io(tgt, bos, pad)[1], what="the labels")
+        close(labels, reference.make_decoder_io(tgt, bos, pad)[1], what="the tensor labels")
         logits, real = draw.tensor(3, 7, 20), tgt != pad
         expected = F.cross_entropy(logits[real], tgt[real])
         close(F.cross_entropy(logits.flatten(0, 1), labels.flatten()), expected, what="the loss with these labels")
@@ -50,9 +50,9 @@ def test_labels(student, reference, draw):
 def test_bos_is_pad(student, reference, draw):
     """Where BOS and pad are one number, the input begins with it, and the labels still skip the pads of the target."""
     tgt = targets(draw)
-    close(pair(student, tgt, 0, 0), reference.make_decoder_io(tgt, 0, 0), what="input and labels")
+    same_pair(student, reference, tgt, 0, 0)
     one = targets(draw, T=1, lengths=(1, 1, 1))
-    close(pair(student, one, 1, 0), reference.make_decoder_io(one, 1, 0), what="input and labels")
+    same_pair(student, reference, one, 1, 0)
 
 
 @shift_and_masks
@@ -73,8 +73,18 @@ def test_target_is_left_alone(student, reference, draw):
 def pair(student, tgt, bos, pad):
     """Input and labels as a tuple of two int64 tensors of the target's shape."""
     answer = student.make_decoder_io(tgt, bos, pad)
-    close(answer, (tgt, tgt), tolerance=(0, math.inf), what="input and labels")
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        raise Disagreement(f"make_decoder_io returned {describe(answer)}, expected a pair (inp, labels)")
+    for name, actual in zip(("inp", "the tensor labels"), answer, strict=True):
+        close(actual, tgt, tolerance=(0, math.inf), what=name)
     return tuple(answer)
+
+
+def same_pair(student, reference, tgt, bos, pad):
+    """Input and labels are the reference's."""
+    found, expected = pair(student, tgt, bos, pad), reference.make_decoder_io(tgt, bos, pad)
+    for name, actual, right in zip(("inp", "the tensor labels"), found, expected, strict=True):
+        close(actual, right, what=name)
 
 
 @shift_and_masks
@@ -150,7 +160,7 @@ def same(theirs, ours, src, inp, pad=0):
     with torch.no_grad():
         expected = ours(src, inp)
     logits = theirs(src, inp)
-    compare(logits, expected, real(inp, pad), "the logits")
+    compare(logits, expected, real(inp, pad), "the tensor of logits")
     return logits
 
 
@@ -204,9 +214,9 @@ def test_decode(student, reference, draw):
     memory = draw.tensor(3, 7, 6)
     with torch.no_grad():
         expected = ours.decode(inp, memory, src)
-    compare(theirs.decode(inp, memory, src), expected, real(inp), "the logits")
+    compare(theirs.decode(inp, memory, src), expected, real(inp), "the tensor of logits")
     both = theirs.decode(inp, theirs.encode(src), src)
-    compare(both, theirs(src, inp), real(inp), "the logits of encode and decode")
+    compare(both, theirs(src, inp), real(inp), "the tensor of logits of encode and decode")
 
 
 @seq2seq_transformer
@@ -221,7 +231,7 @@ def test_no_future(student, reference, draw):
         other[:, place:] = other[:, place:] % 12 + 1
         after = theirs(src, other)
         close(after, before, rtol=0.0, atol=math.inf)
-        close(after[:, :place], before[:, :place], what="the logits before the change")
+        close(after[:, :place], before[:, :place], what="the tensor of logits before the change")
 
 
 @seq2seq_transformer
@@ -233,7 +243,7 @@ def test_source_padding(student, reference, draw):
         src, inp = ids(draw, (7, 4, 2), 19, pad), ids(draw, (5, 5, 5), 13, pad)
         before = same(theirs, ours, src, inp, pad)
         longer = torch.cat([src, torch.full((3, 4), pad)], dim=1)
-        close(theirs(longer, inp), before, what="the logits with more padding in the source")
+        close(theirs(longer, inp), before, what="the tensor of logits with more padding in the source")
 
 
 @seq2seq_transformer
@@ -244,7 +254,7 @@ def test_target_padding(student, reference, draw):
     src, inp = ids(draw, (7, 4, 2), 19), ids(draw, (5, 3, 1), 13)
     before = same(theirs, ours, src, inp)
     after = same(theirs, ours, src, torch.cat([inp, torch.zeros(3, 2, dtype=torch.int64)], dim=1))
-    close(after[:, :5][real(inp)], before[real(inp)], what="the logits with more padding in the input")
+    close(after[:, :5][real(inp)], before[real(inp)], what="the tensor of logits with more padding in the input")
 
 
 @seq2seq_transformer
@@ -262,7 +272,7 @@ def test_rows_are_independent(student, reference, draw):
     theirs, ours = models(student, reference, draw)
     src, inp = ids(draw, (7, 7, 7), 19), ids(draw, (5, 5, 5), 13)
     together = same(theirs, ours, src, inp)
-    close(theirs(src[1:2], inp[1:2]), together[1:2], what="the logits of a row by itself")
+    close(theirs(src[1:2], inp[1:2]), together[1:2], what="the tensor of logits of a row by itself")
     same(theirs, ours, ids(draw, (1,), 19), ids(draw, (5,), 13))
     same(theirs, ours, ids(draw, (7,), 19), ids(draw, (1,), 13))
 

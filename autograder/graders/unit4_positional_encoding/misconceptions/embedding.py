@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import nn
 
 from autograder.given import sinusoidal_encoding
@@ -18,12 +19,19 @@ class Changed(correct.TransformerEmbedding):
     def add(self, token, position):
         return math.sqrt(token.shape[-1]) * token + position
 
+    def drop(self, both):
+        return nn.functional.dropout(both, self.dropout.p, self.training)
+
+    def drop_by(self, shape, both):
+        """One decision for all numbers that share a place in `shape`."""
+        if not self.training or not self.dropout.p:
+            return both
+        return both * nn.functional.dropout(torch.ones(shape, dtype=both.dtype), self.dropout.p)
+
     def forward(self, ids):
         if ids.shape[1] > len(self.sines):
             raise ValueError("too long")
-        return nn.functional.dropout(
-            self.add(self.token(ids), self.sines[: ids.shape[1]]), self.dropout.p, self.training
-        )
+        return self.drop(self.add(self.token(ids), self.sines[: ids.shape[1]]))
 
 
 @misconception("transformer_embedding", symbol="TransformerEmbedding")
@@ -86,3 +94,26 @@ class pad_row_trained(Changed):
     def __init__(self, vocab, d_model, max_len, pad_id=None, dropout=0.0):
         super().__init__(vocab, d_model, max_len, pad_id, dropout)
         self.token.padding_idx = None
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class whole_tokens_dropped(Changed):
+    """Whole tokens were dropped: all numbers of a token vanish together, or none does.
+
+    Dropout decides about each number by itself. A model that loses a word now and then is another idea (word dropout).
+    How many random numbers are drawn for one token?
+    """
+
+    def drop(self, both):
+        return self.drop_by((*both.shape[:2], 1), both)
+
+
+@misconception("transformer_embedding", symbol="TransformerEmbedding")
+class one_mask_for_all(Changed):
+    """All tokens of all texts lost the same numbers: one row of D decisions was drawn for the whole batch.
+
+    Dropout decides about each number by itself, so every token loses others. What shape has what you draw?
+    """
+
+    def drop(self, both):
+        return self.drop_by(both.shape[-1:], both)

@@ -33,6 +33,19 @@ class silent_wrap(correct.LearnedPositionalEmbedding):
 
 
 @misconception("learned_positions", symbol="LearnedPositionalEmbedding")
+class last_row_refused(correct.LearnedPositionalEmbedding):
+    """The last row cannot be used: offset + T = max_len raised ValueError already.
+
+    The last position is offset + T - 1, and row max_len - 1 exists. Compare offset + T with max_len again.
+    """
+
+    def forward(self, x, offset=0):
+        if offset + x.shape[1] >= len(self.weight):
+            raise ValueError("too long")
+        return super().forward(x, offset)
+
+
+@misconception("learned_positions", symbol="LearnedPositionalEmbedding")
 class offset_ignored(correct.LearnedPositionalEmbedding):
     """The offset was not used: every text starts at row 0.
 

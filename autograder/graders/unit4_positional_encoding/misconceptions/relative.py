@@ -100,6 +100,18 @@ def positive_bias(H, Tq, Tk, device=None, dtype=torch.float32):
     return -correct.alibi_bias(H, Tq, Tk, device, dtype)
 
 
+@misconception("alibi", symbol="alibi_bias")
+def positive_bias_of_distance(H, Tq, Tk, device=None, dtype=torch.float32):
+    """The bias has the wrong sign: it rewards distance. It is a penalty, so it is never positive."""
+    return correct.alibi_bias(H, Tq, Tk, device, dtype).abs()
+
+
+@misconception("alibi", symbol="alibi_bias")
+def positive_bias_of_the_past(H, Tq, Tk, device=None, dtype=torch.float32):
+    """The bias has the wrong sign: it rewards distance. It is a penalty, so it is never positive."""
+    return -correct.alibi_bias(H, Tq, Tk, device, dtype).tril(Tk - Tq)
+
+
 @misconception("alibi", symbol="alibi_slopes")
 def slopes_reversed(H):
     """The slopes are in the opposite order. Head 0 has the first one of the formula, h = 1: the steepest for H = 8.

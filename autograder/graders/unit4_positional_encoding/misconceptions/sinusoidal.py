@@ -68,6 +68,22 @@ def f32_angles(max_len, d_model, base=1e4):
     return interleaved(np.arange(max_len, dtype=np.float32)[:, None] * frequencies).astype(np.float64)
 
 
+def with_endpoint(d_model, base):
+    """Frequencies from 1 down to 1 / base, both included."""
+    check(d_model)
+    return base ** -np.linspace(0.0, 1.0, d_model // 2)
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def endpoint_included(max_len, d_model, base=1e4):
+    """Your frequencies run from 1 to 1 / base, both included. The last one of the formula is larger than 1 / base.
+
+    The exponents 2i / D are 0, 2/D, 4/D, ... and end before 1. np.linspace and np.logspace include their end unless
+    told otherwise, and a division by D − 2 does the same. Hand 0 is right either way, so look at the last one.
+    """
+    return interleaved(np.arange(max_len)[:, None] * with_endpoint(d_model, base))
+
+
 # ---------------------------------------------------------------- sinusoidal_shift
 
 
@@ -117,3 +133,17 @@ def only_k1(k, d_model, base=1e4):
     Hand i turns by k times its angle. Moving by 0 must change nothing, and negative k moves back.
     """
     return correct.shift_matrix(1, d_model, base)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def shift_endpoint_included(k, d_model, base=1e4):
+    """Your frequencies run from 1 to 1 / base, both included. The last one of the formula is larger than 1 / base.
+
+    The exponents 2i / D are 0, 2/D, 4/D, ... and end before 1. np.linspace and np.logspace include their end unless
+    told otherwise, and a division by D − 2 does the same. Hand 0 is right either way, so look at the last one.
+    """
+    angles, sine = k * with_endpoint(d_model, base), np.arange(0, d_model, 2)
+    out = np.zeros((d_model, d_model))
+    out[sine, sine] = out[sine + 1, sine + 1] = np.cos(angles)
+    out[sine, sine + 1], out[sine + 1, sine] = np.sin(angles), -np.sin(angles)
+    return out

@@ -49,3 +49,13 @@ def mask_on_target(mha, x, memory, memory_mask=None):
     """
     mask = None if memory_mask is None else memory_mask[:, None, :, None]
     return mha(x, memory, memory, mask=mask, need_weights=True)
+
+
+@misconception("cross_attention", symbol="cross_attention")
+def empty_mask_as_none(mha, x, memory, memory_mask=None):
+    """A mask without a single True was taken for no mask at all. It hides everything; None shows everything.
+
+    `memory_mask.any()` says whether something is visible, not whether there is a mask. Compare with None.
+    """
+    mask = keys_mask(memory_mask if memory_mask is not None and memory_mask.any() else None)
+    return mha(x, memory, memory, mask=mask, need_weights=True)

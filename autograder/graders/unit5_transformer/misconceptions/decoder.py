@@ -1,5 +1,7 @@
 """Known wrong answers to the page `decoder`."""
 
+import torch
+
 from autograder.grading.misconceptions import correct, misconception
 
 
@@ -81,6 +83,74 @@ class two_norms_only(Parts):
 
     def think(self, x):
         return self.joined(x, self.norm2, self.ffn)
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class keys_not_normed(Parts):
+    """In pre-LN only the queries of the self-attention were normalised; its keys and values were made from x itself.
+
+    The sub-layer reads one thing, the normalised copy, and all three of its parts are made from it:
+    `mha(query, key, value)` fills in the query where key and value are left out.
+    """
+
+    def look_at_itself(self, x, tgt_mask):
+        if not self.norm_first:
+            return super().look_at_itself(x, tgt_mask)
+        return x + self.dropout(self.self_attn(self.norm1(x), x, x, mask=tgt_mask))
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class empty_mask_as_none(Parts):
+    """A mask without a single True was taken for no mask at all. It hides everything; None shows everything.
+
+    `mask.any()` says whether something is visible, not whether there is a mask. Compare with None.
+    """
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        tgt_mask, memory_mask = (m if m is not None and m.any() else None for m in (tgt_mask, memory_mask))
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class ffn_not_dropped(Parts):
+    """What the feed-forward network returns was not dropped. All three sub-layers are treated alike."""
+
+    def think(self, x):
+        return x + self.ffn(self.norm3(x)) if self.norm_first else self.norm3(x + self.ffn(x))
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class whole_tokens_dropped(Parts):
+    """All that a sub-layer returns for a token is dropped together, or nothing of it.
+
+    Dropout decides about each number by itself. How many random numbers are drawn for one token?
+    """
+
+    def joined(self, x, norm, sublayer):
+        written = sublayer(norm(x) if self.norm_first else x)
+        if self.training and self.dropout.p:
+            written = written * self.dropout(torch.ones_like(written[..., :1]))
+        return x + written if self.norm_first else norm(x + written)
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class normed_copy_dropped(Parts):
+    """Dropout was applied to what the sub-layers read, too. Only what they return is dropped."""
+
+    def joined(self, x, norm, sublayer):
+        return super().joined(x, norm, lambda y: sublayer(self.dropout(y)))
 
     def forward(self, x, memory, tgt_mask=None, memory_mask=None):
         return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))

@@ -1,5 +1,6 @@
 """Known wrong answers to the page `encoder`."""
 
+import torch
 from torch import nn
 
 from autograder.grading.misconceptions import correct, misconception
@@ -77,6 +78,70 @@ class norm_first_ignored(_Layer):
     def forward(self, x, mask=None):
         self.norm_first = False
         return self.run(x, mask, self.norm1, self.norm2)
+
+
+def drop_tokens(layer, written):
+    """One decision for all numbers of a token."""
+    if not layer.training or not layer.dropout.p:
+        return written
+    return written * nn.functional.dropout(torch.ones_like(written[..., :1]), layer.dropout.p)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class whole_tokens_dropped(_Layer):
+    """All that a sub-layer writes into a token is dropped together, or nothing of it.
+
+    Dropout decides about each number by itself. How many random numbers are drawn for one token?
+    """
+
+    def attend(self, x, mask):
+        return drop_tokens(self, self.self_attn(x, mask=mask))
+
+    def work(self, x):
+        return drop_tokens(self, self.ffn(x))
+
+    def forward(self, x, mask=None):
+        return self.run(x, mask, self.norm1, self.norm2)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class normed_copy_dropped(_Layer):
+    """Dropout was applied to the normalised copy, too, before the sub-layer reads it.
+
+    In pre-LN the sub-layer reads the copy as it is; what it makes of it is dropped, and then added. One dropout for
+    each sub-layer.
+    """
+
+    def forward(self, x, mask=None):
+        if not self.norm_first:
+            return self.run(x, mask, self.norm1, self.norm2)
+        x = x + self.attend(self.dropout(self.norm1(x)), mask)
+        return x + self.work(self.dropout(self.norm2(x)))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class input_dropped(_Layer):
+    """In post-LN dropout was applied to the input of the sub-layers, too. They read all of the stream.
+
+    What a sub-layer makes of it is dropped, and then added. One dropout for each sub-layer.
+    """
+
+    def forward(self, x, mask=None):
+        if self.norm_first:
+            return self.run(x, mask, self.norm1, self.norm2)
+        x = self.norm1(x + self.attend(self.dropout(x), mask))
+        return self.norm2(x + self.work(self.dropout(x)))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class empty_mask_as_none(_Layer):
+    """A mask without a single True was taken for no mask at all. It hides everything; None shows everything.
+
+    `mask.any()` says whether something is visible, not whether there is a mask. Compare with None.
+    """
+
+    def forward(self, x, mask=None):
+        return self.run(x, mask if mask is not None and mask.any() else None, self.norm1, self.norm2)
 
 
 # ---------------------------------------------------------------- encoder_stack

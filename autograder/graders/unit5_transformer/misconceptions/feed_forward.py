@@ -62,6 +62,58 @@ class no_bias(correct.FeedForward):
         return F.dropout(h, self.dropout, training=self.training) @ self.fc2.weight.mT
 
 
+@misconception("feed_forward", symbol="FeedForward")
+class dropout_before_activation(correct.FeedForward):
+    """Dropout was applied before the activation. It belongs behind it.
+
+    With relu the two orders give the same, since relu(c·a) is c·relu(a). GELU is no such function: a number that was
+    divided by 1 − dropout before it does not come out divided by that.
+    """
+
+    def forward(self, x):
+        a = F.dropout(self.fc1(x), self.dropout, training=self.training)
+        if self.activation == "relu":
+            return self.fc2(F.relu(a))
+        return self.fc2(F.gelu(a, approximate="tanh" if self.activation == "gelu_tanh" else "none"))
+
+
+def activated(network, x):
+    """The hidden numbers, before any dropout."""
+    a = network.fc1(x)
+    if network.activation == "relu":
+        return F.relu(a)
+    return F.gelu(a, approximate="tanh" if network.activation == "gelu_tanh" else "none")
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class hidden_tokens_dropped(correct.FeedForward):
+    """All hidden numbers of a token vanish together, or none does.
+
+    Dropout decides about each number by itself. How many random numbers are drawn for one token? (F.dropout1d and its
+    relatives drop whole channels.)
+    """
+
+    def forward(self, x):
+        h = activated(self, x)
+        if self.training and self.dropout:
+            h = h * F.dropout(torch.ones_like(h[..., :1]), self.dropout)
+        return self.fc2(h)
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class one_hidden_mask(correct.FeedForward):
+    """The same hidden numbers are missing in every token: one row of decisions was drawn for all of them.
+
+    Dropout decides about each number of each token by itself. What shape has what you draw?
+    """
+
+    def forward(self, x):
+        h = activated(self, x)
+        if self.training and self.dropout:
+            h = h * F.dropout(torch.ones(h.shape[-1], dtype=h.dtype), self.dropout)
+        return self.fc2(h)
+
+
 # ---------------------------------------------------------------- swiglu
 
 
@@ -98,3 +150,16 @@ class silu_on_product(correct.SwiGLU):
 
     def forward(self, x):
         return self.w2(F.silu(self.w1(x) * self.w3(x)))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class silu_by_exp(correct.SwiGLU):
+    """silu was written as a / (1 + exp(−a)), whose gradient is NaN where exp overflows.
+
+    Forwards a division by infinity gives the right 0. Backwards it is infinity divided by infinity: at a = −100 in
+    float32, at a = −12 in float16 already. Torch has a sigmoid, and a silu, that know about this.
+    """
+
+    def forward(self, x):
+        a = self.w1(x)
+        return self.w2(a / (1 + torch.exp(-a)) * self.w3(x))

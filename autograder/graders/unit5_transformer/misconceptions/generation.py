@@ -77,6 +77,16 @@ def unmasked_prefix(model, src, src_pad, bos, eos, max_len):
     return decoded(model, src, src_pad, bos, eos, max_len, whole_buffer=True)
 
 
+@misconception("greedy_decode", symbol="greedy_decode")
+def asked_to_the_end(model, src, src_pad, bos, eos, max_len):
+    """The model was asked max_len times, although all rows had ended long before, and the rest was cut off.
+
+    The symbols are right, and most of the work was for nothing. Leave the loop when every row has its EOS.
+    """
+    out = decoded(model, src, src_pad, bos, eos, max_len, until=lambda ended: False)
+    return out[:, : int((out == eos).cumsum(dim=1).eq(0).sum(dim=1).max()) + 1]
+
+
 # ---------------------------------------------------------------- beam_search
 
 

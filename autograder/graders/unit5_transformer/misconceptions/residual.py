@@ -1,5 +1,6 @@
 """Known wrong answers to the page `residual`."""
 
+import torch
 import torch.nn.functional as F
 
 from autograder.grading.misconceptions import correct, misconception
@@ -67,3 +68,58 @@ class kwargs_dropped(correct.Residual):
 
     def forward(self, x, **kwargs):
         return super().forward(x)
+
+
+def drop_by(wrapper, shape, written):
+    """One decision for all numbers that share a place in `shape`."""
+    if not wrapper.training or not wrapper.dropout:
+        return written
+    return written * F.dropout(torch.ones(shape, dtype=written.dtype), wrapper.dropout)
+
+
+class Dropping(correct.Residual):
+    """The right wrapper, with places where dropout can be changed."""
+
+    def read(self, x):
+        return x
+
+    def drop(self, written):
+        return drop(self, written)
+
+    def forward(self, x, **kwargs):
+        written = self.drop(self.sublayer(self.read(self.norm(x) if self.norm_first else x), **kwargs))
+        return x + written if self.norm_first else self.norm(x + written)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class whole_tokens_dropped(Dropping):
+    """All that was written into a token is dropped together, or nothing of it.
+
+    Dropout decides about each number by itself. How many random numbers are drawn for one token? (To drop all that a
+    sub-layer writes is another idea: stochastic depth.)
+    """
+
+    def drop(self, written):
+        return drop_by(self, (*written.shape[:-1], 1), written)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class one_mask_for_all(Dropping):
+    """The same numbers are dropped in every token: one row of D decisions was drawn for the whole batch.
+
+    Dropout decides about each number of each token by itself. What shape has what you draw?
+    """
+
+    def drop(self, written):
+        return drop_by(self, written.shape[-1:], written)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class what_is_read_dropped(Dropping):
+    """Dropout was applied to what the sub-layer reads as well. Only what it writes is dropped.
+
+    The sub-layer reads all of its input, in train mode too.
+    """
+
+    def read(self, x):
+        return drop(self, x)

@@ -129,6 +129,15 @@ def cosine_or_linear_decay(step, d_model, warmup, factor=1.0):
     return peak * max(0.0, 1 - (step - warmup) / (9 * warmup))
 
 
+@misconception("noam_schedule", symbol="noam_lr")
+def float32_rate(step, d_model, warmup, factor=1.0):
+    """The rate is a float32 tensor, with seven digits. Asked for is a Python float.
+
+    Numbers of Python are float64 and can be raised to any power; nothing here needs a tensor.
+    """
+    return torch.tensor(correct.noam_lr(step, d_model, warmup, factor))
+
+
 # ---------------------------------------------------------------- train_copy_task
 
 
