@@ -1,9 +1,10 @@
 """Counts of random events are bounded exactly: never too strictly, and not so widely that nothing is said."""
 
 import pytest
+import torch
 from scipy.stats import binom
 
-from autograder.grading.chance import divergence, likely
+from autograder.grading.chance import divergence, each_by_itself, likely
 from autograder.grading.compare import Disagreement
 
 
@@ -40,3 +41,16 @@ def test_the_message_tells_both_shares():
     """What was counted and what was expected, as numbers and shares."""
     with pytest.raises(Disagreement, match=r"the number of heads is 90 of 100 \(90.0%\), expected about 50.0%"):
         likely(90, 100, 0.5, "the number of heads")
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 1), (1, 2)])
+def test_numbers_that_share_a_draw_are_not_independent(axes):
+    """One draw for all examples, tokens or features is found, and a draw for each number is not refused."""
+    generator = torch.Generator().manual_seed(7)
+    shape = [1 if axis in axes else size for axis, size in enumerate((12, 40, 16))]
+    dropped = (torch.rand(shape, generator=generator) < 0.3).expand(12, 40, 16)
+    if not axes:
+        each_by_itself(dropped, 0.3, "numbers")
+        return
+    with pytest.raises(Disagreement, match="the number of"):
+        each_by_itself(dropped, 0.3, "numbers")

@@ -2,6 +2,8 @@
 
 import math
 
+from torch import Tensor
+
 from autograder.grading.compare import Disagreement
 
 FALSE_ALARM = 1e-9
@@ -20,6 +22,24 @@ def likely(count: int, n: int, p: float, what: str, false_alarm: float = FALSE_A
     """
     if n and divergence(count / n, p) * n > math.log(2 / false_alarm):
         raise Disagreement(f"{what} is {count} of {n} ({count / n:.1%}), expected about {p:.1%}")
+
+
+def each_by_itself(dropped: Tensor, p: float, what: str) -> None:
+    """Each of (B, T, D) numbers is dropped independently of the others with probability p. Raises Disagreement.
+
+    By three kinds of pairs: of two examples, of two tokens, of one token. Where all numbers of an example, a token or
+    a feature share one draw, the pairs of one kind are all alike.
+
+    Args:
+        dropped: (B, T, D), bool.
+        what: what was dropped, in the plural.
+    """
+    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
+    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
+        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
+        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
+        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
+        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
 
 def divergence(share: float, p: float) -> float:

@@ -163,18 +163,19 @@ DEPTHS = (2, 4, 8, 16, 32)
 def _gradients(norm_first: bool, depth: int, seed: int, width: int = 32) -> list[float]:
     """The gradient norm of fc2.weight in each of `depth` blocks, for a random loss."""
     generator = torch.Generator().manual_seed(seed)
-    blocks = []
+    networks, blocks = [], []
     for _ in range(depth):
         network = FeedForward(width, 4 * width)
         nn.init.normal_(network.fc1.weight, std=(2 / width) ** 0.5, generator=generator)
         nn.init.normal_(network.fc2.weight, std=(4 * width) ** -0.5, generator=generator)
         nn.init.zeros_(network.fc1.bias)
         nn.init.zeros_(network.fc2.bias)
+        networks.append(network)
         blocks.append(Residual(network, LayerNorm(width), norm_first))
     stack = nn.Sequential(*blocks, *([LayerNorm(width)] if norm_first else []))
     x, direction = torch.randn(2, 64, width, generator=generator)
     loss = (stack(x) * direction).sum(-1).mean()
-    gradients = torch.autograd.grad(loss, [block.sublayer.fc2.weight for block in blocks])
+    gradients = torch.autograd.grad(loss, [network.fc2.weight for network in networks])
     return [gradient.norm().item() for gradient in gradients]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autograder.grading import close, quiet_rng, raises
-from autograder.grading.chance import likely
+from autograder.grading.chance import each_by_itself
 from autograder.grading.compare import GRADIENT, Disagreement
 
 transformer_embedding = pytest.mark.exercise("transformer_embedding")
@@ -50,16 +50,6 @@ def gradient(student, draw, theirs, ours, ids):
     if found["token.weight"] is None:
         raise Disagreement("no gradient reaches token.weight")
     close(found["token.weight"], expected, tolerance=GRADIENT[torch.float64], what="the gradient of token.weight")
-
-
-def each_by_itself(dropped, p):
-    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
-    likely(int(dropped.sum()), dropped.numel(), p, "the number of dropped entries")
-    for axis, name in enumerate(("of two texts", "of two tokens", "of one token")):
-        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
-        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
-        what = f"the number of pairs of entries {name} that are both dropped or both kept"
-        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, what)
 
 
 @transformer_embedding
@@ -157,7 +147,7 @@ def test_dropout(student, reference, draw):
         raise Disagreement("with dropout 0.3 all entries are 0 in train mode")
     wanted = torch.where(dropped, 0.0, expected / 0.7)
     close(noisy, wanted, tolerance=ACCURATE[torch.float64], what="the output in train mode")
-    each_by_itself(dropped, 0.3)
+    each_by_itself(dropped, 0.3, "entries")
     theirs, ours = layers(student, reference, draw)
     close(quiet_rng(theirs, ids), ours(ids).detach(), tolerance=ACCURATE[torch.float64])
 

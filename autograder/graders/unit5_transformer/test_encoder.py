@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autograder.grading import agree_gradients, close, quiet_rng
-from autograder.grading.chance import likely
+from autograder.grading.chance import each_by_itself
 from autograder.grading.compare import GRADIENT, Disagreement
 
 
@@ -166,16 +166,6 @@ def test_layer_modes(student, reference, draw):
         close(student.seeded(theirs, x), ours(x).detach(), what="the output where nothing is written")
         theirs, ours = layers(student, reference, draw, norm_first=norm_first)
         close(quiet_rng(theirs, x), ours(x).detach())
-
-
-def each_by_itself(dropped, p, what):
-    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
-    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
-    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
-        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
-        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
-        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
-        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
 
 def blank(d, d_ff):

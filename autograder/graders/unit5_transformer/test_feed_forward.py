@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autograder.grading import agree, agree_gradients, close, quiet_rng, raises
-from autograder.grading.chance import likely
+from autograder.grading.chance import each_by_itself
 from autograder.grading.compare import GRADIENT, Disagreement
 
 
@@ -36,16 +36,6 @@ def parameter_gradients(student, theirs, ours, x, cotangent):
         wanted = torch.autograd.grad(ours(x), list(named.values()), cotangent)
         for name, gradient in zip(named, wanted, strict=True):
             close(found[name], gradient, tolerance=GRADIENT[torch.float64], what=f"the gradient of {name}")
-
-
-def each_by_itself(dropped, p, what):
-    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
-    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
-    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
-        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
-        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
-        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
-        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
 
 # ---------------------------------------------------------------- feed_forward

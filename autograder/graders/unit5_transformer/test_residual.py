@@ -10,7 +10,7 @@ import torch
 
 from autograder import given
 from autograder.grading import agree_gradients, close, quiet_rng
-from autograder.grading.chance import likely
+from autograder.grading.chance import each_by_itself
 from autograder.grading.compare import Disagreement
 
 residual_norm_wrappers = pytest.mark.exercise("residual_norm_wrappers")
@@ -50,16 +50,6 @@ def same(theirs, ours, x, **kwargs):
     answer = theirs(x, **kwargs)
     close(answer, expected)
     return answer
-
-
-def each_by_itself(dropped, p, what):
-    """Each of (B, T, D) numbers is dropped independently: as many as p says, and no two because of one another."""
-    likely(int(dropped.sum()), dropped.numel(), p, f"the number of {what} that were dropped")
-    for axis, name in enumerate(("of two examples", "of two tokens", "of one token")):
-        half = dropped.shape[axis] // 2  # each number of the first half beside its counterpart in the second
-        alike = dropped.narrow(axis, 0, half) == dropped.narrow(axis, half, half)
-        pairs = f"the number of pairs of {what}, {name}, that are both dropped or both kept"
-        likely(int(alike.sum()), alike.numel(), p * p + (1 - p) ** 2, pairs)
 
 
 @residual_norm_wrappers
