@@ -245,10 +245,10 @@ class _Kernels:
         """Note which program read of the watched tensors."""
         for start, readers in self._readers.items():
             at = np.searchsorted(self._ranges[:, 0], start)
-            if at < len(self._ranges) and self._ranges[at, 0] == start:
-                if ((addresses >= start) & (addresses < self._ranges[at, 1])).any():
-                    readers.add(_program(builder))
-                    self._most_readers[start] = max(self._most_readers[start], len(readers))
+            end = self._ranges[at, 1] if at < len(self._ranges) and self._ranges[at, 0] == start else start
+            if ((addresses >= start) & (addresses < end)).any():
+                readers.add(_program(builder))
+                self._most_readers[start] = max(self._most_readers[start], len(readers))
         self.counts["readers"] = min(self._most_readers.values(), default=0)
 
     def _claim(self, addresses: np.ndarray[Any, Any], builder: Any) -> None:

@@ -307,8 +307,7 @@ def test_gradients_of_views(student, reference, draw):
 @triton_flash_backward
 @pytest.mark.weight(2)
 def test_gradients_at_a_level(student, reference, draw):
-    """Scores near 100 or -100 leave the gradients right, also where no tile divides the lengths: a key beyond the end
-    must not get the weight exp(0 - lse), which is infinite then."""
+    """Scores near 100 or -100 leave the gradients finite and right, for lengths that no tile divides."""
     for sign in (1.0, -1.0):
         for is_causal in (False, True):
             q, k, v = inputs(draw, 40, 45, heads=1)
@@ -533,7 +532,7 @@ def test_many_programs(student, reference, draw):
     seen = student.measure(student.decode_attention, q, k, v, lengths)
     close(seen.value, reference.decode_attention(q, k, v, lengths))
     counted(seen)
-    if seen.measured["readers"] < 4:
+    if 0 < seen.measured["readers"] < 4 or seen.measured["programs"] < 4:  # 0: of copies, see test_decode_memory
         raise Disagreement(
             f"{seen.measured['readers']} programs of one launch loaded keys or values of 1024 tokens; split them among "
             "at least 4"

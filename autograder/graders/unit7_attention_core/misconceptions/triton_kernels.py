@@ -350,7 +350,7 @@ def in_pieces(q, k_cache, v_cache, lengths, pieces, merge):
 
 @misconception("triton_decode", symbol="decode_attention")
 def keys_not_split(q, k_cache, v_cache, lengths):
-    """The result is right, but one program (or two) loads all keys of a text: the others of the grid find nothing to do.
+    """The result is right, but one program (or two) loads all keys of a text: the others find nothing to do.
 
     A GPU has a hundred multiprocessors, and a single text with one key-value head keeps one of them busy. Give each
     piece of the keys to a program of its own, and merge the pieces.
@@ -360,7 +360,7 @@ def keys_not_split(q, k_cache, v_cache, lengths):
 
 @misconception("triton_decode", symbol="decode_attention")
 def merged_in_another_base(q, k_cache, v_cache, lengths):
-    """The pieces are weighted with exp, although their logsumexps are to the base 2 (or with exp2, and they are natural).
+    """The pieces are weighted with exp, although their logsumexps are to the base 2: every weight is off.
 
     Inside the kernel everything may be kept in base 2, the logsumexp of a piece too. Then the merge has to use exp2.
     """
