@@ -17,11 +17,18 @@ Kernels in Triton's interpreter (`TRITON_INTERPRET=1`) add, masked lanes not cou
 
     dots, dot_flops               products of tiles, and their floating-point operations
     loaded_bytes, stored_bytes    what was read and written, atomics apart
-    wild_loads, wild_stores       lanes that touch no tensor which the kernel was given; they read 0 and write nothing
+    wild_loads                    lanes that read no tensor which the kernel was given; they read 0
     shared_stores                 lanes that store where another program of the same launch has stored: on a GPU, a race
     launches, programs            kernel launches, and the largest number of programs in one
+    readers                       programs of one launch that read the largest tensor among the arguments (of several
+                                  equally large ones, the one with the fewest)
+
+Whether counted or not, every access of an interpreted kernel is looked at first (`guarded`): a load beside the tensors
+reads 0, and a store beside them raises `StrayStore`. Otherwise it would write into the worker's heap, and what fails
+then is some later call, perhaps of another exercise.
 """
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -32,7 +39,22 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_KERNELS = ("dots", "dot_flops", "loaded_bytes", "stored_bytes", "wild_loads", "wild_stores", "shared_stores")
+_KERNELS = ("dots", "dot_flops", "loaded_bytes", "stored_bytes", "wild_loads", "shared_stores")
+
+
+class StrayStore(BaseException):
+    """A kernel stores where no tensor is. No Exception: the interpreter would wrap it, and lose the student's line."""
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """No interpreted kernel reads or writes beside its tensors meanwhile. Nothing is counted."""
+    kernels = _Kernels()
+    kernels.install()
+    try:
+        yield
+    finally:
+        kernels.remove()
 
 
 class Meter:
@@ -40,7 +62,7 @@ class Meter:
 
     def __init__(self, arguments: Any) -> None:
         self._storages = _Storages({t.untyped_storage()._cdata for t in _tensors(arguments)})
-        self._kernels = _Kernels()
+        self._kernels = _Kernels(_largest(arguments))
         self._entered = 0
 
     def __enter__(self) -> None:
@@ -109,24 +131,33 @@ def _columns(factor: Any) -> int:
 
 
 class _Kernels:
-    """Stands between kernels and the interpreter's builder, where Triton has been imported."""
+    """Stands between kernels and the interpreter's builder, where Triton has been imported.
 
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys((*_KERNELS, "launches", "programs"), 0)
+    Args:
+        watched: where the storages begin whose readers are counted; None: nothing is counted.
+    """
+
+    def __init__(self, watched: list[int] | None = None) -> None:
+        self.counts = dict.fromkeys((*_KERNELS, "launches", "programs", "readers"), 0)
         self._interpreter: Any = sys.modules.get("triton.runtime.interpreter")
         self._undo: list[Callable[[], None]] = []
         self._ranges = np.empty((0, 2), np.int64)  # [first byte, one past the last) of what the launch was given
         self._owners: dict[int, np.ndarray[Any, Any]] = {}
+        self._is_counting = watched is not None
+        self._readers: dict[int, set[int]] = {start: set() for start in watched or []}  # of this launch
+        self._most_readers = dict.fromkeys(watched or [], 0)  # of any launch so far
 
     def install(self) -> None:
         if self._interpreter is None:
             return
         builder, executor = type(self._interpreter.interpreter_builder), self._interpreter.GridExecutor
-        self._replace(builder, "create_dot", self._dot)
         self._replace(builder, "create_masked_load", self._load)
         self._replace(builder, "create_masked_store", self._store)
-        self._replace(builder, "set_grid_dim", self._grid)
+        self._replace(builder, "create_atomic_rmw", self._atomic)
         self._replace(executor, "_init_args_hst", self._arguments)
+        if self._is_counting:
+            self._replace(builder, "create_dot", self._dot)
+            self._replace(builder, "set_grid_dim", self._grid)
 
     def remove(self) -> None:
         while self._undo:
@@ -148,6 +179,7 @@ class _Kernels:
         ranges = [(start, start + size) for start, size in sorted(storages.items())]
         self._ranges = np.array(ranges, np.int64).reshape(-1, 2)
         self._owners = {}
+        self._readers = {start: set() for start in self._readers}
         return given
 
     def _dot(self, original: Any, builder: Any, a: Any, b: Any, *rest: Any) -> Any:
@@ -155,38 +187,73 @@ class _Kernels:
         self.counts["dot_flops"] += 2 * a.data.size * b.data.shape[-1]
         return original(builder, a, b, *rest)
 
-    def _load(self, original: Any, builder: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+    def _load(self, original: Any, builder: Any, pointers: Any, mask: Any, *rest: Any, **more: Any) -> Any:
         inside = self._inside(pointers)
-        wanted = np.broadcast_to(mask.data.astype(bool), inside.shape)
-        self.counts["loaded_bytes"] += int(wanted.sum()) * _item_bytes(pointers)
-        self.counts["wild_loads"] += int((wanted & ~inside).sum())
-        return original(builder, pointers, self._masked(mask, wanted & inside), *rest)
+        wanted = np.broadcast_to(np.asarray(mask.data, bool), inside.shape)
+        if self._is_counting:
+            self.counts["loaded_bytes"] += int(wanted.sum()) * _item_bytes(pointers)
+            self.counts["wild_loads"] += int((wanted & ~inside).sum())
+            self._note_reader(pointers.data[wanted & inside].astype(np.int64), builder)
+        return original(builder, pointers, self._masked(wanted & inside), *rest, **more)
 
     def _store(self, original: Any, builder: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
-        inside = self._inside(pointers)
-        wanted = np.broadcast_to(mask.data.astype(bool), inside.shape)
-        self.counts["stored_bytes"] += int(wanted.sum()) * _item_bytes(pointers)
-        self.counts["wild_stores"] += int((wanted & ~inside).sum())
-        self._claim(pointers.data[wanted & inside].astype(np.int64), builder)
-        return original(builder, pointers, value, self._masked(mask, wanted & inside), *rest)
+        wanted = self._kept_inside(pointers, mask)
+        if self._is_counting:
+            self.counts["stored_bytes"] += int(wanted.sum()) * _item_bytes(pointers)
+            self._claim(pointers.data[wanted].astype(np.int64), builder)
+        return original(builder, pointers, value, self._masked(wanted), *rest)
 
-    def _masked(self, like: Any, lanes: np.ndarray[Any, Any]) -> Any:
-        return self._interpreter.TensorHandle(np.ascontiguousarray(lanes), like.dtype)
+    def _atomic(
+        self, original: Any, builder: Any, operation: Any, pointers: Any, value: Any, mask: Any, *rest: Any
+    ) -> Any:
+        self._kept_inside(pointers, mask)
+        return original(builder, operation, pointers, value, mask, *rest)
+
+    def _kept_inside(self, pointers: Any, mask: Any) -> np.ndarray[Any, Any]:
+        """The lanes that a store writes. Raises StrayStore where one of them is in no tensor of the launch."""
+        inside = self._inside(pointers)
+        wanted: np.ndarray[Any, Any] = np.broadcast_to(np.asarray(mask.data, bool), inside.shape)
+        stray = int((wanted & ~inside).sum())
+        if stray:
+            raise StrayStore(
+                f"this store would write {stray} of its {inside.size} elements outside the tensors that the kernel was "
+                "given: check the mask of the store and the offsets of its pointers"
+            )
+        return wanted
+
+    def _masked(self, lanes: np.ndarray[Any, Any]) -> Any:
+        return self._interpreter.TensorHandle(np.ascontiguousarray(lanes), self._interpreter.tl.int1)
 
     def _inside(self, pointers: Any) -> np.ndarray[Any, Any]:
         """Which lanes point into a tensor of the launch."""
         address = pointers.data.astype(np.int64)
         if not len(self._ranges):
             return np.zeros(address.shape, bool)
+        if address.size and self._number(address.min()) == self._number(address.max() + _item_bytes(pointers) - 1) >= 0:
+            return np.ones(address.shape, bool)  # all in one tensor, as most are: this is much quicker
         at = np.searchsorted(self._ranges[:, 0], address, side="right") - 1
         ends = self._ranges[np.maximum(at, 0), 1]
         inside: np.ndarray[Any, Any] = (at >= 0) & (address + _item_bytes(pointers) <= ends)
         return inside
 
+    def _number(self, address: int) -> int:
+        """Which of the launch's tensors has this byte; -1: none."""
+        at = int(np.searchsorted(self._ranges[:, 0], address, side="right")) - 1
+        return at if at >= 0 and address < self._ranges[at, 1] else -1
+
+    def _note_reader(self, addresses: np.ndarray[Any, Any], builder: Any) -> None:
+        """Note which program read of the watched tensors."""
+        for start, readers in self._readers.items():
+            at = np.searchsorted(self._ranges[:, 0], start)
+            end = self._ranges[at, 1] if at < len(self._ranges) and self._ranges[at, 0] == start else start
+            if ((addresses >= start) & (addresses < end)).any():
+                readers.add(_program(builder))
+                self._most_readers[start] = max(self._most_readers[start], len(readers))
+        self.counts["readers"] = min(self._most_readers.values(), default=0)
+
     def _claim(self, addresses: np.ndarray[Any, Any], builder: Any) -> None:
         """Note which program stored where, and count what an earlier one has stored to."""
-        (x, y, z), (nx, ny, _) = builder.grid_idx, builder.grid_dim
-        program = 1 + x + nx * (y + ny * z)
+        program = 1 + _program(builder)
         at = np.searchsorted(self._ranges[:, 0], addresses, side="right") - 1
         for number in np.unique(at):
             start, end = self._ranges[number]
@@ -194,6 +261,18 @@ class _Kernels:
             places = addresses[at == number] - start
             self.counts["shared_stores"] += int(((owners[places] != 0) & (owners[places] != program)).sum())
             owners[places] = program
+
+
+def _program(builder: Any) -> int:
+    (x, y, z), (nx, ny, _) = builder.grid_idx, builder.grid_dim
+    return int(x + nx * (y + ny * z))
+
+
+def _largest(arguments: Any) -> list[int]:
+    """Where the storages of the largest tensors among the arguments begin."""
+    tensors = list(_tensors(arguments))
+    most = max((t.numel() for t in tensors), default=0)
+    return sorted({t.untyped_storage().data_ptr() for t in tensors if t.numel() == most})
 
 
 def _item_bytes(pointers: Any) -> int:
@@ -208,3 +287,5 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(item)
     elif isinstance(value, dict):
         yield from _tensors(list(value.values()))
+    elif type(value).__name__ == "TensorDescriptor":  # Triton's: a tensor and how it is cut into blocks
+        yield from _tensors(value.base)

@@ -109,12 +109,12 @@ class Session:
         function = self._find(request.target)
         refusing = self._refusals.during_a_call() if self._refusals else contextlib.nullcontext()
         meter = measure.Meter((args, kwargs)) if request.measure else None
-        with refusing, meter or contextlib.nullcontext():
+        with refusing, meter or measure.guarded():
             value = function(*args, **kwargs)
         randoms = draw_globals() if request.seed_globals is not None else None
         grads = parameters = None
         if request.gradient is not None:
-            with meter or contextlib.nullcontext():
+            with meter or measure.guarded():
                 grads, parameters = self._differentiate(request, function, value, inputs, cotangent)
         return wire.Done(
             request.id,

@@ -103,13 +103,14 @@ def online_softmax(blocks: Iterable[np.ndarray]) -> Summary:
     """The largest entry of each row, and the sum of its shifted exponentials, from one pass over a stream of blocks.
 
     Args:
-        blocks: an iterable of arrays (..., n_i), at least one, that can be gone through once only. All have the same
-            leading axes (any number, none included) and the same floating dtype; the lengths n_i differ and may be 0.
+        blocks: an iterable of arrays (..., n_i), at least one: a list as well as a generator, so use `for` or `iter`,
+            and go through it once only. All have the same leading axes (any number, none included) and the same dtype,
+            float64 or float32; the lengths n_i differ and may be 0.
             Laid side by side along the last axis they are the rows. Entries are finite or -inf (a masked score); they
             may be as large as ±1e4, and the first blocks of a row, or all of them, may be nothing but -inf.
 
     Returns:
-        (m, l), both of shape (...) and of the blocks' dtype:
+        (m, l), both of shape (...) and of the blocks' dtype (without leading axes a NumPy scalar will do):
         m is the largest entry of each row, exactly; -inf for a row without finite entries.
         l is Σ exp(x − m) over the row, 0 for a row without finite entries.
         So m + log(l) is the logsumexp of the row, and exp(x − m) / l its softmax. How the rows were cut into blocks

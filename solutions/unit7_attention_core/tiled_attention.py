@@ -113,8 +113,9 @@ def tiled_attention(
         scores (a few hundred) do not overflow. float16 and bfloat16 are computed in float32 inside: the error stays
         within 3 times that of the naive formula in the same dtype.
 
-    Memory: no tensor made along the way holds more scores than one tile has, (B, H, block_q, block_k); tensors of the
-    size of q, k, v or out are fine. No argument is changed. The result need not be differentiable.
+    Memory: no tensor made along the way, masks included, has more entries than a tile of scores, (B, H, block_q,
+    block_k), or than the largest of q, k, v and out (in float32 or float64 too). No argument is changed. The result
+    need not be differentiable.
 
     Work: with is_causal a tile that lies wholly above the diagonal is not computed. A fifth of the points are for time:
     a causal text of 1024 tokens (B = H = 1, D = 32, float32, tiles of 128, one thread) is timed against the naive
@@ -232,10 +233,13 @@ class FlashAttention(torch.autograd.Function):
     Gradients flow to whichever of q, k and v require one (`ctx.needs_input_grad` tells; computing all three is fine),
     and have the dtype and shape of their tensors. They are those of the exact formula, for lengths that no block
     divides, for Tq ≠ Tk, causal or not. Calls are independent of one another. A second derivative is not asked for.
+    Neither q, k and v nor the gradient that backward receives is changed.
 
-    Memory, in forward and backward: for lengths from 1000 on, no tensor made along the way has more than a quarter of
-    the B · H · Tq · Tk entries that all scores have. What stays alive between forward and backward is out, one number
-    per query, and at most a copy of q, k and v. The size of your blocks is up to you; 128 is a good choice.
+    Memory, in forward and backward: for lengths from 1000 on, no tensor made along the way, masks included, has more
+    than a quarter of the B · H · Tq · Tk entries that all scores have; and at length 6000 (B = H = 1, float32) both
+    passes run within 128 MB, where several tensors of a quarter do not fit. What stays alive between forward and
+    backward is out, one number per query, and at most a copy of q, k and v. How you keep it is up to you
+    (ctx.save_for_backward is the usual way), and so is the size of your blocks; 128 is a good choice.
 
     Write backward yourself: torch.autograd.grad, .backward(), F.scaled_dot_product_attention, torch.nn.attention and
     nn.MultiheadAttention may not be used. torch.softmax and torch.logsumexp may.
@@ -401,7 +405,7 @@ def benchmark(
         repeats: how many calls are measured, each one alone; at least 1.
         synchronize: waits until all work that was started is done. None: torch.cuda.synchronize where there is a GPU,
             otherwise nothing is waited for.
-        clock: the time now, in seconds.
+        clock: the time now, in seconds. It moves on during a measured call: the median is never 0.
 
     Returns a dict:
         "median_ms": the median of the measured calls' times, in milliseconds; for an even number of them the mean of

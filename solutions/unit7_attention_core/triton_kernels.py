@@ -61,8 +61,9 @@
 # program, with NumPy. That is slow, but `print` works and so does a debugger. It is how this page is checked: float32
 # and float16, short inputs. (bfloat16 is not, because products of bfloat16 tiles are wrong in the interpreter of the
 # versions this course uses.) Three things are counted while a kernel is interpreted: the products, the bytes that are
-# loaded and stored, and every access to an address that belongs to no tensor of the call. Keep your tiles between 32
-# and 128: tiny ones make the interpreter crawl.
+# loaded and stored, and every access to an address that belongs to no tensor of the call. A store to such an address is
+# not made: the check ends there and names the line. (In your own runs nobody stops it, and what it overwrites shows
+# later, as a crash somewhere else.) Keep your tiles between 32 and 128: tiny ones make the interpreter crawl.
 #
 # What the interpreter cannot show is speed, and two programs that write to the same place *at the same time*. The
 # checks look for the latter in another way: no address may be stored to by two programs. Triton exists for Linux; on
@@ -124,8 +125,9 @@ LOG2E = 1 / math.log(2)
 # %% [markdown]
 # ## Exercise `triton_flash_forward`: the forward kernel (22 points)
 #
-# The signature of the kernel is a suggestion; change it, add helpers, cut it in two. What is called is `flash_fwd`, and
-# its contract is what counts.
+# The signatures of the kernels, of their helpers and of `forward_config` are a suggestion, here and in the exercises
+# below; change them, add helpers, cut a kernel in two. What is called is `flash_fwd` (then `flash_bwd` and
+# `decode_attention`), and its contract is what counts.
 #
 # Of the points of this exercise and the two below, 60 % are for right results and for work (causal tiles skipped, every
 # score computed once); that is checked in the interpreter. 20 % are for memory and 20 % for speed **on a GPU**. Where
@@ -230,9 +232,9 @@ def forward_kernel(
 
 
 def forward_config(D: int, itemsize: int) -> dict[str, int]:
-    """Tile sizes and launch options of the forward kernel for one head width (your table; called by flash_fwd alone).
+    """Tile sizes and launch options of the forward kernel for one head width: your table, which only your code reads.
 
-    Returns: {"BLOCK_M": ..., "BLOCK_N": ..., "num_warps": ..., "num_stages": ...}
+    Returns: {"BLOCK_M": ..., "BLOCK_N": ..., "num_warps": ..., "num_stages": ...}, or whatever form suits you.
     """
     ### BEGIN SOLUTION
     fallback = (64, 32, 4, 2)  # also for float32, whose tiles are twice as large
@@ -257,12 +259,14 @@ def flash_fwd(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> tuple
 
     Accuracy: float32 as usual. In float16, products are accumulated, and exponentials and sums kept, in float32; the
     relative error of o (the norm of the difference over the norm) is at most 0.004, also where all scores are near 100
-    and where values of some hundreds add up. lse is within 0.001. The same input gives the same bits.
+    or -100 and where values of some hundreds add up. lse is within 0.001. The same input gives the same bits. No
+    argument is changed.
 
     Memory and work, counted in the interpreter: nothing is read or written beside the tensors of the call; each element
-    of o and lse is stored once, by one program. No tensor larger than o is made. All scores of a full (not causal) call
-    with lengths that are multiples of 128 cost 4 · B · H · Tq · Tk · D FLOPs in tl.dot, within 5 %; a causal call with
-    Tq = Tk = 512 costs at most 0.65 of that, because tiles above the diagonal are skipped (with tiles of up to 128).
+    of o and lse is stored once, by one program. No tensor that is made, masks included, has more entries than the
+    largest of q, k and v (float32 is fine). All scores of a full (not causal) call with lengths that are multiples of
+    128 cost 4 · B · H · Tq · Tk · D FLOPs in tl.dot, within 5 %; a causal call with Tq = Tk = 512 costs at most 0.65 of
+    that, because tiles above the diagonal are skipped (with tiles of up to 128).
 
     The computation is done by kernels of yours: matrix products, softmax and attention of torch may not be used.
 
@@ -307,7 +311,9 @@ def flash_fwd(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> tuple
 #
 # The weights are made again in base 2 as well: $P = 2^{\,s \cdot (\log_2 e/\sqrt D) - L \log_2 e}$. And the ragged end
 # is where it helps to think: a query beyond the end that is loaded with logsumexp $+\infty$ has weight $2^{-\infty} =
-# 0$ everywhere, and needs no further mask.
+# 0$ everywhere, and needs no further mask. A *key* beyond the end does need one: loaded as zeros it has score 0 and
+# weight $e^{0 - L}$, which is infinite where the scores of the row lie far below 0, and infinity times a key of zeros
+# is NaN.
 #
 # Which tiles does a block of keys $j \dots j + n - 1$ need, under the causal mask? The queries from $j$ on; tiles whose
 # *first* query is at or after the block's *last* key are full.
@@ -504,9 +510,9 @@ def query_kernel(
 
 
 def backward_config(D: int, itemsize: int) -> dict[str, int]:
-    """Tile sizes and launch options of the backward kernels for one head width (your table).
+    """Tile sizes and launch options of the backward kernels for one head width: your table, which only your code reads.
 
-    Returns: {"BLOCK_M": ..., "BLOCK_N": ..., "num_warps": ..., "num_stages": ...}
+    Returns: {"BLOCK_M": ..., "BLOCK_N": ..., "num_warps": ..., "num_stages": ...}, or whatever form suits you.
     """
     ### BEGIN SOLUTION
     fallback = (32, 32, 4, 1)
@@ -525,16 +531,18 @@ def flash_bwd(
     Args:
         do: the gradient of o, (B, H, Tq, D). q, k, v, is_causal: as passed to flash_fwd. o, lse: as it returned them.
             All but lse have one dtype, float32, float16 or (on a GPU) bfloat16; all may be views with any positive
-            strides, but lse is contiguous.
+            strides, each with its own, but lse is contiguous.
 
     Returns:
         (dq, dk, dv), shapes and dtype of q, k and v: the gradients of Σ (o · do). Keys that no query sees get 0.
 
     Accuracy: float32 as usual. In float16, sums and exponentials are float32, and the relative error of each gradient
-    is at most 0.006, also where all scores are near 100. The same input gives the same bits.
+    is at most 0.006, also where all scores are near 100 or -100. The same input gives the same bits. No argument is
+    changed.
 
     Memory and work, counted in the interpreter: nothing is read or written beside the tensors of the call; no address
-    is stored to by two programs of a launch. No tensor larger than the largest of q, k and v is made (float32 is fine).
+    is stored to by two programs of a launch. No tensor that is made, masks included, has more entries than the largest
+    of q, k and v (float32 is fine).
     A causal call with Tq = Tk = 512 costs at most 0.65 · 14 · B · H · 512² · D FLOPs in tl.dot: seven products, and the
     tiles that causality empties are skipped.
 
@@ -668,12 +676,16 @@ def decode_attention(q: Tensor, k_cache: Tensor, v_cache: Tensor, lengths: Tenso
     Returns:
         (B, Hq, D), dtype of q: softmax(q kᵀ / √D) v over the used positions; 0 where lengths[b] is 0.
 
-    Accuracy: float32 as usual; in float16 sums and exponentials are float32, and the relative error is at most 0.004.
+    Accuracy: float32 as usual; in float16 sums and exponentials are float32, and the relative error is at most 0.004,
+    also where all scores are near 100 or -100. The same input gives the same bits. No argument is changed.
 
-    Memory and work, counted in the interpreter: nothing is read or written beside the tensors of the call; every used
-    key and value is loaded once (not once per query head), and no other, so that all loads together are at most 1.25
-    times the used part of both caches, where texts have some hundreds of tokens. A text of 1024 tokens with one
-    key-value head is worked on by at least 4 programs at once. No tensor as large as a quarter of a cache is made.
+    Memory and work, counted in the interpreter: nothing is read or written beside the tensors of the call; no address
+    is stored to by two programs of a launch (mind the rows that fill up a tile). Every used key and value is loaded
+    once (not once per query head), and no other. All loads of the call together, those of queries, lengths and partial
+    results included, are at most 1.25 times the bytes of the used part of both caches, where texts have some hundreds
+    of tokens on average. A text of 1024 tokens with one key-value head is worked on by at least 4 programs of one
+    launch that each load keys, and by at least 4 that each load values. No tensor as large as a quarter of a cache is
+    made.
 
     The computation is done by kernels of yours: matrix products, softmax and attention of torch may not be used.
 

@@ -9,6 +9,7 @@ import torch
 from autograder.course import Limits
 from autograder.grading.context import Student
 from autograder.sandbox.client import Page
+from autograder.sandbox.failures import StudentRaised
 from autograder.sandbox.launch import Sandbox
 from tests.sandbox.conftest import page, start
 
@@ -140,12 +141,24 @@ def test_loads_and_stores_are_counted(sandbox: Sandbox) -> None:
     x = torch.arange(1.0, 38.0)
     seen = them.measure(them.copied, x, 37)
     assert torch.equal(seen.value, x)
-    wanted = {"loaded_bytes": 148, "stored_bytes": 148, "wild_loads": 0, "wild_stores": 0, "launches": 1, "programs": 3}
+    wanted = {"loaded_bytes": 148, "stored_bytes": 148, "wild_loads": 0, "launches": 1, "programs": 3, "readers": 3}
     assert {name: seen.measured[name] for name in wanted} == wanted
-    seen = them.measure(them.copied, x, 48)
-    assert (seen.measured["wild_loads"], seen.measured["wild_stores"]) == (11, 11)
     seen = them.measure(them.copied, x, 37, shift=5)
     assert (seen.measured["wild_loads"], seen.value[-5:].tolist()) == (5, [0.0] * 5)
+
+
+@needs_triton
+def test_a_store_beside_all_tensors_does_no_harm(sandbox: Sandbox) -> None:
+    """Counted or not, it is refused with the student's own line, and the worker lives on."""
+    them = student(sandbox, KERNELS)
+    x = torch.arange(1.0, 38.0)
+    for call in (them.copied, lambda *args: them.measure(them.copied, *args)):
+        with pytest.raises(StudentRaised) as raised:
+            call(x, 48)
+        assert raised.value.bases[0] == "StrayStore"
+        assert "write 11 of its 16 elements" in raised.value.text
+        assert raised.value.frames[-1].text.startswith("tl.store(")
+        assert torch.equal(them.copied(x, 37), x)
 
 
 @needs_triton

@@ -149,6 +149,16 @@ def test_merge_with_nothing(student, reference, draw):
 
 
 @online_softmax
+@pytest.mark.names("merged_in_place")
+def test_summaries_are_left_alone(student, reference, draw):
+    """The arrays of both summaries are as they were after the merge."""
+    a, b = reference.online_softmax([draw.array(5, 7)]), reference.online_softmax([draw.array(5, 3) + 1.0])
+    called = student.call(student.merge, *copy.deepcopy((a, b)))
+    close(called.value, reference.merge(a, b), tolerance=TIGHT, what="the pair (m, l)")
+    close(called.echo, ((a, b), {}), tolerance=(0.0, 0.0), what="(a, b) after the call")
+
+
+@online_softmax
 def test_merge_order(student, draw):
     """Three summaries give the same whichever two are merged first, with maxima up to 10000 apart."""
     for gap in (3.0, 1e4):

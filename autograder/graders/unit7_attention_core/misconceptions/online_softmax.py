@@ -121,3 +121,16 @@ def sums_added(a, b):
     Before they may be added, both have to be sums of exp(x - m) with one and the same m.
     """
     return np.maximum(a[0], b[0]), a[1] + b[1]
+
+
+@misconception("online_softmax", symbol="merge", id="merged_in_place")
+def merged_in_place(a, b):
+    """The result is written into the arrays of the first argument: whoever still needs that summary finds another one.
+
+    `out=`, `+=`, `*=` and `a[...] =` change the caller's array. Compute new ones.
+    """
+    (m_a, l_a), (m_b, l_b) = (tuple(map(np.asarray, pair)) for pair in (a, b))
+    m = np.maximum(m_a, m_b)
+    l_a[...] = l_a * np.exp(m_a - _finite(m)) + l_b * np.exp(m_b - _finite(m))
+    m_a[...] = m
+    return m_a, l_a

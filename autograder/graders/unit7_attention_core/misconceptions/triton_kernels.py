@@ -246,6 +246,22 @@ def causal_bwd_missing(do, q, k, v, o, lse, is_causal=False):
     return correct.flash_bwd(do, q, k, v, o, lse, False)
 
 
+@misconception("triton_flash_backward", symbol="flash_bwd")
+def keys_beyond_the_end(do, q, k, v, o, lse, is_causal=False):
+    """dQ becomes NaN where scores are far below 0: keys beyond the end take part with the weight exp(0 - L).
+
+    They are loaded as zeros and have score 0. With L near -100 their weight is infinite, and infinity times the key of
+    zeros is NaN. (With L near 0 the same product is 0, and nothing is to be seen.) Set the weights beyond Tk to 0.
+    """
+    dq, dk, dv = correct.flash_bwd(do, q, k, v, o, lse, is_causal)
+    Tq, Tk = q.shape[2], k.shape[2]
+    if Tk % 32:
+        share = (torch.exp(-lse) * (do.float() * o.float()).sum(-1)).to(q.dtype) * 0.0
+        sees_them = torch.arange(Tq) >= (Tk if is_causal else 0)
+        dq = dq + torch.where(sees_them, share, 0.0)[..., None]
+    return dq, dk, dv
+
+
 # ---------------------------------------------------------------- triton_decode
 
 
@@ -312,6 +328,61 @@ def loads_per_query_head(q, k_cache, v_cache, lengths):
     Decoding costs what it loads. The query heads of a group are the rows of one tile; one program can serve them all.
     """
     group = q.shape[1] // k_cache.shape[1]
-    return correct.decode_attention(
-        q, k_cache.repeat_interleave(group, dim=1), v_cache.repeat_interleave(group, dim=1), lengths
+    out = torch.empty_like(q)
+    for member in range(group):
+        out[:, member::group] = correct.decode_attention(q[:, member::group], k_cache, v_cache, lengths)
+    return out
+
+
+def in_pieces(q, k_cache, v_cache, lengths, pieces, merge):
+    """The solution's kernel for so many pieces of each text, and another merge of them."""
+    B, Hq, D = q.shape
+    Hkv = k_cache.shape[1]
+    part_o, part_lse = torch.empty(B, Hq, pieces, D), torch.empty(B, Hq, pieces)
+    group = Hq // Hkv
+    correct.decode_kernel[(B, Hkv, pieces)](
+        q, k_cache, v_cache, lengths, part_o, part_lse, *q.stride(), *k_cache.stride(), *v_cache.stride(),
+        Hq, 1 / math.log(2) / math.sqrt(D), GROUP=group, ROWS=max(16, triton.next_power_of_2(group)), D=D, BLOCK_N=64,
+        PIECES=pieces,
+    )  # fmt: skip
+    return merge(part_o, part_lse).to(q.dtype)
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def keys_not_split(q, k_cache, v_cache, lengths):
+    """The result is right, but one program (or two) loads all keys of a text: the others find nothing to do.
+
+    A GPU has a hundred multiprocessors, and a single text with one key-value head keeps one of them busy. Give each
+    piece of the keys to a program of its own, and merge the pieces.
+    """
+    return in_pieces(q, k_cache, v_cache, lengths, 1, lambda part_o, part_lse: part_o[:, :, 0])
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def merged_in_another_base(q, k_cache, v_cache, lengths):
+    """The pieces are weighted with exp, although their logsumexps are to the base 2: every weight is off.
+
+    Inside the kernel everything may be kept in base 2, the logsumexp of a piece too. Then the merge has to use exp2.
+    """
+
+    def merge(part_o, part_lse):
+        top = part_lse.amax(-1, keepdim=True)
+        mass = torch.exp(part_lse - torch.where(top == -math.inf, 0.0, top))
+        return (mass[..., None] * part_o).sum(2) / mass.sum(-1).clamp(min=1e-30)[..., None]
+
+    pieces = max(1, min(triton.cdiv(k_cache.shape[2], 64), triton.cdiv(16, q.shape[0] * k_cache.shape[1])))
+    return in_pieces(q, k_cache, v_cache, lengths, pieces, merge)
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def zeros_beyond_length(q, k_cache, v_cache, lengths):
+    """Keys beyond a text's end are not loaded, and count all the same: a key of zeros has score 0, which is a score.
+
+    What the mask of the load leaves out comes as 0. Its scores must be -inf, or they take part in maximum and sum.
+    """
+    used = torch.arange(k_cache.shape[2]) < lengths[:, None]
+    behind = (0, 0, 0, -k_cache.shape[2] % 64)
+    k, v = (
+        torch.nn.functional.pad(torch.where(used[:, None, :, None], cache, 0.0), behind) for cache in (k_cache, v_cache)
     )
+    return correct.decode_attention(q, k, v, (lengths + 63) // 64 * 64)

@@ -52,6 +52,7 @@ def kernel(
 
 def flash_fwd(q, k, v, is_causal=False):
     B, H, Tq, D = q.shape
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()  # with more keys than queries, larger than o
     o = torch.empty(B, H, Tq, D, dtype=q.dtype, device=q.device)
     lse = torch.zeros(B, H, Tq, device=q.device)
     kernel[(triton.cdiv(Tq, 64) * B * H,)](
