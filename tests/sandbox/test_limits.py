@@ -52,7 +52,7 @@ def test_memory_is_limited(rung: Sandbox, call: str) -> None:
         "def bit_by_bit():\n    kept = []\n    while True:\n        kept.append(bytearray(50 * 2**20))\n"
         "def fine():\n    return 1"
     )
-    student = Student(page(rung, code))
+    student = Student(page(rung, code, Limits(call_wall_s=10.0, memory_mb=600)))  # not the time, on a busy machine
     with pytest.raises(StudentOutOfMemory, match="memory_mb"):
         getattr(student, call)()
     assert student.fine() == 1
