@@ -3,13 +3,16 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from autograder.authoring.build import build
 from autograder.course import Course, load_course
+from autograder.extensions import load_extensions
+from autograder.results import gradebook, late
+from autograder.results.record import UnitResult
 from autograder.sandbox.warm import interpret_kernels
 
 interpret_kernels()  # some test or other imports Triton before the kernels of unit 7 are read
@@ -203,6 +206,12 @@ _FILES = {
     "autograder/graders/unit0_tiny/test_tiny_page.py": _GRADER,
     "autograder/graders/unit0_tiny/misconceptions/tiny_page.py": _MISCONCEPTIONS,
 }
+
+
+def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
+    """Write what results are worth now into the gradebook of `out`; returns its address."""
+    settled = late.settle_all(course, load_extensions(course), results)
+    return gradebook.record_counted(course, out, settled.values())
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from autograder.errors import UsageError
 from autograder.extensions import Extensions, load_extensions
 from autograder.results.late import Grade, grade, lateness, scores_after_penalty, settle
 from autograder.results.record import ExerciseResult, Late, UnitResult, write_result
+from tests.conftest import record
 
 DAY = 86400
 UNITS = ("unit_a", "unit_b", "unit_c")
@@ -505,7 +506,7 @@ def test_the_plugin_inside_nbgrader(tiny_course: Callable[[Path], Course], tmp_p
     ]
     when = unit.due + timedelta(days=1, seconds=1)  # type: ignore[operator]
     made = replace(handed_in("unit_a", 0), unit=unit.id, course=course.id, exercises=exercises, submitted_at=when)
-    url = gradebook.record(course, tmp_path, [made])
+    url = record(course, tmp_path, [made])
     assert gradebook.scores(course, tmp_path) == {("ada", unit.id): 4.0}
     with Gradebook(url) as book:
         book.find_submission_notebook("tiny_page", unit.id, "ada").late_submission_penalty = None

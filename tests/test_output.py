@@ -20,6 +20,7 @@ from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.results import gradebook
 from autograder.results.record import UnitResult, read_result
+from tests.conftest import record
 
 UNIT = "unit0_tiny"
 STUDENTS = [f"student{number}" for number in range(10)]
@@ -163,9 +164,9 @@ def test_the_gradebook_gets_all_of_a_batch_or_nothing(make_batch: MakeBatch, tmp
     broken = replace(results[-1], exercises=[])
     (out := tmp_path / "elsewhere").mkdir()
     with pytest.raises(KeyError):
-        gradebook.record(batch.course, out, [*results[:-1], broken])
+        record(batch.course, out, [*results[:-1], broken])
     assert gradebook.scores(batch.course, out) == {}
-    gradebook.record(batch.course, out, results)
+    record(batch.course, out, results)
     assert gradebook.scores(batch.course, out) == {(r.student, r.unit): r.score for r in results}
 
 
@@ -179,4 +180,4 @@ def test_a_gradebook_older_than_an_exercise(make_batch: MakeBatch) -> None:
     course = replace(batch.course, units=(later,))
     graded = replace(results[0], exercises=[*results[0].exercises, replace(results[0].exercises[0], id="newer")])
     with pytest.raises(UsageError, match=r"from before 'newer' existed.*--regrade"):
-        gradebook.record(course, batch.out, [graded])
+        record(course, batch.out, [graded])

@@ -199,7 +199,7 @@ def test_the_share_is_of_the_processor(tmp_path: Path) -> None:
         page = Page(sandbox, "page", [source], ["spin", "nap"], Limits())
         shares = {}
         for name in ("spin", "nap"):
-            side = racing._Side(page, name)
+            side = racing._Baseline(page, name)
             for _ in range(3):
                 side.timed([0.1])
             shares[name] = side.share

@@ -207,20 +207,15 @@ class _Told:
             self._read(student)
 
     def fill_gradebook(self) -> str:
-        """What was asked for and is not in it yet; with slip days every unit of these students, since a day spent here
-        is missing there. Returns the gradebook's address. Raises UsageError.
-        """
+        """What was asked for and is not in it yet. Returns the gradebook's address. Raises UsageError."""
         url = gradebook.database_url(self._course, self._out)
         recorded = Recorded(self._out, url)
         new: dict[str, list[str]] = {}
         for student in self.students:
-            for unit, one in self._read(student).items():
-                asked = (student, unit) in self._keys or self._course.late.slip_days
-                if (
-                    asked
-                    and gradebook.fits(self._course, one.result)
-                    and not recorded.holds(one, digest_of(self._course, one))
-                ):
+            counted = self._read(student)
+            asked = [unit for unit in counted if (student, unit) in self._keys]
+            for unit, one in gradebook.touched(self._course, counted, asked).items():
+                if not recorded.holds(one, digest_of(self._course, one)):
                     new.setdefault(student, []).append(unit)
         if new:
             gradebook.record_counted(self._course, self._out, self._to_record(new, recorded))

@@ -14,6 +14,7 @@ Source: nbgrader 0.9, converters/autograde.py, converters/base.py, preprocessors
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,11 @@ class _Graded:
         self.recorded: set[str] = set()
         self._course, self._unit, self._out, self._extensions = course, assignment, run.out, run.extensions
 
-    def counted(self, student: str) -> list[late.Counted]:
-        """What the gradebook gets of a student: with slip days every unit, since a day spent here is missing there."""
+    def counted(self, student: str) -> Collection[late.Counted]:
+        """What the gradebook gets of a student."""
         results = read_students(self._out, self._course, [student])[student]
         counted = late.settle(self._course, self._extensions, results)
-        asked = counted if self._course.late.slip_days else {self._unit: counted[self._unit]}
-        return [one for one in asked.values() if gradebook.fits(self._course, one.result)]
+        return gradebook.touched(self._course, counted, [self._unit]).values()
 
 
 _Exporter: Any = NotebookExporter  # half typed

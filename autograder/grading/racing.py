@@ -30,9 +30,7 @@ from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.wire import Target
 
 TIERS = ("pass", "good", "excellent")
-_QUIET = (
-    0.6  # of the time that the baseline takes, what it has to have a processor for a ratio to count against anybody
-)
+_QUIET = 0.6  # the share of its time that the baseline must have had a processor for a ratio to count against anybody
 IMPORTS = "import math\n\nimport torch\nimport torch.nn.functional as F\n\n\n"
 
 
@@ -80,7 +78,7 @@ class Racer:
         """
 
         def race(thresholds: Sequence[float]) -> Ratio:
-            ours = _Side(self._context.baseline_page(IMPORTS + inspect.getsource(baseline)), baseline.__name__)
+            ours = _Baseline(self._context.baseline_page(IMPORTS + inspect.getsource(baseline)), baseline.__name__)
             ratio = Race(
                 _Side(self._page, student._target.path[-1]),
                 ours,
@@ -137,12 +135,27 @@ class Racer:
 
 
 class _Side:
-    """A function of a page, as the clock sees it. `share` of its time it had a processor: an idle machine gives nearly
-    all, and one on which many wait has other ratios, since long calls are interrupted and short ones are not.
-    """
+    """A function of a page, as the clock sees it."""
 
     def __init__(self, page: Page, symbol: str | int) -> None:
         self._page, self._symbol = page, symbol
+
+    def fresh(self) -> None:
+        self._page.end()
+
+    def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
+        self._page.transcript.clear()  # megabytes, and nobody diagnoses a time
+        answered = self._page.call(Remote(self._page, Target(None, [self._symbol])), inputs, {})
+        return answered.value, self._page.last_call_s
+
+
+class _Baseline(_Side):
+    """The grader's own side. `share` of its time it had a processor: an idle machine gives nearly all, and one on which
+    many wait has other ratios, since long calls are interrupted and short ones are not.
+    """
+
+    def __init__(self, page: Page, symbol: str | int) -> None:
+        super().__init__(page, symbol)
         self._wall_s = self._cpu_s = 0.0
 
     @property
@@ -150,14 +163,10 @@ class _Side:
         """CPU time by wall time, over all calls; the kernel counts it in hundredths of a second."""
         return self._cpu_s / self._wall_s if self._wall_s else 1.0
 
-    def fresh(self) -> None:
-        self._page.end()
-
     def timed(self, inputs: Sequence[Any]) -> tuple[Any, float]:
-        self._page.transcript.clear()  # megabytes, and nobody diagnoses a time
         self._page.load()
         before = self._page.cpu_seconds()
-        answered = self._page.call(Remote(self._page, Target(None, [self._symbol])), inputs, {})
+        value, seconds = super().timed(inputs)
         self._cpu_s += self._page.cpu_seconds() - before
-        self._wall_s += self._page.last_call_s
-        return answered.value, self._page.last_call_s
+        self._wall_s += seconds
+        return value, seconds

@@ -58,7 +58,7 @@ def _of_function(node: _Function, aliases: dict[str, str], hidden: frozenset[str
             yield from _names(part, aliases, hidden)
     own = {argument.arg for argument in every}
     imported: dict[str, str] = {}
-    elsewhere: set[str] = set()  # `global` and `nonlocal`
+    elsewhere: set[str] = set()  # `global`: the module's, whatever hides it
     for inner in _of_this_scope(body):
         own |= _bound_by(inner)
         if isinstance(inner, ast.Import | ast.ImportFrom):

@@ -9,14 +9,13 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograder.course import Course, FeedbackLevel, Unit, exact
 from autograder.errors import UsageError
-from autograder.extensions import load_extensions
 from autograder.installed import needs
 from autograder.results import feedback, late
 from autograder.results.folders import gradebook_id
@@ -55,17 +54,12 @@ def prepare(course: Course, out: Path) -> None:
         pass
 
 
-def record(course: Course, out: Path, results: Iterable[UnitResult]) -> str:
-    """Write the scores of `results`, and what being late costs now. Returns the gradebook's address. Raises UsageError.
+def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], url: str | None = None) -> str:
+    """Write scores, and what being late costs. Returns the gradebook's address. Raises UsageError.
 
     Args:
-        results: of a student who may have slip days left every unit, since one unit's days are missing in another.
+        url: where the gradebook is another one than the course's.
     """
-    return record_counted(course, out, late.settle_all(course, load_extensions(course), results).values())
-
-
-def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], url: str | None = None) -> str:
-    """The same for results of which it is known what they are worth; `url` where the gradebook is another one."""
     url = url or database_url(course, out)
     with _open(url, course.id, "the result files are complete") as gradebook:
         prepared: dict[str, list[Any]] = {}
@@ -82,6 +76,18 @@ def record_counted(course: Course, out: Path, settled: Iterable[late.Counted], u
 def fits(course: Course, result: UnitResult) -> bool:
     """Whether it has the exercises that course.toml has now: there are no rows for others."""
     return {e.id for e in result.exercises} == {e.id for e in course.unit(result.unit).exercises}
+
+
+def touched(course: Course, counted: Mapping[str, late.Counted], units: Collection[str]) -> dict[str, late.Counted]:
+    """Of what counts of a student, by unit, all that is to be written where these units have changed.
+
+    With slip days it is every unit, since a day spent here is missing there. What does not fit course.toml has no rows.
+    """
+    return {
+        unit: one
+        for unit, one in counted.items()
+        if (unit in units or course.late.slip_days) and fits(course, one.result)
+    }
 
 
 @contextmanager
