@@ -22,6 +22,7 @@ import msgspec
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 8, 22, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH = 47, 2, 2
 _MACHINE = platform.machine()
 # Landlock and pidfd calls have the same numbers on every architecture.
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -60,21 +61,25 @@ def no_new_privileges() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
-def change_uid(uid: int, keep_reading: bool = False) -> None:
+def change_uid(uid: int, keep_reading: bool = False, hand_on: bool = False) -> None:
     """Become `uid`, with no groups and no capabilities.
 
     With `keep_reading`, CAP_DAC_READ_SEARCH stays: for a Python that only root may read, under Landlock, which decides
-    by path whatever the permissions say.
+    by path whatever the permissions say. With `hand_on` too, the programs that are started have it as well: they stand
+    behind the same Landlock, and a Python with a shared library below /root could not even be loaded without it.
     """
     if keep_reading:
         _check(_libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    kept = 1 << 2 if keep_reading else 0  # CAP_DAC_READ_SEARCH
+    kept = 1 << _CAP_DAC_READ_SEARCH if keep_reading else 0
+    handed_on = kept if hand_on else 0
     header = struct.pack("<Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-    data = struct.pack("<IIIIII", kept, kept, 0, 0, 0, 0)
+    data = struct.pack("<IIIIII", kept, kept, handed_on, 0, 0, 0)
     _check(_libc.capset(header, data), "capset")
+    if handed_on:
+        _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0), "prctl(PR_CAP_AMBIENT)")
 
 
 # ---------------------------------------------------------------- Landlock

@@ -154,7 +154,7 @@ def _fence(command: Fork, config: Config) -> None:
         fence.no_new_privileges()
     if config.rung == "landlock":
         if config.uid >= 0:
-            fence.change_uid(config.uid, config.keep_reading)
+            fence.change_uid(config.uid, config.keep_reading, config.programs)
         devices = ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"]
         fence.set_limits(limits)
         fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null", *config.devices])

@@ -1,5 +1,6 @@
 """What a worker that reaches the GPU may do besides, and what it still may not. No GPU is needed for that."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def student(sandbox: Sandbox) -> Student:
 
 def test_programs_may_be_started(student: Student) -> None:
     """A kernel's compiler is one; a worker without the GPU may start none."""
-    assert student.says(sys.executable, "-I", "-c", "print(6 * 7)") == "42"
+    assert student.says(sys.executable, "-I", "-c", "import os; print(os.__file__)") == os.__file__  # not another one
     if shutil.which("cc"):
         assert "cc" in student.says("cc", "--version")
 
