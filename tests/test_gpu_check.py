@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from autograder.commands import gpu_check
-from autograder.commands.gpu_steps import STEPS, Settings
+from autograder.commands.gpu_bench import Settings
+from autograder.commands.gpu_steps import STEPS
 from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.sandbox.devices import CPU_AS_GPU, cuda_device, find_device

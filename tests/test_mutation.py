@@ -24,6 +24,7 @@ SNIPPETS = [
     ("y = x / math.sqrt(d)", "dropped factor", "y = x"),
     ("y = x / math.sqrt(d)", "squared factor", "y = (x / math.sqrt(d) ** 2)"),
     ("y = x / math.sqrt(d)", "dropped call", "y = x / d"),
+    ("import tl; y = tl.index(1).to(t)", "dropped call", "import tl; y = (1).to(t)"),
     ("y = q @ k.mT", "transpose dropped", "y = q @ k"),
     ("y = a @ v", "transpose added", "y = (a.swapaxes(-1, -2) @ v)"),
     ("y = b @ a", "swapped operands", "y = (a @ b)"),

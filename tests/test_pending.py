@@ -21,6 +21,7 @@ from autograder.errors import UsageError
 from autograder.results.gradebook import scores
 from autograder.results.record import Outcome, UnitResult, read_result
 from autograder.rooms import bundle as bundles
+from autograder.rooms import trips
 from tests.outside import block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -380,8 +381,8 @@ def _told(tests: dict[str, str]) -> bytes:
     ).encode()
 
 
-def merged(graded: Class, change: Callable[[dict[str, bytes]], None]) -> bundles.Merged:
-    return bundles.merge(graded.course, graded.out, bundles.read_bundle(rewritten(graded.bundle, change)))
+def merged(graded: Class, change: Callable[[dict[str, bytes]], None]) -> trips.Merged:
+    return trips.merge(graded.course, graded.out, bundles.read_bundle(rewritten(graded.bundle, change)))
 
 
 def test_a_bundle_of_another_course_or_origin(graded: Class) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from autograder.commands.gpu_steps import STEPS, Settings
+from autograder.commands.gpu_bench import Settings
+from autograder.commands.gpu_steps import STEPS
 from autograder.errors import UsageError
 from autograder.results.record import write_atomically
 from autograder.sandbox.devices import Device, find_device

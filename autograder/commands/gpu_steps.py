@@ -5,128 +5,34 @@ that a step which crashes or hangs costs itself only. What is computed in these 
 attacks run behind the wall.
 """
 
-import importlib.util
 import math
 import platform
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import torch
-from msgspec import Struct
 
-from autograder.course import Course, Limits, load_course
-from autograder.grading.compare import Disagreement, close
-from autograder.grading.context import Context, Deferred, Student
-from autograder.grading.gpu import GpuRacer, ipc_works
-from autograder.grading.performance import Disturbed, Race
+from autograder.commands.gpu_bench import UNIT, Bench, Settings
+from autograder.commands.gpu_trials import attacks, verdicts
+from autograder.course import Course
+from autograder.grading.compare import Disagreement
+from autograder.grading.gpu import ipc_works
 from autograder.grading.sandwich import Sandwich, overhead_s
 from autograder.grading.solution import solution_pages
 from autograder.intake.submission import Submission
 from autograder.rooms.completing import versions
 from autograder.rooms.room import Room
-from autograder.sandbox import gpu, wire
-from autograder.sandbox.client import Page
-from autograder.sandbox.devices import CPU_AS_GPU, Device, cuda_device
-from autograder.sandbox.failures import StudentError
-from autograder.sandbox.launch import Sandbox
+from autograder.sandbox import gpu
+from autograder.sandbox.devices import CPU_AS_GPU, Device
 from autograder.sandbox.rungs import RUNGS, probe
 from autograder.sandbox.shared import CudaMemory, MachineMemory, Memory
 
-UNIT, PAGE = "unit7_attention_core", "triton_kernels"
-CHEATS = "tests/clock_cheats"
 
-
-class Settings(Struct, frozen=True):
-    """What every step is told. `pairs` are of a race's batch; `seconds` are what a repeated measurement may take."""
-
-    root: str
-    device: str
-    rung: str
-    pairs: int = 51
-    verdicts: int = 20
-    cheats: int = 1000
-    seconds: float = 120.0
-
-    @property
-    def rehearsal(self) -> bool:
-        """The CPU stands in for the card: everything is tiny."""
-        return self.device == CPU_AS_GPU.name
-
-
-class _Bench:
-    """The course, the device, and what is loaded for it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.course: Course = load_course(Path(settings.root))
-        self.unit = self.course.unit(UNIT)
-        self.is_cuda = not settings.rehearsal
-        self.where = "cuda" if self.is_cuda else "cpu"
-        self.dtypes = (torch.bfloat16, torch.float16) if self.is_cuda else (torch.float16,)
-
-    def device(self) -> Device:
-        if not self.is_cuda:
-            return CPU_AS_GPU
-        found = torch.cuda.get_device_properties(0)
-        return cuda_device(found.major * 10 + found.minor, found.name)
-
-    @contextmanager
-    def context(self, device: Device) -> Iterator[Context]:
-        hidden = (self.course.root,)
-        with Sandbox(self.settings.rung, self.course.limits, hidden) as sandbox:
-            pages = solution_pages(self.course, self.unit)
-            context = Context(self.course, self.unit, pages, sandbox, b"gpu-check", None, device)
-            context.pairs = self.settings.pairs
-            try:
-                yield context
-            finally:
-                context.close()
-
-    def page(self) -> Any:
-        return _module(self.course.solutions / UNIT / f"{PAGE}.py")
-
-    def grader(self) -> Any:
-        return _module(self.course.graders / UNIT / f"test_{PAGE}.py")
-
-    def normal(self, *shape: int, dtype: torch.dtype) -> torch.Tensor:
-        return torch.randn(shape, device=self.where).to(dtype)
-
-    def seconds_of(self, call: Callable[[], Any], repeats: int = 10) -> float:
-        """The median, on the clock of this process: our own code only."""
-        times = []
-        for _ in range(repeats + 2):
-            self.sync()
-            started = time.perf_counter()
-            call()
-            self.sync()
-            times.append(time.perf_counter() - started)
-        return statistics.median(times[2:])
-
-    def sync(self) -> None:
-        if self.is_cuda:
-            torch.cuda.synchronize()
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # Triton reads a kernel's source through its module
-    spec.loader.exec_module(module)
-    return module
-
-
-# ---------------------------------------------------------------- the steps
-
-
-def machine(bench: _Bench) -> dict[str, Any]:
+def machine(bench: Bench) -> dict[str, Any]:
     """Card, versions, which isolation works, and which device nodes there are."""
     found: dict[str, Any] = {
         "platform": platform.platform(),
@@ -149,7 +55,7 @@ def machine(bench: _Bench) -> dict[str, Any]:
     return found
 
 
-def transport(bench: _Bench) -> dict[str, Any]:
+def transport(bench: Bench) -> dict[str, Any]:
     """Whether a worker behind the wall reads and writes memory that the grader exports."""
     with bench.context(bench.device()) as context:
         started = time.perf_counter()
@@ -157,7 +63,7 @@ def transport(bench: _Bench) -> dict[str, Any]:
         return {"shared_memory_works": works, "seconds": round(time.perf_counter() - started, 2)}
 
 
-def overhead(bench: _Bench) -> dict[str, Any]:
+def overhead(bench: Bench) -> dict[str, Any]:
     """What a sandwich around nothing costs, per length: it has to be a twentieth of what is timed."""
     rows = []
     with bench.context(bench.device()) as context:
@@ -173,7 +79,7 @@ def overhead(bench: _Bench) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def right(bench: _Bench) -> dict[str, Any]:
+def right(bench: Bench) -> dict[str, Any]:
     """Every staff kernel against float64, in odd sizes and every half dtype."""
     page, grader = bench.page(), bench.grader()
     lengths = (127, 1000, 2049) if bench.is_cuda else (33,)
@@ -212,7 +118,7 @@ def _verdict(judge: Callable[..., None], answer: Any, inputs: Sequence[Any]) -> 
     return "right"
 
 
-def speed(bench: _Bench) -> dict[str, Any]:
+def speed(bench: Bench) -> dict[str, Any]:
     """Staff kernels beside torch's own attention: TFLOP/s forward and backward, GB/s of decoding."""
     page = bench.page()
     rows: list[dict[str, Any]] = []
@@ -240,7 +146,7 @@ def speed(bench: _Bench) -> dict[str, Any]:
     }
 
 
-def _speed_row(bench: _Bench, page: Any, width: int, n: int, causal: bool) -> dict[str, Any]:
+def _speed_row(bench: Bench, page: Any, width: int, n: int, causal: bool) -> dict[str, Any]:
     heads, dtype = (16, bench.dtypes[0]) if bench.is_cuda else (1, bench.dtypes[0])
     q, k, v, do = (bench.normal(1, heads, n, width, dtype=dtype) for _ in range(4))
     flops = 4 * heads * n * n * width / (2 if causal else 1)
@@ -257,7 +163,7 @@ def _speed_row(bench: _Bench, page: Any, width: int, n: int, causal: bool) -> di
     return row
 
 
-def _library(bench: _Bench, name: str, qkv: Sequence[torch.Tensor], causal: bool, flops: float) -> float | str:
+def _library(bench: Bench, name: str, qkv: Sequence[torch.Tensor], causal: bool, flops: float) -> float | str:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     def call() -> torch.Tensor:
@@ -276,7 +182,7 @@ def _rate(flops: float, seconds: float) -> float:
     return round(rate, max(1, 2 - math.floor(math.log10(rate)))) if rate > 0 else 0.0
 
 
-def tiers(bench: _Bench) -> dict[str, Any]:
+def tiers(bench: Bench) -> dict[str, Any]:
     """The staff solution in every test that needs a GPU: the very way that submissions go."""
     device = _asked_apart(bench)
     rows = []
@@ -296,7 +202,7 @@ def tiers(bench: _Bench) -> dict[str, Any]:
     return {"rows": rows, "thresholds": thresholds(bench.course, device)}
 
 
-def _asked_apart(bench: _Bench) -> Device:
+def _asked_apart(bench: Bench) -> Device:
     """The device, without CUDA in this process: a room is forked."""
     from autograder.sandbox.devices import find_device
 
@@ -314,95 +220,6 @@ def thresholds(course: Course, device: Device) -> dict[str, dict[str, float]]:
     return found
 
 
-def verdicts(bench: _Bench) -> dict[str, Any]:
-    """The same kernel raced again and again: how far do ratios and verdicts stray?"""
-    grader, device = bench.grader(), bench.device()
-    exercise = bench.unit.exercise("triton_flash_forward")
-    medians: list[float] = []
-    disturbed = 0
-    ends_at = time.monotonic() + bench.settings.seconds
-    with bench.context(device) as context:
-        page = context.page(PAGE)
-        for number in range(bench.settings.verdicts):
-            if time.monotonic() > ends_at:
-                break
-            racer = GpuRacer(context, page, exercise, device, f"verdict {number}")
-            context.ratios.clear()
-            try:
-                result = racer(
-                    Student(page).flash_fwd,
-                    grader.eager_forward,
-                    lambda racer=racer: [*grader.text(racer, 8192, 32), True],  # type: ignore[misc]
-                    lambda answer, inputs: None,  # whether it is right was asked before
-                    results=grader.forward_results,
-                )
-                medians.append(result.ratio.median)
-            except Deferred:
-                disturbed += 1
-            except Exception as error:
-                return {"medians": medians, "error": f"{type(error).__name__}: {str(error)[:300]}"}
-    spread = max(medians) / min(medians) if medians else None
-    return {"medians": [round(m, 5) for m in medians], "largest_to_smallest": spread, "disturbed": disturbed}
-
-
-def attacks(bench: _Bench) -> dict[str, Any]:
-    """Every cheat of the clock behind the wall, in memory that is shared with it; and honest code."""
-    folder = bench.course.root / CHEATS
-    honest = (folder / "_honest.py").read_text(encoding="utf-8")
-    cheats = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))[: bench.settings.cheats]
-    width = 512 if bench.is_cuda else 96
-    outcomes: dict[str, str] = {}
-    with bench.context(bench.device()) as context:
-        ipc = bench.is_cuda and ipc_works(context)
-
-        def side(number: int, code: str) -> Sandwich:
-            pages = [wire.Source("raced", [code]), wire.Source("timed", [honest, "honest = power\n"])]
-            limits = gpu.limits(Limits()) if bench.is_cuda else Limits()
-            page = Page(context.device_sandbox(number), "raced", pages, ["power"], limits)
-            elsewhere = "cuda" if bench.is_cuda and not ipc else ""
-            return Sandwich(page, "power", CudaMemory if ipc else MachineMemory, device=elsewhere)
-
-        reference = _power(folder / "_honest.py")
-        sources = {"honest": honest, **{path.stem: path.read_text(encoding="utf-8") for path in cheats}}
-        for name, code in sources.items():
-            mine, ours = side(0, code), side(1, honest)
-            race = Race(
-                mine,
-                ours,
-                lambda: (torch.randn(width, width, dtype=torch.float64, device=bench.where if ipc else "cpu"),),
-                lambda answer, given: close(answer.cpu(), reference(given[0].cpu())),
-                context_rng(),
-                5,
-            )
-            outcomes[name] = _outcome(race)
-            mine.close()
-            ours.close()
-    caught = [name for name, outcome in outcomes.items() if outcome.startswith("caught")]
-    return {"caught": len(caught), "of": len(sources) - 1, "outcomes": outcomes}
-
-
-def context_rng() -> Any:
-    """The order of the pairs; nothing secret hangs on it here."""
-    import numpy as np
-
-    return np.random.default_rng(8)
-
-
-def _power(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
-    function: Callable[[torch.Tensor], torch.Tensor] = _module(path).power
-    return function
-
-
-def _outcome(race: Race) -> str:
-    try:
-        ratio = race.ratio([1e9])
-    except Disturbed:
-        return "disturbed"
-    except (Disagreement, StudentError) as error:
-        return f"caught: {' '.join(str(error).split())[:160]}"
-    return f"ratio {ratio.median:.3g}"
-
-
 STEPS = (machine, transport, overhead, right, speed, tiers, verdicts, attacks)
 
 
@@ -412,7 +229,7 @@ def main() -> None:
     settings = msgspec.json.decode(sys.argv[2], type=Settings)
     torch.manual_seed(20)
     torch.set_num_threads(1)
-    found = step(_Bench(settings))
+    found = step(Bench(settings))
     print(msgspec.json.encode(found).decode(), flush=True)  # noqa: T201
 
 

@@ -14,6 +14,7 @@ from autograder.errors import UsageError
 from autograder.intake.finding import Asked
 from autograder.results.record import Outcome, UnitResult, write_result
 from autograder.rooms import bundle as bundles
+from autograder.rooms import trips
 from autograder.rooms.batch import new_seed, remember_seed, seed_id
 from autograder.rooms.completing import complete_all, find_waiting
 from autograder.sandbox.devices import Device, find_device
@@ -94,7 +95,7 @@ def complete_bundle(path: Path, options: Options, say: Say) -> None:
             hidden=[path.resolve().parent],
         )
         for (work, _), result in zip(waiting, results, strict=True):
-            bundles.add_completed(bundle, work, result)
+            trips.add_completed(bundle, work, result)
             _tell(result, say)
     say(f"completed on {device.title}; isolation {rung}; take {path} back and run: autograder pending merge {path}")
 
@@ -104,18 +105,18 @@ def pack(course: Course, submitted: Path, path: Path, out: Path, asked: Asked, s
     found = find_waiting(course, submitted, out, asked)
     for line in [*found.notes, *found.refused]:
         say(f"note: {line}")
-    manifest = bundles.pack(course, out, found.waiting, path)
+    manifest = trips.pack(course, out, found.waiting, path)
     say(f"wrote {path}: {len(manifest.work)} results wait; on a machine with a GPU run  python3 {path.name}")
 
 
 def merge(course: Course, path: Path, out: Path, say: Say) -> list[UnitResult]:
     """Take the completed results of a bundle into `out`. Returns those that changed. Raises UsageError."""
     bundle = bundles.read_bundle(path)
-    merged = bundles.merge(course, out, bundle)
+    merged = trips.merge(course, out, bundle)
     for result in merged.results:
         write_result(out, result)
         _tell(result, say)
-    bundles.remember_merged(out, bundle, merged.results)
+    trips.remember_merged(out, bundle, merged.results)
     for line in merged.refused:
         say(f"note: {line}")
     say(f"merged {len(merged.results)} of {len(bundle.manifest.work)} results into {out}")

@@ -137,5 +137,7 @@ def _replace(source: str, old: ast.AST, new: ast.AST) -> str:
         starts.append(starts[-1] + len(line))
     begin = starts[old.lineno - 1] + old.col_offset  # type: ignore[attr-defined]
     end = starts[old.end_lineno - 1] + old.end_col_offset  # type: ignore[attr-defined]
-    text = ast.unparse(new) if isinstance(new, _CLOSED) else f"({ast.unparse(new)})"
+    text = ast.unparse(new)
+    if not isinstance(new, _CLOSED) or (isinstance(new, ast.Constant) and data[end:].lstrip().startswith(b".")):
+        text = f"({text})"  # also `2.to(...)`, which is no number
     return (data[:begin] + text.encode() + data[end:]).decode()
