@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures `student`, `reference`, `draw`; the markers of `marks`; outcomes.
+"""The pytest plugin: fixtures `student`, `reference`, `draw`; the markers of `marks`; results as they come.
 
 A grader file is plain pytest. Which submission it grades is a `Context`: the batch hands one in; run by hand,
 `pytest autograder/graders/<unit>/test_<page>.py [--submission PATH]` makes one (the solution by default), and the
@@ -7,30 +7,29 @@ public checks `test_<page>.py` beside a student's page make one for that page.
 
 import secrets
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec import UNSET, UnsetType
 
 from autograder.course import find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
-from autograder.grading.marks import MARKERS, is_timed, marks_of
-from autograder.results.record import Measured, Outcome, TestResult
+from autograder.grading.marks import MARKERS, marks_of
+from autograder.grading.telling import page_name, result_of
+from autograder.results.record import TestResult
+from autograder.results.record import Outcome
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
     from autograder.grading.gpu import GpuRacer
-    from autograder.grading.misconceptions import Misconception
     from autograder.grading.racing import Racer
     from autograder.sandbox.workers import Workers
 
 _CONTEXT = pytest.StashKey[Context]()
-_RESULTS = pytest.StashKey["dict[str, TestResult]"]()
+_RESULTS = pytest.StashKey[dict[str, TestResult]]()
 
 
 # ---------------------------------------------------------------- options and set-up
@@ -108,12 +107,10 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
 
         pages = solution_pages(course, unit)
     else:
-        path = given or test_file.parent / f"{_page_name(test_file)}.py"
+        path = given or test_file.parent / f"{page_name(test_file)}.py"
         if given is None and not path.exists():
             path = path.with_suffix(".ipynb")
-        pages = [
-            PageSource(_page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")
-        ]
+        pages = [PageSource(page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")]
     rung = config.getoption("--isolation") or ("none" if given is None else "auto")
     sandbox: Workers
     if (chosen := choose_rung(rung)) == "none":
@@ -129,10 +126,6 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     return Context(
         course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16), device=device
     )
-
-
-def _page_name(test_file: Path) -> str:
-    return test_file.stem.removeprefix("test_")
 
 
 # ---------------------------------------------------------------- fixtures
@@ -169,7 +162,7 @@ def gpu(request: pytest.FixtureRequest) -> "GpuRacer":
 
 
 def _student(item: pytest.Item, context: Context) -> Student:
-    page = context.page(_page_name(item.path))
+    page = context.page(page_name(item.path))
     exercise = marks_of(item).exercise
     if exercise:
         page.begin(exercise, context.limits(exercise), context.unit.exercise(exercise).forbidden)
@@ -180,7 +173,7 @@ def _student(item: pytest.Item, context: Context) -> Student:
 def _reference(item: pytest.Item, context: Context) -> ModuleType:
     from autograder.grading.references import load_reference
 
-    return load_reference(context.course, context.unit.id, _page_name(item.path))
+    return load_reference(context.course, context.unit.id, page_name(item.path))
 
 
 def _draw(item: pytest.Item, context: Context) -> "Draw":
@@ -195,7 +188,7 @@ def _race(item: pytest.Item, context: Context) -> "Racer":
     exercise = marks_of(item).exercise
     if exercise is None:
         raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
-    return Racer(context, context.page(_page_name(item.path)), context.unit.exercise(exercise))
+    return Racer(context, context.page(page_name(item.path)), context.unit.exercise(exercise))
 
 
 def _gpu(item: pytest.Item, context: Context) -> "GpuRacer":
@@ -210,7 +203,7 @@ def _gpu(item: pytest.Item, context: Context) -> "GpuRacer":
         raise Deferred("needs a GPU: these points are pending until a machine with one completes them")
     from autograder.grading.gpu import GpuRacer
 
-    page, seed = context.page(_page_name(item.path)), f"{item.path.stem}::{item.name}"
+    page, seed = context.page(page_name(item.path)), f"{item.path.stem}::{item.name}"
     return GpuRacer(context, page, context.unit.exercise(exercise), context.device, seed)
 
 
@@ -295,118 +288,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _tell(item: pytest.Item, error: BaseException | None, seconds: float) -> None:
     """Make the result of a test, and hand it to the context."""
-    marks = marks_of(item)
-    exercise, name = marks.exercise, marks.name
+    exercise = marks_of(item).exercise
     if exercise is None:
         return
-    outcome = classify(error)
-    if outcome is Outcome.GRADER_ERROR and error is not None and _is_about_form(item, error):
-        outcome, error = Outcome.FAILED, AssertionError(not_the_form(f"{type(error).__name__}: {error}"))
-    message = "" if error is None else _message(item, outcome, error)
-    cause = _diagnosed(item, exercise, error) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
-    missing = _did_without(item) if outcome is Outcome.PASSED else ""
-    result = TestResult(
-        name=name,
-        outcome=outcome,
-        weight=0.0 if missing else marks.weight,
-        gate=marks.gate,
-        message=f"counts nothing: the page has no {missing}" if missing else message,
-        hint=cause.explanation if cause is not None else "",
-        misconception=cause.id if cause is not None else None,
-        duration_s=round(seconds, 4),
-        measured=_measured(item),
-    )
-    item.config.stash[_RESULTS][f"{exercise}::{name}"] = result
-    if (context := item.config.stash.get(_CONTEXT, None)) is not None:
+    context = item.config.stash.get(_CONTEXT, None)
+    result = result_of(item, context, exercise, error, seconds)
+    item.config.stash[_RESULTS][f"{exercise}::{result.name}"] = result
+    if context is not None:
         context.on_result(exercise, result)
-        if context.until_failure and not outcome.is_fine:
-            item.session.shouldfail = f"{name}: {outcome}"
-
-
-def _did_without(item: pytest.Item) -> str:
-    """What the test asked for and the page does not define: nothing is won by leaving it out, and nothing lost."""
-    context = item.config.stash.get(_CONTEXT, None)
-    return "" if context is None else context.did_without(_page_name(item.path))
-
-
-def _measured(item: pytest.Item) -> Measured | UnsetType:
-    """What this test's race has measured, once."""
-    context = item.config.stash.get(_CONTEXT, None)
-    if context is None or context.measured is None:
-        return UNSET
-    measured, context.measured = context.measured, None
-    return measured
-
-
-def classify(error: BaseException | None) -> Outcome:
-    """What an exception out of a test means for the student."""
-    from autograder.sandbox.failures import StudentError
-
-    if error is None:
-        return Outcome.PASSED
-    if isinstance(error, StudentError):
-        return Outcome(error.outcome)
-    if isinstance(error, Blocked):
-        return Outcome.BLOCKED
-    if isinstance(error, Deferred):
-        return Outcome.DEFERRED
-    if isinstance(error, pytest.fail.Exception) and "Timeout" in str(error):
-        return Outcome.TIMED_OUT
-    if isinstance(error, AssertionError):
-        return Outcome.FAILED
-    return Outcome.GRADER_ERROR
-
-
-# What Python, NumPy and torch raise where a check takes apart an answer of another type or shape.
-_OF_FORM = (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError)
-
-
-def _is_about_form(item: pytest.Item, error: BaseException) -> bool:
-    """Whether a public check, which the solution passes wherever it was built, broke on the answer that it was given.
-
-    Of a hidden test the room finds out, which has the solution at hand.
-    """
-    if _is_hidden(item) or not isinstance(error, _OF_FORM):
-        return False
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code.co_filename == str(item.path) for frame, _ in frames)
-
-
-def not_the_form(cause: str) -> str:
-    """What a student reads whose answer broke the test."""
-    return f"the answer does not have the form that was asked for ({cause[:200]})"
-
-
-def _diagnosed(item: pytest.Item, exercise: str, error: BaseException | None) -> "Misconception | None":
-    """The misconception that gives the student's very answers. Never a reason for a grader error."""
-    from autograder.grading.diagnose import diagnose
-
-    context = item.config.stash.get(_CONTEXT, None)
-    if context is None or error is None or context.until_failure or not isinstance(item, pytest.Function):
-        return None
-    if is_timed(item):  # how fast a misconception is says nothing
-        return None
-    try:
-        return diagnose(item, context, exercise, error)
-    except Exception:  # a diagnosis is a courtesy; the verdict stands without it
-        return None
-
-
-def _message(item: pytest.Item, outcome: Outcome, error: BaseException) -> str:
-    """The check's own sentence, then what was seen."""
-    from autograder.text import readable
-
-    if outcome is Outcome.GRADER_ERROR:
-        return readable("".join(traceback.format_exception(error))[-4000:])
-    sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
-    said = str(error).split("\nassert ")[0]
-    if said.startswith("assert ") and _is_hidden(item):  # SECURITY: pytest's account shows the reference's values
-        said = "the answer is not what it should be"
-    said = readable(said)  # SECURITY: escape sequences, megabytes of text
-    return f"{' '.join(sentence.split())}\n  {said}"
-
-
-def _is_hidden(item: pytest.Item) -> bool:
-    """Whether the test is a hidden grader's, not a public check."""
-    context = item.config.stash.get(_CONTEXT, None)
-    return context is not None and item.path.is_relative_to(context.course.graders)
+        if context.until_failure and not result.outcome.is_fine:
+            item.session.shouldfail = f"{result.name}: {result.outcome}"

@@ -120,7 +120,7 @@ def _blame(result: TestResult, sound: set[str]) -> TestResult:
 
     SECURITY: a grader error never lowers a score, so an answer of a strange type must not be able to cause one.
     """
-    from autograder.grading.plugin import not_the_form
+    from autograder.grading.telling import not_the_form
 
     if result.name not in sound:
         return result
