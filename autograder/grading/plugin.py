@@ -19,8 +19,7 @@ from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
 from autograder.grading.marks import MARKERS, marks_of
 from autograder.grading.telling import page_name, result_of
-from autograder.results.record import TestResult
-from autograder.results.record import Outcome
+from autograder.results.record import Outcome, TestResult
 
 if TYPE_CHECKING:
     from autograder.grading.draw import Draw
