@@ -112,13 +112,12 @@ class _Reading:
     def read(self) -> Extensions:
         for name in self._sheet.header:
             if name not in COLUMNS:
-                self._say(1, f"unknown column {printable(name)!r}{did_you_mean(name, list(COLUMNS))}")
+                self._say(self._sheet.line, f"unknown column {printable(name)!r}{did_you_mean(name, list(COLUMNS))}")
         for name in ("student", "unit"):
             if name not in self._sheet.header:
-                self._say(1, f"no column {name!r}; the columns are {', '.join(COLUMNS)}")
-        doubled = sorted({name for name in self._sheet.header if self._sheet.header.count(name) > 1})
-        if doubled:
-            self._say(1, f"column {listed(doubled)} is there more than once; keep one")
+                self._say(self._sheet.line, f"no column {name!r}; the columns are {', '.join(COLUMNS)}")
+        for line, problem in self._sheet.problems("a note") if not self._problems else ():
+            self._say(line, problem)
         for row in self._sheet.rows if not self._problems else ():
             self._row(row)
         if self._problems:
@@ -136,8 +135,6 @@ class _Reading:
         if unit != EVERY_UNIT and unit not in self._course.unit_ids:
             near = did_you_mean(unit, self._course.unit_ids)
             self._say(row.line, f"unit: no unit {printable(unit)!r} in course.toml{near} ({EVERY_UNIT} stands for all)")
-        if row.extra:
-            self._say(row.line, f"{listed(row.extra)}: more cells than columns; put a note with commas into quotes")
         extension = Extension(
             student=student,
             unit=unit,
