@@ -15,8 +15,9 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
+from autograder.settings import did_you_mean
 from autograder.tables import Row, read_sheet, same_name
 from autograder.text import listed, printable
 

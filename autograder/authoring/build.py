@@ -17,7 +17,7 @@ from typing import Any
 
 from autograder.authoring import course_map
 from autograder.authoring.diagrams import pages as diagrams
-from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
+from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit, read_course_text
 from autograder.errors import UsageError
 from autograder.intake.cells import parse_cells
 from autograder.intake.released import RELEASED_FILE, digest_of, released_file
@@ -158,7 +158,7 @@ def student_kit(course: Course, target: Path) -> None:
 
 def public_course_file(course: Course) -> str:
     """course.toml without what only the course team needs: the gradebook's address may hold a password."""
-    text = (course.root / COURSE_FILE).read_text(encoding="utf-8")
+    text = read_course_text(course.root / COURSE_FILE)
     kept = re.sub(r"(?ms)^\[gradebook\].*?(?=^\[|\Z)", "", text)
     if "gradebook" in tomllib.loads(kept):
         raise UsageError(f"{course.root / COURSE_FILE}: write [gradebook] as a table of its own, on a line of its own")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from autograder.course import Course, did_you_mean
+from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.results.attempts import read_class
@@ -15,6 +15,7 @@ from autograder.results.exports import actions, canvas, classroom50, gradescope,
 from autograder.results.exports.gathered import Asked, Gathered, gather
 from autograder.results.folders import STUDENTS
 from autograder.roster import Roster
+from autograder.settings import did_you_mean
 from autograder.text import listed
 
 FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {

@@ -8,13 +8,14 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.results.attempts import read_class
 from autograder.results.late import Counted, Grade, grade, settle
 from autograder.results.record import ExerciseResult, Outcome, UnitResult
 from autograder.rooms.batch import SUBMITTED, read_runs
+from autograder.settings import did_you_mean
 from autograder.tables import same_name
 from autograder.text import decimal, listed, printable, readable
 

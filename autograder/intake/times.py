@@ -12,10 +12,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from autograder.course import Course, did_you_mean
+from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import EVERY_UNIT
 from autograder.intake.files import Entry, Unreadable
+from autograder.settings import did_you_mean
 from autograder.tables import column, read_people, same_name
 from autograder.text import printable
 

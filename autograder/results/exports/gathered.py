@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import Extensions
 from autograder.results import feedback
@@ -17,6 +17,7 @@ from autograder.results.folders import safe_name
 from autograder.results.late import Counted, Grade, settle
 from autograder.results.record import ExerciseResult, write_atomically
 from autograder.roster import Roster
+from autograder.settings import did_you_mean
 from autograder.tables import same_name
 from autograder.text import CsvField, decimal, listed, printable
 
