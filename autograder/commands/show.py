@@ -45,7 +45,8 @@ def find(course: Course, student: str, unit: Unit, out: Path) -> Shown:
         what = f"{printable(student)} has no result for {unit.id}" if units else f"no result of {printable(student)}"
         near = did_you_mean(same_name(student), list(map(same_name, found.by_student)))
         more = f"; there is {', '.join(units)}" if units else f"; there are {listed(alike)}" if alike else near
-        left = f"; not read: {found.left_out[0]}" if found.left_out else ""
+        why = found.why_left_out(name or student, unit.id)
+        left = f"; not read: {why}" if why else ""
         raise UsageError(f"{what} in {out}{more}{left}")
     counted = settle(course, extensions, found.by_student[name])[unit.id]
     runs, seed_id = read_runs(out), counted.result.seed_id

@@ -22,14 +22,13 @@ from autograder.intake.finding import ClassSeen
 from autograder.intake.submission import HandedIn, Submission
 from autograder.results import late
 from autograder.results.attempts import read_submissions, write_latest
-from autograder.results.folders import colliding, result_path
+from autograder.results.folders import RUNS_FILE, colliding, result_path
 from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, encode_json, write_atomically
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
 from autograder.text import listed
 
-RUNS_FILE = "runs.json"
 SUBMITTED = "submitted"
 _KIT = Path(__file__).resolve().parents[1]
 _DECIDING = (
