@@ -64,6 +64,7 @@ class Extensions(Struct, frozen=True):
         for student in students:
             known.setdefault(same_name(student), []).append(student)
         said = []
+        strangers: list[str] = []
         for extension in self.by_key.values():
             near = did_you_mean(same_name(extension.student), list(known)) if known else ""
             meant = known.get(same_name(extension.student), [])
@@ -72,12 +73,17 @@ class Extensions(Struct, frozen=True):
             if not meant:
                 if near.startswith("; did"):
                     said.append(f"{extension.where}: nobody called {printable(extension.student)} handed in{near}")
+                elif extension.student not in strangers:
+                    strangers.append(extension.student)
             elif not extension.excused and extension.unit != EVERY_UNIT:
                 unit = course.unit(extension.unit)
                 if unit.due is None:
                     said.append(f"{extension.where}: {unit.id} has no due date in course.toml, so nothing is late")
                 elif extension.due is not None and extension.due <= unit.due:
                     said.append(f"{extension.where}: not later than {unit.id} is due anyway; the later date counts")
+        if strangers:
+            who = f"nobody called {listed(strangers)} handed in yet"
+            said.append(f"{EXTENSIONS_FILE}: {who}; names are those of the results, or the ids of the roster")
         return said
 
     def due(self, course: Course, unit: Unit, student: str) -> datetime | None:
