@@ -336,7 +336,8 @@ def test_lines_that_change_nothing_are_noted(course: Course) -> None:
         "extensions.csv, line 2: nobody called adaa handed in; did you mean 'ada'?",
         "extensions.csv, line 3: not later than unit_b is due anyway; the later date counts",
         "extensions.csv, line 4: unit_c has no due date in course.toml, so nothing is late",
-        "extensions.csv: nobody called grace hopper handed in yet; names are those of the results, or the ids of the roster",
+        "extensions.csv: nobody called grace hopper handed in yet; names are those of the results, or the ids of the "
+        "roster",
     ]
 
 
