@@ -24,6 +24,7 @@ from autograder.commands.graded import Place
 from autograder.course import Course
 from autograder.intake.submission import PageSource, Submission
 from autograder.results import gradebook
+from autograder.results.by_hand import entered_by_hand
 from autograder.results.course_folder import Releases, gradable, ids_of
 from autograder.results.folders import gradebook_id
 from autograder.results.late import Counted, Grade
@@ -270,12 +271,14 @@ def test_what_an_instructor_wrote_stays(tiny_course: Callable[[Path], Course], t
     everyone = {n: counted(course, n) for n in ("ada", "bob")}
     filled(course, tmp_path / "out", everyone)
     url = gradebook.database_url(course, tmp_path / "out")
+    assert entered_by_hand(url) == entered_by_hand("postgresql+psycopg://nobody@nowhere/x") == set()
     with Gradebook(url, course_id=course.id) as book:
         book.find_grade("twice_score", PAGE, UNIT, "ada").manual_score = 3.5
         book.find_comment("twice", PAGE, UNIT, "ada").manual_comment = "Seen in my office."
         book.db.commit()
     filled(course, tmp_path / "out", everyone)
     assert gradebook.scores(course, tmp_path / "out") == {("ada", UNIT): 9.5, ("bob", UNIT): 6.0}
+    assert entered_by_hand(url) == {("ada", UNIT)}
     with Gradebook(url, course_id=course.id) as book:
         assert book.find_comment("twice", PAGE, UNIT, "ada").comment == "Seen in my office."
         assert book.find_grade("twice_score", PAGE, UNIT, "ada").needs_manual_grade

@@ -11,9 +11,10 @@ from autograder.course import COURSE_FILE, Course
 from autograder.errors import UsageError
 from autograder.extensions import EXTENSIONS_FILE, load_extensions
 from autograder.results.attempts import read_class
+from autograder.results.by_hand import entered_by_hand
 from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, summary, table
 from autograder.results.exports.gathered import Asked, Gathered, gather
-from autograder.results.folders import RUNS_FILE, STUDENTS
+from autograder.results.folders import RUNS_FILE, STUDENTS, gradebook_id
 from autograder.results.gradebook import database_url
 from autograder.results.recorded import RECORDED_FILE
 from autograder.roster import Roster
@@ -58,6 +59,15 @@ def run_export(
     ]
     if empty:
         gathered.said.append(f"not handed in, {'left empty' if kind in TABLES else 'nothing written'}: {listed(empty)}")
+    entered = entered_by_hand(database_url(course, folder))
+    differing = [
+        f"{counted.grade.student} {counted.grade.unit}"
+        for counted in gathered.handed_in()
+        if (gradebook_id(counted.grade.student), counted.grade.unit) in entered
+    ]
+    if differing:
+        said = "in nbgrader's gradebook, which `nbgrader export` reads, and not in this file"
+        gathered.said.append(f"points or comments that were entered in formgrader are {said}: {listed(differing)}")
     for line in gathered.said:
         console.print(f"note: {line}", markup=False)
     nothing = f"; {len(empty)} not handed in" if empty else ""

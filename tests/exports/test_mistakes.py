@@ -131,3 +131,18 @@ def test_nothing_to_export_of_what_was_asked(small_class: Class, asked: dict[str
     """Other results are there: nobody is sent to grade again."""
     with pytest.raises(UsageError, match=said):
         small_class.gather(**asked)
+
+
+def test_what_formgrader_knows_is_not_lost_in_silence(
+    small_class: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Points entered there are in nbgrader's gradebook only: who exports is told whose."""
+    entered = {("ada", "unit_a"), ("ada", "unit_c"), ("someone else", "unit_a")}
+    monkeypatch.setattr("autograder.commands.export.entered_by_hand", lambda url: entered)
+    console = Console(file=io.StringIO(), width=400)
+    run_export(small_class.course, "csv", small_class.out, tmp_path / "x.csv", Asked(), None, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert (
+        "entered in formgrader are in nbgrader's gradebook, which `nbgrader export` reads, and not in this file" in said
+    )
+    assert "this file: ada unit_a\n" in said
