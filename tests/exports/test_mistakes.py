@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from autograder.commands.export import run_export
 from autograder.commands.show import find
 from autograder.errors import UsageError
-from autograder.results.exports import table
+from autograder.results.exports import summary, table
 from autograder.results.exports.gathered import Asked
 from tests.exports.conftest import Class
 from tests.exports.test_exports import ENGLISH, SHEET, filled, rows_of
@@ -146,3 +147,12 @@ def test_what_formgrader_knows_is_not_lost_in_silence(
         "entered in formgrader are in nbgrader's gradebook, which `nbgrader export` reads, and not in this file" in said
     )
     assert "this file: ada unit_a\n" in said
+
+
+def test_a_title_with_a_bar(small_class: Class, tmp_path: Path) -> None:
+    """A bar in a unit's title is no column of its own: points stay below their unit."""
+    units = tuple(replace(unit, title=f"{unit.title} | rest") for unit in small_class.course.units)
+    gathered = Class(replace(small_class.course, units=units), small_class.out).gather()
+    (path,) = summary.export(gathered, tmp_path / "summary.md")
+    table_lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table_lines} == {len(gathered.units) + 2}
