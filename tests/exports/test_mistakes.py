@@ -156,3 +156,9 @@ def test_a_title_with_a_bar(small_class: Class, tmp_path: Path) -> None:
     (path,) = summary.export(gathered, tmp_path / "summary.md")
     table_lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table_lines} == {len(gathered.units) + 2}
+
+
+def test_show_without_results(small_class: Class, tmp_path: Path) -> None:
+    """A wrong --out is told as that, not as a student who is not there."""
+    with pytest.raises(UsageError, match=r"nowhere holds no results: give the folder .*, with --out"):
+        find(small_class.course, "ada", small_class.course.unit("unit_a"), tmp_path / "nowhere")
