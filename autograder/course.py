@@ -1,34 +1,39 @@
 """course.toml -> Course, Unit, Page, Exercise.
 
 The file is decoded against types; an unknown key, a wrong type or a broken rule is refused with the file, the path
-of the key (`$.unit[2].exercise[0].ponts`) and, where one is near, the key that was probably meant.
+of the key (`$.unit[2].exercise[0].ponts`) and the fix: the key that was probably meant, or what to write.
 """
 
-import difflib
 import keyword
 import math
+import re
 import sys
 import tomllib
 import zoneinfo
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from autograder.errors import UsageError
+from autograder.settings import did_you_mean, wrong_settings
+from autograder.text import printable
 
 COURSE_FILE = "course.toml"
 DAY_S = 86400
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
-Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+Identifier = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9_]*$", description="a text of small letters, digits and _, a letter first")
+]
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -113,7 +118,9 @@ class Threshold(_Table, frozen=True, kw_only=True):
     """
 
     measure: Identifier
-    device: Annotated[str, Meta(pattern=r"^(cpu|cuda|sm_[0-9]{2,3})$")] = "cpu"
+    device: Annotated[
+        str, Meta(pattern=r"^(cpu|cuda|sm_[0-9]{2,3})$", description='"cpu", "cuda" or a family like "sm_90"')
+    ] = "cpu"
     enough: Positive = msgspec.field(name="pass")
     good: Positive
     excellent: Positive
@@ -234,9 +241,9 @@ class Course(Struct, frozen=True):
         return next((page for unit in self.units for page in unit.pages if page.name == name), None)
 
     @property
-    def zone(self) -> zoneinfo.ZoneInfo | None:
+    def zone(self) -> tzinfo | None:
         """The time zone of dates that say none; None where the course names none."""
-        return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
+        return _zone(self.timezone) if self.timezone else None
 
     def late_for(self, unit: Unit) -> LatePolicy:
         """The course's late policy with the unit's own where it sets something."""
@@ -254,12 +261,6 @@ def exact(number: float) -> Fraction:
     return Fraction(str(number))
 
 
-def did_you_mean(word: str, choices: list[str]) -> str:
-    """`; did you mean 'x'?`, or the choices where none is near, to end an error sentence with."""
-    near = difflib.get_close_matches(word, choices, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(choices) or 'none'}"
-
-
 def find_root(start: Path) -> Path:
     """The nearest folder at or above `start` that holds a course.toml."""
     start = start.resolve()
@@ -274,22 +275,11 @@ def find_root(start: Path) -> Path:
 def load_course(root: Path) -> Course:
     """Read and check `root/course.toml`. Raises UsageError naming the file, the key and the fix."""
     path = root / COURSE_FILE
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist: give the folder that holds the course's {COURSE_FILE}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
-    problems = _unknown_keys(data, _CourseFile, "$")
-    if problems:
-        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems))
-    try:
-        parsed = msgspec.convert(data, _CourseFile)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: {error}") from None
-    problems = _broken_rules(parsed)
-    if problems:
-        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems))
+    data = _read(path)
+    problems = _give_zones(data) or wrong_settings(data, _CourseFile)
+    parsed = msgspec.convert(data, _CourseFile) if not problems else None
+    if parsed is None or (problems := _broken_rules(parsed)):
+        raise UsageError("\n".join(f"{path}: {problem}{_whose(problem, data)}" for problem in problems))
     return Course(
         root=root.resolve(),
         id=parsed.id,
@@ -304,36 +294,56 @@ def load_course(root: Path) -> Course:
     )
 
 
-def _unknown_keys(value: Any, expected: Any, path: str) -> list[str]:
-    """Every key that no table knows, each with its path and the nearest valid key."""
-    expected = _table_type(expected)
-    if expected is None:
+def read_course_text(path: Path) -> str:
+    """The text of a course.toml, without the mark that an editor may have put before it. Raises UsageError."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist: give the folder that holds the course's {COURSE_FILE}") from None
+    except NotADirectoryError:
+        raise UsageError(f"{path.parent} is a file: give the folder that holds the course's {COURSE_FILE}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}; save it as UTF-8") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_course_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+def _give_zones(data: dict[str, Any]) -> list[str]:
+    """Give each due date that says no zone the course's, where it names one; a date lasts until its end."""
+    name = data.get("timezone")
+    if not isinstance(name, str):
         return []
-    if get_origin(expected) is tuple:
-        items = value if isinstance(value, list) else []
-        inner = get_args(expected)[0]
-        return [p for i, item in enumerate(items) for p in _unknown_keys(item, inner, f"{path}[{i}]")]
-    if not isinstance(value, dict):
-        return []  # the wrong type is msgspec's to report
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(expected)}
-    problems = []
-    for key, item in value.items():
-        if key in fields:
-            problems += _unknown_keys(item, fields[key], f"{path}.{key}")
-        else:
-            problems.append(f"unknown key {path}.{key}{did_you_mean(key, sorted(fields))}")
-    return problems
+    if not _is_zone(name):
+        return [f"$.timezone: no time zone {name!r}; give a name like Europe/Berlin"]
+    units = data.get("unit")
+    for unit in units if isinstance(units, list) else []:
+        due = unit.get("due") if isinstance(unit, dict) else None
+        if type(due) is date and due < date.max:
+            due = datetime.combine(due + timedelta(days=1), time())
+        if isinstance(due, datetime) and due.tzinfo is None:
+            offset = due.replace(tzinfo=_zone(name)).utcoffset()  # dates of one zone are compared by their clocks
+            unit["due"] = due.replace(tzinfo=timezone(offset or timedelta()))
+    return []
 
 
-def _table_type(annotation: Any) -> Any:
-    """The table, or tuple of tables, inside an annotation; None where it holds neither."""
-    if get_origin(annotation) is Annotated:
-        return _table_type(get_args(annotation)[0])
-    if get_origin(annotation) is tuple:
-        return annotation if _table_type(get_args(annotation)[0]) is not None else None
-    if get_origin(annotation) is Union:
-        return next((t for t in map(_table_type, get_args(annotation)) if t is not None), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, _Table) else None
+def _whose(problem: str, data: dict[str, Any]) -> str:
+    """Which unit and exercise a path like `$.unit[5].exercise[11]` is: nobody counts them."""
+    found = re.search(r"\$\.unit\[(\d+)\](?:\.exercise\[(\d+)\])?", problem)
+    names = []
+    item: Any = data
+    for kind, number in zip(("unit", "exercise"), found.groups() if found else (), strict=False):
+        if number is None:
+            break
+        item = item[kind][int(number)]
+        names.append(printable(str(item.get("id", "without an id"))) if isinstance(item, dict) else "no table")
+    return f" (in {', '.join(names)})" if names else ""
 
 
 def _broken_rules(course: _CourseFile) -> list[str]:
@@ -343,12 +353,12 @@ def _broken_rules(course: _CourseFile) -> list[str]:
     pages: dict[str, str] = {}
     exercises: dict[str, str] = {}
     problems += _endless("$.late", course.late)
-    if course.timezone is not None and not _is_zone(course.timezone):
-        problems.append(f"$.timezone: no time zone {course.timezone!r}; give a name like Europe/Berlin")
     for u, unit in enumerate(course.units):
         if unit.id in units:
             problems.append(f"$.unit[{u}].id {unit.id!r} is already used by {units[unit.id]}; unit ids are unique")
         units.setdefault(unit.id, f"$.unit[{u}]")
+        if unit.due is not None and not _FIRST <= unit.due <= _LAST:
+            problems.append(f"$.unit[{u}].due: {unit.due.isoformat()} is no time of a course; write its year in full")
         problems += _endless(f"$.unit[{u}].late", unit.late)
         for e, exercise in enumerate(unit.exercises):
             where = f"$.unit[{u}].exercise[{e}]"
@@ -378,6 +388,14 @@ def _endless(where: str, policy: LatePolicy | UnitLatePolicy) -> list[str]:
     if policy.grace_minutes is not None and math.isinf(policy.grace_minutes):
         return [f"{where}.grace_minutes is endless; for no penalty at all write penalty_per_day = 0"]
     return []
+
+
+def _zone(name: str) -> tzinfo:
+    """The zone of that name; UTC on a student's Windows, which knows no zones and needs none."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except zoneinfo.ZoneInfoNotFoundError:
+        return UTC
 
 
 def _is_zone(name: str) -> bool:

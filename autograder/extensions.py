@@ -15,8 +15,9 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
+from autograder.settings import did_you_mean
 from autograder.tables import Row, read_sheet, same_name
 from autograder.text import listed, printable
 
@@ -63,6 +64,7 @@ class Extensions(Struct, frozen=True):
         for student in students:
             known.setdefault(same_name(student), []).append(student)
         said = []
+        strangers: list[str] = []
         for extension in self.by_key.values():
             near = did_you_mean(same_name(extension.student), list(known)) if known else ""
             meant = known.get(same_name(extension.student), [])
@@ -71,12 +73,17 @@ class Extensions(Struct, frozen=True):
             if not meant:
                 if near.startswith("; did"):
                     said.append(f"{extension.where}: nobody called {printable(extension.student)} handed in{near}")
+                elif extension.student not in strangers:
+                    strangers.append(extension.student)
             elif not extension.excused and extension.unit != EVERY_UNIT:
                 unit = course.unit(extension.unit)
                 if unit.due is None:
                     said.append(f"{extension.where}: {unit.id} has no due date in course.toml, so nothing is late")
                 elif extension.due is not None and extension.due <= unit.due:
                     said.append(f"{extension.where}: not later than {unit.id} is due anyway; the later date counts")
+        if strangers:
+            who = f"nobody called {listed(strangers)} handed in yet"
+            said.append(f"{EXTENSIONS_FILE}: {who}; names are those of the results, or the ids of the roster")
         return said
 
     def due(self, course: Course, unit: Unit, student: str) -> datetime | None:
@@ -112,13 +119,12 @@ class _Reading:
     def read(self) -> Extensions:
         for name in self._sheet.header:
             if name not in COLUMNS:
-                self._say(1, f"unknown column {printable(name)!r}{did_you_mean(name, list(COLUMNS))}")
+                self._say(self._sheet.line, f"unknown column {printable(name)!r}{did_you_mean(name, list(COLUMNS))}")
         for name in ("student", "unit"):
             if name not in self._sheet.header:
-                self._say(1, f"no column {name!r}; the columns are {', '.join(COLUMNS)}")
-        doubled = sorted({name for name in self._sheet.header if self._sheet.header.count(name) > 1})
-        if doubled:
-            self._say(1, f"column {listed(doubled)} is there more than once; keep one")
+                self._say(self._sheet.line, f"no column {name!r}; the columns are {', '.join(COLUMNS)}")
+        for line, problem in self._sheet.problems("a note") if not self._problems else ():
+            self._say(line, problem)
         for row in self._sheet.rows if not self._problems else ():
             self._row(row)
         if self._problems:
@@ -136,8 +142,6 @@ class _Reading:
         if unit != EVERY_UNIT and unit not in self._course.unit_ids:
             near = did_you_mean(unit, self._course.unit_ids)
             self._say(row.line, f"unit: no unit {printable(unit)!r} in course.toml{near} ({EVERY_UNIT} stands for all)")
-        if row.extra:
-            self._say(row.line, f"{listed(row.extra)}: more cells than columns; put a note with commas into quotes")
         extension = Extension(
             student=student,
             unit=unit,

@@ -49,7 +49,7 @@ FLOORS = (
     {"grading"},
     {"sandbox", "intake", "results"},
     {"course.py", "extensions.py"},
-    {"errors.py", "given", "installed.py", "roster.py", "tables.py", "text.py"},
+    {"errors.py", "given", "installed.py", "roster.py", "settings.py", "tables.py", "text.py"},
 )
 NO_ROOM = {
     "__init__.py",
@@ -59,6 +59,7 @@ NO_ROOM = {
     "errors.py",
     "installed.py",
     "roster.py",
+    "settings.py",
     "tables.py",
     "text.py",
 }  # files, not folders

@@ -190,3 +190,23 @@ def test_module_form_is_for_reading(tiny_course: TinyCourse, tmp_path: Path) -> 
     ast.parse(text)
     assert "nbgrader" not in text and "check(" not in text and not text.startswith("# ---")
     assert text.count("raise NotImplementedError()") == 3 and "twice_as_much" not in text
+
+
+def test_a_student_kit_that_cannot_be_made(
+    tiny_course: Callable[[Path], Course], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not over course.toml by a slip, not into nowhere, not of a folder without what a wheel needs."""
+    course = tiny_course(tmp_path)
+    toml = course.root / "course.toml"
+    before = toml.read_bytes()
+    with pytest.raises(UsageError, match=r"course\.toml: a student kit is a zip; give a name that ends in \.zip"):
+        building.student_kit(course, toml)
+    (course.root / "pyproject.toml").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match=r"pyproject\.toml does not exist: a student kit is made from the folder"):
+        building.student_kit(course, tmp_path / "kit.zip")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (course.root / name).touch()
+    monkeypatch.setattr(building, "_wheel", lambda course, folder: toml)
+    with pytest.raises(UsageError, match=r"kit\.zip cannot be written: Not a directory; give another name"):
+        building.student_kit(course, toml / "kit.zip")
+    assert toml.read_bytes() == before and not (tmp_path / "kit.zip").exists()

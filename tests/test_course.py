@@ -1,12 +1,19 @@
 """course.toml is refused with the file, the path of the key and the fix; what is valid is read as it stands."""
 
+import math
 import re
+import tomllib
+from collections.abc import Iterator
+from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autograder.course import Course, LatePolicy, exact, find_root, load_course
+from autograder.authoring.build import public_course_file
+from autograder.course import Course, LatePolicy, _CourseFile, exact, find_root, load_course
 from autograder.errors import UsageError
+from autograder.settings import wrong_settings
 
 VALID = """\
 id = "course"
@@ -115,6 +122,140 @@ def test_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
         load(tmp_path, old, new)
     assert str(error.value).startswith(f"{tmp_path / 'course.toml'}")
     assert re.search(said, str(error.value)), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fix"),
+    [
+        ("points = 5", 'points = "5"', r"points`; write points = a number above 0 \(in unit1, first\)$"),
+        (
+            "points = 5",
+            "points = inf",
+            r"\$\.unit\[0\]\.exercise\[0\]\.points is endless; write points = a number above 0",
+        ),
+        ("points = 5", "", r"; write points = a number above 0 \(in unit1, first\)$"),
+        (
+            "penalty_per_day = 0.2",
+            "penalty_per_day = 20",
+            r"; write penalty_per_day = a number from 0 to 1 \(0.1 is 10 %\)$",
+        ),
+        ("memory_mb = 700", "memory_mb = 0.5", "; write memory_mb = a whole number from 1$"),
+        ('id = "unit1"', 'id = "Unit 1"', "; write id = a text of small letters, digits and _, a letter first"),
+        ('title = "Two"', "title = 2", r"; write title = a text in quotes \(in unit2\)$"),
+        (
+            "23:59:00+01:00",
+            "23:59:00",
+            "got 2026-12-14T23:59:00 - at .*; write due = a time with its zone, like .*, or name",
+        ),
+        ("2026-12-14T23:59:00+01:00", "2026-12-14", "got 2026-12-14 - at .*; write due = a time with its zone, like"),
+        ("2026-12-14T23:59:00+01:00", '"14.12.2026"', "; write due = a time with its zone, like"),
+        ("2026-12-14", "0026-12-14", r"\$\.unit\[0\]\.due: 0026-.* is no time of a course; write its year in full"),
+        (
+            "2026-12-14T23:59:00+01:00",
+            "9999-12-31T23:59:59-12:00",
+            r"\$\.unit\[0\]\.due: 9999-.* is no time of a course",
+        ),
+        ("[limits]", "[[limits]]", r"at `\$\.limits`; write a table, \[limits\]$"),
+        (
+            '[[unit]]\nid = "unit2"',
+            '[policy]\nkeep = "newest"\n[[unit]]\nid = "unit2"',
+            '; write keep = "latest" or "best"$',
+        ),
+        ('symbols = ["f"]', 'symbols = "f"', r"; write symbols = a list of texts"),
+        ('page = "page_c"', 'page = "page_a"', r"is already a page of unit1 \(in unit2, third\)$"),
+    ],
+)
+def test_the_fix_is_named(tmp_path: Path, old: str, new: str, fix: str) -> None:
+    """What to write in that place, and whose it is: nobody counts to the twelfth exercise of the sixth unit."""
+    with pytest.raises(UsageError, match=fix) as error:
+        load(tmp_path, old, new)
+    assert "\n" not in str(error.value)
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    """An unknown key, two wrong values and one that lacks make four lines, each with its path."""
+    changed = (
+        VALID.replace("points = 5", 'points = "5"').replace("points = 1\n", "").replace("memory_mb", "memory_gb", 1)
+    )
+    (tmp_path / "course.toml").write_text(changed.replace("grace_minutes = 10", "grace_minutes = -1"))
+    with pytest.raises(UsageError) as error:
+        load_course(tmp_path)
+    said = str(error.value)
+    paths = ("$.late.grace_minutes", "$.limits.memory_gb", "$.unit[0].exercise[0].points", "$.unit[1].exercise[0]")
+    assert said.count("\n") == 3 and all(path in line for path, line in zip(paths, said.splitlines(), strict=True)), (
+        said
+    )
+
+
+ODD = (
+    math.nan,
+    math.inf,
+    -1,
+    10**30,
+    "",
+    "x",
+    True,
+    [],
+    {},
+    [1],
+    [{}],
+    datetime(2026, 1, 1),
+    date(2026, 1, 1),
+    time(1),
+)
+
+
+def test_no_value_of_any_key_ends_in_a_traceback(tmp_path: Path) -> None:
+    """Every key, with everything that TOML can say, is read or refused with its path."""
+
+    def places(value: Any, path: str = "$") -> Iterator[tuple[Any, Any, str]]:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            below = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}"
+            yield value, key, below
+            if isinstance(item, dict | list):
+                yield from places(item, below)
+
+    data = tomllib.loads(VALID)
+    count = 0
+    for holder, key, path in list(places(data)):
+        right = holder[key]
+        for odd in ODD:
+            holder[key] = odd
+            for sentence in wrong_settings(data, _CourseFile):
+                count += 1
+                assert path in sentence or f"{path}[" in sentence, (path, odd, sentence)
+        holder[key] = right
+    assert count > 300 and wrong_settings(data, _CourseFile) == []
+
+
+ZONES = {
+    "2026-07-14T23:59:00": "2026-07-14T21:59:00+00:00",  # summer
+    "2026-12-14T23:59:00": "2026-12-14T22:59:00+00:00",
+    "2026-12-14": "2026-12-14T23:00:00+00:00",  # a date lasts until its end
+    "2026-12-14T23:59:00Z": "2026-12-14T23:59:00+00:00",
+}
+
+
+@pytest.mark.parametrize("due", ZONES)
+def test_due_dates_in_the_courses_zone(tmp_path: Path, due: str) -> None:
+    """What says no zone has the course's, summer and winter, as in extensions.csv."""
+    text = VALID.replace("2026-12-14T23:59:00+01:00", due, 1)
+    (tmp_path / "course.toml").write_text(f'timezone = "Europe/Berlin"\n{text}')
+    assert load_course(tmp_path).units[0].due == datetime.fromisoformat(ZONES[due])
+
+
+def test_a_mark_before_the_file(tmp_path: Path) -> None:
+    """Windows' editors write one; a student kit of such a course can be read, too."""
+    (tmp_path / "course.toml").write_text(VALID, encoding="utf-8-sig")
+    assert load_course(tmp_path).id == "course"
+    assert public_course_file(load_course(tmp_path)) == VALID
+
+
+def test_the_file_instead_of_its_folder(tmp_path: Path, cli: Any) -> None:
+    """--course with the file itself is told what to give, without a traceback."""
+    load(tmp_path)
+    done = cli("export", "csv", tmp_path, tmp_path / "x.csv", "--course", tmp_path / "course.toml")
+    assert done.returncode == 4 and "is a file: give the folder that holds the course's course.toml" in done.stderr
 
 
 def test_all_unknown_keys_at_once(tmp_path: Path) -> None:

@@ -336,6 +336,8 @@ def test_lines_that_change_nothing_are_noted(course: Course) -> None:
         "extensions.csv, line 2: nobody called adaa handed in; did you mean 'ada'?",
         "extensions.csv, line 3: not later than unit_b is due anyway; the later date counts",
         "extensions.csv, line 4: unit_c has no due date in course.toml, so nothing is late",
+        "extensions.csv: nobody called grace hopper handed in yet; names are those of the results, or the ids of the "
+        "roster",
     ]
 
 
@@ -567,11 +569,14 @@ def test_a_later_decision_runs_no_student_code(
 
     monkeypatch.setattr("autograder.sandbox.launch.Sandbox", NoSandbox)
     monkeypatch.setattr("autograder.rooms.batch.grade_all", NoSandbox)
+    notes: list[str] = []
 
     def again() -> float:
+        nonlocal notes
         options = Options(submitted=submitted, out=out, isolation="none", asked=Asked(submitted_at=times))
         report = run_grade(load_course(course.root), options, quiet=True, console=Console())
         assert report.fresh == 0
+        notes = report.notes
         assert gradebook.scores(course, out) == pytest.approx({("ada", UNIT): report.grades[0].score})
         return report.grades[0].score
 
@@ -592,8 +597,11 @@ def test_a_later_decision_runs_no_student_code(
     (course.root / "extensions.csv").unlink()
     times.write_text("student,submitted_at\nada,2026-12-19 12:00:00 UTC\n")
     assert again() == 5.0
+    assert not any("was known before" in note for note in notes)
     times.write_text("student,submitted_at\n")
-    assert again() == 10.0
+    assert again() == 10.0  # as where the option is left out the second time
+    gone = "the time of hand-in was known before and is not now, so nothing is late; give --submitted-at again"
+    assert f"{gone}: ada {UNIT}" in notes
     problems = json.loads((out / "students" / "ada" / UNIT / "result.json").read_text())["problems"]
     assert problems == ["times.csv: no time for this student; it counts as handed in on time"]
     times.write_text(f"student,submitted_at\nada,{HAND_IN}\n")

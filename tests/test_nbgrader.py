@@ -24,6 +24,7 @@ from autograder.commands.graded import Place
 from autograder.course import Course
 from autograder.intake.submission import PageSource, Submission
 from autograder.results import gradebook
+from autograder.results.by_hand import entered_by_hand
 from autograder.results.course_folder import Releases, gradable, ids_of
 from autograder.results.folders import gradebook_id
 from autograder.results.late import Counted, Grade
@@ -270,12 +271,14 @@ def test_what_an_instructor_wrote_stays(tiny_course: Callable[[Path], Course], t
     everyone = {n: counted(course, n) for n in ("ada", "bob")}
     filled(course, tmp_path / "out", everyone)
     url = gradebook.database_url(course, tmp_path / "out")
+    assert entered_by_hand(url) == entered_by_hand("postgresql+psycopg://nobody@nowhere/x") == set()
     with Gradebook(url, course_id=course.id) as book:
         book.find_grade("twice_score", PAGE, UNIT, "ada").manual_score = 3.5
         book.find_comment("twice", PAGE, UNIT, "ada").manual_comment = "Seen in my office."
         book.db.commit()
     filled(course, tmp_path / "out", everyone)
     assert gradebook.scores(course, tmp_path / "out") == {("ada", UNIT): 9.5, ("bob", UNIT): 6.0}
+    assert entered_by_hand(url) == {("ada", UNIT)}
     with Gradebook(url, course_id=course.id) as book:
         assert book.find_comment("twice", PAGE, UNIT, "ada").comment == "Seen in my office."
         assert book.find_grade("twice_score", PAGE, UNIT, "ada").needs_manual_grade
@@ -392,6 +395,44 @@ def test_autograde_gives_the_scores_of_grade(tiny_course: Callable[[Path], Cours
     again = nbgrader("autograde", UNIT, "--force", cwd=out / "nbgrader")
     assert again.returncode == 0, again.stderr[-3000:]
     assert gradebook.scores(course, out) == ours
+
+
+@pytest.mark.parametrize("fault", ["course.toml", "path", "no autograder"])
+def test_no_wall_no_grading(
+    tiny_course: Callable[[Path], Course], tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the configuration fails nbgrader does not run a notebook by itself, as it would of its own accord.
+
+    Its gradebook knows the assignment, as one does that was used without us before.
+    """
+    from nbgrader.api import Gradebook
+
+    from autograder.commands.course_folder import _CONFIG
+
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader calls alembic
+    course, marker = tiny_course(tmp_path), tmp_path / "ran"
+    theirs = tmp_path / "theirs"
+    submit(theirs / "submitted", "eve", f"open({str(marker)!r}, 'w').close()")
+    with Gradebook(f"sqlite:///{theirs / 'gradebook.db'}") as book:
+        book.add_assignment(UNIT)
+        book.add_notebook(PAGE, UNIT)
+    text = _CONFIG.format(course=str(course.root), out=str(theirs / "graded"), root=str(theirs))
+    said = {
+        "course.toml": "unknown key $.dew",
+        "path": "course.toml does not exist: give the folder",
+        "no autograder": "No module named 'nowhere': run nbgrader where autograder is installed",
+    }
+    if fault == "course.toml":
+        toml = course.root / "course.toml"
+        toml.write_text(f"dew = 1\n{toml.read_text()}")
+    elif fault == "path":
+        text = text.replace(str(course.root), str(tmp_path / "elsewhere"))
+    else:
+        text = text.replace("autograder.commands.nbgrader_wall", "nowhere")
+    (theirs / "nbgrader_config.py").write_text(text)
+    done = nbgrader("autograde", UNIT, "--create", cwd=theirs)
+    assert done.returncode != 0 and said[fault] in done.stderr and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert not marker.exists() and not (theirs / "autograded").exists()
 
 
 def comments(course: Course, out: Path) -> dict[tuple[str, str], str]:

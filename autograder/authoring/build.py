@@ -17,7 +17,7 @@ from typing import Any
 
 from autograder.authoring import course_map
 from autograder.authoring.diagrams import pages as diagrams
-from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit
+from autograder.course import COURSE_FILE, Course, Exercise, Page, Unit, read_course_text
 from autograder.errors import UsageError
 from autograder.intake.cells import parse_cells
 from autograder.intake.released import RELEASED_FILE, digest_of, released_file
@@ -144,7 +144,22 @@ def write_source(course: Course, unit: Unit, folder: Path) -> None:
 
 
 def student_kit(course: Course, target: Path) -> None:
-    """A zip with what students need: assignments/, a public course.toml, and a wheel without any hidden part."""
+    """A zip with what students need: assignments/, a public course.toml, and a wheel without any hidden part.
+
+    Raises UsageError.
+    """
+    if target.suffix != ".zip":
+        raise UsageError(f"{target}: a student kit is a zip; give a name that ends in .zip")
+    missing = [name for name in _WHEEL_NEEDS if not (course.root / name).is_file()]
+    if missing:
+        raise UsageError(f"{course.root / missing[0]} does not exist: a student kit is made from the folder of the kit")
+    try:
+        _write_kit(course, target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}; give another name") from None
+
+
+def _write_kit(course: Course, target: Path) -> None:
     files = render(course)
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(course, Path(folder))
@@ -158,7 +173,7 @@ def student_kit(course: Course, target: Path) -> None:
 
 def public_course_file(course: Course) -> str:
     """course.toml without what only the course team needs: the gradebook's address may hold a password."""
-    text = (course.root / COURSE_FILE).read_text(encoding="utf-8")
+    text = read_course_text(course.root / COURSE_FILE)
     kept = re.sub(r"(?ms)^\[gradebook\].*?(?=^\[|\Z)", "", text)
     if "gradebook" in tomllib.loads(kept):
         raise UsageError(f"{course.root / COURSE_FILE}: write [gradebook] as a table of its own, on a line of its own")
@@ -193,6 +208,7 @@ deadline. It reads the same files as the grader and says what the grader would s
 """
 
 
+_WHEEL_NEEDS = ("pyproject.toml", "README.md", "LICENSE")
 _not_for_students = shutil.ignore_patterns("graders", "__pycache__")
 
 
@@ -200,7 +216,7 @@ def _wheel(course: Course, folder: Path) -> Path:
     """Built from a copy without hidden parts: what an earlier build left in `build/` would end up in the wheel."""
     source = folder / "source"
     shutil.copytree(course.root / "autograder", source / "autograder", ignore=_not_for_students)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in _WHEEL_NEEDS:
         shutil.copy(course.root / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

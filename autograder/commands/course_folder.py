@@ -20,7 +20,10 @@ FOLDER = "nbgrader"
 _KNOWN = ".contents.json"  # id/unit -> digest of what lies there
 _CONFIG = """\
 # Written by `autograder grade`, each time. What you add goes into another file that Jupyter loads.
-from autograder.commands.nbgrader_wall import configure
+try:
+    from autograder.commands.nbgrader_wall import configure
+except ImportError as error:  # which nbgrader would log and forget, and grade without the wall
+    raise SystemExit(f"nbgrader_config.py: {{error}}: run nbgrader where autograder is installed") from None
 
 configure(get_config(), course={course!r}, out={out!r}, root={root!r})  # noqa: F821
 """

@@ -7,14 +7,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from autograder.course import Course, did_you_mean
+from autograder.course import COURSE_FILE, Course
 from autograder.errors import UsageError
-from autograder.extensions import load_extensions
+from autograder.extensions import EXTENSIONS_FILE, load_extensions
 from autograder.results.attempts import read_class
+from autograder.results.by_hand import entered_by_hand
 from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, summary, table
 from autograder.results.exports.gathered import Asked, Gathered, gather
-from autograder.results.folders import STUDENTS
+from autograder.results.folders import RUNS_FILE, STUDENTS, gradebook_id
+from autograder.results.gradebook import database_url
+from autograder.results.recorded import RECORDED_FILE
 from autograder.roster import Roster
+from autograder.settings import did_you_mean
 from autograder.text import listed
 
 FORMATS: dict[str, Callable[[Gathered, Path], list[Path]]] = {
@@ -44,18 +48,44 @@ def run_export(
     if not (folder / STUDENTS).is_dir():
         raise UsageError(f"{folder} holds no results: give the folder that `autograder grade --out` wrote")
     found = read_class(folder, course)
+    _keep_apart(course, folder, out, [roster, asked.worksheet])
     gathered = gather(course, load_extensions(course), found, Roster(roster), asked)
     written = FORMATS[kind](gathered, out)
-    results = sum(1 for _ in gathered.handed_in())
-    empty = [f"{student} {unit.id}" for student, unit, counted in gathered.rows() if counted is None]
+    results = sum(1 for _ in gathered.handed_in()) if gathered.exported is None else gathered.exported
+    empty = [
+        f"{student} {unit.id}"
+        for student, unit, counted in gathered.rows()
+        if counted is None and not gathered.is_unread(student, unit)
+    ]
     if empty:
         gathered.said.append(f"not handed in, {'left empty' if kind in TABLES else 'nothing written'}: {listed(empty)}")
+    entered = entered_by_hand(database_url(course, folder))
+    differing = [
+        f"{counted.grade.student} {counted.grade.unit}"
+        for counted in gathered.handed_in()
+        if (gradebook_id(counted.grade.student), counted.grade.unit) in entered
+    ]
+    if differing:
+        said = "in nbgrader's gradebook, which `nbgrader export` reads, and not in this file"
+        gathered.said.append(f"points or comments that were entered in formgrader are {said}: {listed(differing)}")
     for line in gathered.said:
         console.print(f"note: {line}", markup=False)
     nothing = f"; {len(empty)} not handed in" if empty else ""
     files = str(written[0]) if len(written) == 1 else f"{len(written)} files in {out}"
     console.print(f"{kind}: {results} results{nothing}: {files}", markup=False)
     return written
+
+
+def _keep_apart(course: Course, folder: Path, out: Path, given: list[Path | None]) -> None:
+    """An export never takes the place of what it is made from. Raises UsageError."""
+    target = out.resolve()
+    sources = [course.root / COURSE_FILE, course.root / EXTENSIONS_FILE, *(path for path in given if path is not None)]
+    sources += [folder / name for name in (RUNS_FILE, RECORDED_FILE)]
+    url = database_url(course, folder)
+    sources += [Path(url.removeprefix("sqlite:///"))] if url.startswith("sqlite:///") else []
+    results = (folder / STUDENTS).resolve()
+    if target in [path.resolve() for path in sources] or results in (target, *target.parents):
+        raise UsageError(f"{out} is what the export is made from, or one of the kit's own files; give another name")
 
 
 def asked_environment() -> dict[str, str]:

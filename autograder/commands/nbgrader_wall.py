@@ -49,8 +49,20 @@ def configure(config: Any, course: str = "", out: str = "", root: str = "") -> N
         out: the folder that a relative gradebook address of course.toml is below (default: `graded` in `root`).
         root: nbgrader's course folder (default: here).
 
-    Raises: UsageError where course.toml is wrong.
+    Raises: SystemExit where course.toml, or anything else, is wrong.
     """
+    try:
+        _configure(config, course, out, root)
+    except Exception as error:
+        # SECURITY: whatever else a configuration file raises nbgrader logs and forgets; then it would run what students
+        # wrote by itself, without a wall.
+        said = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise SystemExit(
+            f"nbgrader_config.py: {said}\nnothing was graded: nbgrader would do it without the wall"
+        ) from None
+
+
+def _configure(config: Any, course: str, out: str, root: str) -> None:
     folder = Path(root or Path.cwd()).resolve()
     found = load_course(Path(course) if course else find_root(Path.cwd()))
     results = Path(out) if out else folder / RESULTS

@@ -8,13 +8,15 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
 from autograder.results.attempts import read_class
+from autograder.results.folders import STUDENTS
 from autograder.results.late import Counted, Grade, grade, settle
 from autograder.results.record import ExerciseResult, Outcome, UnitResult
 from autograder.rooms.batch import SUBMITTED, read_runs
+from autograder.settings import did_you_mean
 from autograder.tables import same_name
 from autograder.text import decimal, listed, printable, readable
 
@@ -35,6 +37,8 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 def find(course: Course, student: str, unit: Unit, out: Path) -> Shown:
     """What counts for a student and a unit. Raises UsageError where there is none."""
+    if not (out / STUDENTS).is_dir():
+        raise UsageError(f"{out} holds no results: give the folder that `autograder grade --out` wrote, with --out")
     extensions = load_extensions(course)
     found = read_class(out, course)
     alike = [name for name in found.by_student if same_name(name) == same_name(student)]
@@ -44,7 +48,8 @@ def find(course: Course, student: str, unit: Unit, out: Path) -> Shown:
         what = f"{printable(student)} has no result for {unit.id}" if units else f"no result of {printable(student)}"
         near = did_you_mean(same_name(student), list(map(same_name, found.by_student)))
         more = f"; there is {', '.join(units)}" if units else f"; there are {listed(alike)}" if alike else near
-        left = f"; not read: {found.left_out[0]}" if found.left_out else ""
+        why = found.why_left_out(name or student, unit.id)
+        left = f"; not read: {why}" if why else ""
         raise UsageError(f"{what} in {out}{more}{left}")
     counted = settle(course, extensions, found.by_student[name])[unit.id]
     runs, seed_id = read_runs(out), counted.result.seed_id

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autograder.intake.layouts import Item, Owner
 from autograder.roster import Roster
-from autograder.text import printable
+from autograder.text import listed, printable
 
 MAX_NAME_CHARS = 128  # what nbgrader's table of students takes
 
@@ -56,9 +56,15 @@ class People:
             name = _composed(owner.student)
             if len(keys[name]) > 1 or _is_placeholder(name):
                 name = f"{name} ({owner.key})"
-            known = self._roster.student([*owner.names, owner.student])
+            called = [*owner.names, owner.student]
+            if len(keys[_composed(owner.student)]) > 1:  # the name alone would make one student of them
+                called = [one for one in called if _composed(one) != _composed(owner.student)]
+            known = self._roster.student(called)
             if known is None and self._roster.path is not None and name not in unknown:
                 unknown.append(name)
+                if shared := self._roster.shared(called):
+                    said = f"{printable(name)} may be any of {listed(shared)} in {self._roster.path}"
+                    self.notes.append(f"{said}; a column with the platform's number would tell")
             students[known or name].append((owner, item))
         if unknown:
             shown = ", ".join(map(printable, unknown[:5])) + (

@@ -5,16 +5,19 @@ that nbgrader's exchange writes into a folder submission. Never what the student
 commit.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from msgspec import Struct
 
 from autograder.course import Course
 from autograder.errors import UsageError
+from autograder.extensions import EVERY_UNIT
 from autograder.intake.files import Entry, Unreadable
-from autograder.tables import column, read_table, same_name
+from autograder.settings import did_you_mean
+from autograder.tables import column, read_people, same_name
 from autograder.text import printable
 
 TIMESTAMP = "timestamp.txt"
@@ -23,6 +26,8 @@ _SKEW = timedelta(minutes=10)  # clocks differ
 _STUDENT = ("student", "student_id", "id", "username", "login", "email", "name", "full name")
 _TIME = ("submitted_at", "submitted", "time", "timestamp", "date", "submission time", "last modified (submission)")
 _UNIT = ("unit", "assignment")
+_BEFORE_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
+_MOODLE = "%A, %d %B %Y, %I:%M %p"
 
 
 class Stamp(Struct, frozen=True):
@@ -32,26 +37,35 @@ class Stamp(Struct, frozen=True):
     problem: str | None = None
 
 
-def parse_time(text: str) -> datetime:
-    """A time like 2026-11-30 10:00:00 UTC; without a zone it is UTC. Raises ValueError with the reason."""
+def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
+    """A time like 2026-11-30 10:00:00 UTC; without a zone it is one of `zone`. Raises ValueError with the reason.
+
+    Also as Gradescope has it (`2026-11-30 10:00:00 -0800`) or an English Moodle (`Monday, 30 November 2026, 10:00 AM`).
+    """
     shown = repr(printable(text.strip()))
+    plain = text.strip()
+    if plain.endswith(("UTC", "GMT")):
+        plain = f"{plain[:-3].rstrip()}+00:00"
     try:
-        when = datetime.fromisoformat(text.strip().removesuffix(" UTC").strip())
+        when = datetime.fromisoformat(_BEFORE_OFFSET.sub("", plain))
     except ValueError:
-        raise ValueError(f"{shown} is not a time like 2026-11-30 10:00:00 UTC") from None
+        try:
+            when = datetime.strptime(plain, _MOODLE)
+        except ValueError:
+            raise ValueError(f"{shown} is not a time like 2026-11-30 10:00:00 UTC") from None
     try:  # SECURITY: at the edge of time there is no such moment in UTC, and no message can carry it
-        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+        return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{shown} is beyond all time") from None
 
 
-def stamp(text: str, source: str) -> Stamp:
+def stamp(text: str, source: str, zone: tzinfo = UTC) -> Stamp:
     """The time that `source` gives, with what is wrong with it.
 
     A time that is still to come is shown and kept: whoever wrote it too late did not do so to gain by it.
     """
     try:
-        when = parse_time(text)
+        when = parse_time(text, zone)
     except ValueError as error:
         return Stamp(problem=f"{source}: {error}; it counts as handed in on time, or give the time with {OPTION}")
     return judged(when, source)
@@ -78,19 +92,25 @@ class SubmittedAt:
 
     def __init__(self, path: Path, course: Course) -> None:
         self.path = path
-        rows = read_table(path, OPTION)
-        student, when = column(rows, _STUDENT, path, OPTION), column(rows, _TIME, path, OPTION)
-        unit = next((name for name in _UNIT if rows and name in rows[0]), None)
+        self._zone = course.zone or UTC
+        sheet = read_people(path, OPTION)
+        student, when = column(sheet, _STUDENT, path, OPTION), column(sheet, _TIME, path, OPTION)
+        unit = next((name for name in _UNIT if name in sheet.header), None)
         self._times: dict[tuple[str, str], str] = {}
         self._asked: set[str] = set()
-        for number, row in enumerate(rows, start=2):
-            of = row.get(unit, "") if unit else ""
-            if of and of not in course.unit_ids:
-                raise UsageError(f"{OPTION} {path}, line {number}: no unit {of!r} in course.toml")
-            key = (same_name(row.get(student, "")), of)
-            if key in self._times and self._times[key] != row.get(when, ""):
-                raise UsageError(f"{OPTION} {path}, line {number}: a second time for {row.get(student)!r}")
-            self._times[key] = row.get(when, "")
+        problems = []
+        for row in sheet.rows:
+            name, of, time = row.cells[student], row.cells[unit] if unit else "", row.cells[when]
+            of = "" if of == EVERY_UNIT else of
+            if not name:
+                problems.append(f"line {row.line}: {student} is empty; give the student's name or id")
+            elif of and of not in course.unit_ids:
+                near = did_you_mean(of, course.unit_ids)
+                problems.append(f"line {row.line}: no unit {printable(of)!r} in course.toml{near}")
+            elif self._times.setdefault((same_name(name), of), time) != time:
+                problems.append(f"line {row.line}: a second time for {printable(name)!r}; keep one")
+        if problems:
+            raise UsageError("\n".join(f"{OPTION} {path}, {problem}" for problem in problems))
 
     def stamp(self, names: Sequence[str], unit: str) -> Stamp | None:
         """The time of a student who is known by these names, None where the table has no such row."""
@@ -98,7 +118,7 @@ class SubmittedAt:
             for key in ((name, unit), (name, "")):
                 if key in self._times:
                     self._asked.add(name)
-                    return stamp(self._times[key], self.path.name)
+                    return stamp(self._times[key], self.path.name, self._zone)
         return None
 
     def unused(self) -> list[str]:

@@ -10,16 +10,29 @@ from msgspec import Struct, field
 
 from autograder.course import Course
 from autograder.results.folders import STUDENTS, result_path, safe_name
-from autograder.results.record import UnitResult, encode_json, read_result, write_atomically, write_result
+from autograder.results.record import (
+    UnitResult,
+    encode_json,
+    read_result,
+    why_unreadable,
+    write_atomically,
+    write_result,
+)
 
 ATTEMPTS = "attempts"
 
 
 class ClassResults(Struct):
-    """student -> unit -> results, the latest first; and what could not be used, in words."""
+    """student -> unit -> results, the latest first; and what could not be used, in words and by folder and unit."""
 
     by_student: dict[str, dict[str, list[UnitResult]]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    unread: set[tuple[str, str]] = field(default_factory=set)
+
+    def why_left_out(self, student: str, unit: str) -> str:
+        """Why a result could not be used: this student's, or else the first one of anybody; empty where all could."""
+        own = f"{STUDENTS}/{safe_name(student)}/{unit}/"
+        return next((said for said in self.left_out if said.startswith(own)), next(iter(self.left_out), ""))
 
     def all(self) -> Iterator[UnitResult]:
         """Every result, of one student and unit the latest first."""
@@ -46,7 +59,7 @@ def read_class(out: Path, course: Course) -> ClassResults:
         name = path.relative_to(out)
         result = read_result(path)
         if result is None:
-            reason = "cannot be read as a result; grade that student again"
+            reason = why_unreadable(path)
         elif result.course != course.id:
             reason = f"of the course {result.course!r}, not of {course.id!r}"
         elif result.unit not in course.unit_ids:
@@ -58,6 +71,7 @@ def read_class(out: Path, course: Course) -> ClassResults:
             units[result.unit] = read_submissions(out, result.student, result.unit)
             continue
         found.left_out.append(f"{name}: {reason}")
+        found.unread.add((path.parts[-3], path.parts[-2]))
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 STUDENTS = "students"
+RUNS_FILE = "runs.json"  # the seeds of all runs, beside it
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-")
 _LONGEST = 120
 

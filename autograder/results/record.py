@@ -175,6 +175,10 @@ class UnitResult(Struct, frozen=True, kw_only=True):
         return any(test.outcome is Outcome.GRADER_ERROR for e in self.exercises for test in e.tests)
 
 
+class _Schema(Struct):
+    schema: str = SCHEMA
+
+
 def read_result(path: Path) -> UnitResult | None:
     """The result at `path`, or None where there is none that can be read (then it is graded again)."""
     try:
@@ -182,6 +186,17 @@ def read_result(path: Path) -> UnitResult | None:
     except (OSError, msgspec.DecodeError):
         return None
     return result if result.schema == SCHEMA else None
+
+
+def why_unreadable(path: Path) -> str:
+    """Why `read_result` finds nothing there, and what to do."""
+    try:
+        schema = msgspec.json.decode(path.read_bytes(), type=_Schema).schema
+    except (OSError, msgspec.DecodeError):
+        schema = SCHEMA
+    if schema != SCHEMA:
+        return f"of the form {schema[:80]!r}, and this version of the kit reads {SCHEMA!r}; take the one that wrote it"
+    return "cannot be read as a result; grade that student again"
 
 
 def write_result(out: Path, result: UnitResult) -> Path:

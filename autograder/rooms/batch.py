@@ -22,14 +22,13 @@ from autograder.intake.finding import ClassSeen
 from autograder.intake.submission import HandedIn, Submission
 from autograder.results import late
 from autograder.results.attempts import read_submissions, write_latest
-from autograder.results.folders import colliding, result_path
+from autograder.results.folders import RUNS_FILE, colliding, result_path
 from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, encode_json, write_atomically
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
 from autograder.text import listed
 
-RUNS_FILE = "runs.json"
 SUBMITTED = "submitted"
 _KIT = Path(__file__).resolve().parents[1]
 _DECIDING = (
@@ -151,9 +150,13 @@ def make_plan(run: Run, found: ClassSeen) -> Plan:
     units = {submission.unit for submission in found.submissions}
     bases = {unit: _basis(run.course, run.course.unit(unit), run.rung) for unit in units}
     plan = Plan([], [], [], found.passed_over, found.notes, found.read)
+    timeless: list[str] = []
     for submission in found.submissions:
         job = Job(submission, msgspec.structs.replace(bases[submission.unit], submission=submission.digest))
-        known = [] if run.regrade else read_submissions(run.out, submission.student, submission.unit)
+        before = read_submissions(run.out, submission.student, submission.unit)
+        if before and before[0].submitted_at is not None and submission.submitted_at is None:
+            timeless.append(f"{submission.student} {submission.unit}")
+        known = [] if run.regrade else before
         standing = _standing(known, job)
         if standing is None:
             plan.jobs.append(job)
@@ -161,6 +164,9 @@ def make_plan(run: Run, found: ClassSeen) -> Plan:
         plan.standing.append(job)
         if _with_time_of(run, standing, submission) is not standing or standing is not known[0]:
             plan.changed.append(job)
+    if timeless:
+        said = "the time of hand-in was known before and is not now, so nothing is late; give --submitted-at again"
+        plan.notes.append(f"{said}: {listed(timeless)}")
     return plan
 
 

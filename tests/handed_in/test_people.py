@@ -73,12 +73,37 @@ def test_a_roster(handed: Handed, tmp_path: Path) -> None:
     assert found.notes[-1:] == [f"not in {roster}, so the name stays: carol"]
 
 
+SAME_NAME = "student,name,section,moodle\na1,Ada Lovelace,A,77\na2,ADA Lovelace,A,78\nb3,Bob Ross,A,-\nc4,Cy,B,-\n"
+
+
+def test_a_cell_that_several_have(handed: Handed, tmp_path: Path) -> None:
+    """Two of one name are told apart by the platform's number, a section stands for nobody and is asked about."""
+    (roster := tmp_path / "roster.csv").write_text(SAME_NAME)
+    for number in ("77", "78"):
+        handed.put(f"Ada Lovelace_{number}_assignsubmission_file_/{UNIT}/tiny_page.py")
+    handed.put(f"Bob Ross_79_assignsubmission_file_/{UNIT}/tiny_page.py").put(f"A/{UNIT}/tiny_page.py")
+    found = handed.read(roster=roster)
+    assert {s.student for s in found.submissions} - {"ada"} == {"A", "a1", "a2", "b3"}
+    assert f"A may be any of a1, a2, b3 in {roster}; a column with the platform's number would tell" in found.notes
+
+
+@pytest.mark.parametrize("known", ["name", "name,moodle"])
+def test_a_namesake_who_is_not_in_the_roster(handed: Handed, tmp_path: Path, known: str) -> None:
+    """Whoever else has that name is no part of the student in the roster: only the platform's number tells."""
+    (roster := tmp_path / "roster.csv").write_text(f"student,{known}\na1,Ada Lovelace{',77' if ',' in known else ''}\n")
+    for number in ("77", "78"):
+        handed.put(f"Ada Lovelace_{number}_assignsubmission_file_/{UNIT}/tiny_page.py")
+    students = {s.student for s in handed.read(roster=roster).submissions} - {"ada"}
+    assert students == {"Ada Lovelace (78)", "a1" if "," in known else "Ada Lovelace (77)"}
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
         ("", "the table is empty"),
         ("student,name\n,Ada\n", "line 2: the first column"),
         ("student,name\na1,Ada\nb2,ada\n", "'ada' stands for 'a1' and for 'b2'"),
+        ("student,name,login\na1,Ada,x\n\nb2,A1,y\n", "lines 2 and 4: 'a1' stands for 'a1' and for 'b2'; give each"),
     ],
 )
 def test_a_broken_roster(handed: Handed, tmp_path: Path, table: str, words: str) -> None:

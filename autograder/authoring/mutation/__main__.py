@@ -13,11 +13,12 @@ from rich.progress import Progress
 
 from autograder.authoring.mutation.report import render, to_json
 from autograder.authoring.mutation.run import Options, run_mutants
-from autograder.course import Course, Unit, did_you_mean, find_root, load_course
+from autograder.course import Course, Unit, find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.session import grader_files
 from autograder.sandbox.rungs import choose_rung
 from autograder.sandbox.workers import SandboxError
+from autograder.settings import did_you_mean
 
 DONE, FAILED, OUR_FAULT, BAD_USAGE = 0, 1, 3, 4
 

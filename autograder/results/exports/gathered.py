@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from autograder.course import Course, Unit, did_you_mean
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import Extensions
 from autograder.results import feedback
@@ -17,6 +17,7 @@ from autograder.results.folders import safe_name
 from autograder.results.late import Counted, Grade, settle
 from autograder.results.record import ExerciseResult, write_atomically
 from autograder.roster import Roster
+from autograder.settings import did_you_mean
 from autograder.tables import same_name
 from autograder.text import CsvField, decimal, listed, printable
 
@@ -34,7 +35,10 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Gathered(Struct):
-    """A class, ready to be written in any format. `said` collects what was left out, and why."""
+    """A class, ready to be written in any format. `said` collects what was left out, and why.
+
+    `exported` is how many results were written, where that is not all of them; `unread` are those that cannot be read.
+    """
 
     course: Course
     extensions: Extensions
@@ -44,6 +48,12 @@ class Gathered(Struct):
     students: list[str]
     units: list[Unit]
     said: list[str] = field(default_factory=list)
+    unread: set[tuple[str, str]] = field(default_factory=set)
+    exported: int | None = None
+
+    def is_unread(self, student: str, unit: Unit) -> bool:
+        """Whether there is a result, and it could not be used: nobody may take that for not handed in."""
+        return (safe_name(student), unit.id) in self.unread
 
     def rows(self) -> Iterator[tuple[str, Unit, Counted | None]]:
         """Every student with every unit; None where nothing was handed in."""
@@ -99,10 +109,13 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
         units = [course.unit(asked.unit)]
     else:
         units = [unit for unit in course.units if any(key[1] == unit.id for key in counted)]
-    gathered = Gathered(course, extensions, roster, asked, counted, students, units, list(found.left_out))
+    gathered = Gathered(course, extensions, roster, asked, counted, students, units, list(found.left_out), found.unread)
     if not any(gathered.handed_in()):
         left = f"; left out: {found.left_out[0]}" if found.left_out else ""
-        raise UsageError(f"no result to export; run `autograder grade` first, or give its --out folder{left}")
+        whose = f" of {printable(students[0], 128)}" if asked.student is not None else ""
+        for_unit = f" for {asked.unit}" if asked.unit is not None else ""
+        others = ", only for others" if found.by_student else "; run `autograder grade` first, or give its --out folder"
+        raise UsageError(f"no result to export{whose}{for_unit}{others}{left}")
     gathered.said += extensions.notes(course, list(found.by_student)) if asked.student is None else []
     return gathered
 

@@ -20,7 +20,7 @@ from autograder.course import Unit, exact
 from autograder.errors import UsageError
 from autograder.results.exports.gathered import Gathered, lateness_in_words, write_file
 from autograder.results.late import Counted
-from autograder.tables import delimiter_of, read_text, same_name
+from autograder.tables import delimiter_of, read_rows, read_text, same_name
 from autograder.text import CsvField, Html, csv_field, csv_number, decimal, html, listed, preformatted, printable
 
 OPTION = "--worksheet"
@@ -36,6 +36,8 @@ COLUMNS = {
     "feedback": ("feedback comments",),
 }
 _NO = ("no", "nein", "non", "false", "0")
+# what is not done where a column is not found
+_LOSSES = {"feedback": "no comments are exported", "changeable": "grades that Moodle has locked are not named"}
 
 
 def export(gathered: Gathered, out: Path) -> list[Path]:
@@ -53,10 +55,11 @@ class _Worksheet:
         text = read_text(path, OPTION)
         self._delimiter = delimiter_of(text)
         self._line_end = "\r\n" if "\r\n" in text else "\n"
-        self._rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter) if row]
+        self._rows = [row for _, row in read_rows(text, f"{OPTION} {path}")]
         if not self._rows:
             raise UsageError(f"{OPTION} {path}: the table is empty")
-        self._at = self._columns(self._rows[0])
+        self._header = self._rows[0]
+        self._at = self._columns(self._header)
         self._by_name: dict[str, list[str]] = defaultdict(list)  # `Ada` and `ada` may be two students
         for student in gathered.students:
             self._by_name[same_name(student)].append(student)
@@ -65,9 +68,10 @@ class _Worksheet:
         """The worksheet's text, with a byte-order mark as Moodle writes one."""
         placed: dict[str, int] = {}
         unknown, locked = [], []
-        lines = [list(map(CsvField, self._rows[0]))]
+        filled = 0
+        lines = [list(map(CsvField, self._header))]
         for number, row in enumerate(self._rows[1:], start=2):
-            row = [*row, *[""] * (len(self._rows[0]) - len(row))]
+            row = [*row, *[""] * (len(self._header) - len(row))]
             cells = list(map(CsvField, row))  # the platform's own, which it looks for as it wrote them
             student = self._student(row)
             if student is None:
@@ -84,14 +88,26 @@ class _Worksheet:
                     locked.append(student)
                 elif counted is not None and not counted.grade.excused:
                     self._fill(cells, row, counted, number)
+                    filled += 1
             lines.append(cells)
         self._say(placed, unknown, locked)
+        self._gathered.exported = filled
         buffer = io.StringIO(newline="")
         csv.writer(buffer, delimiter=self._delimiter, lineterminator=self._line_end).writerows(lines)
         return "\ufeff" + buffer.getvalue()
 
     def _say(self, placed: dict[str, int], unknown: list[str], locked: list[str]) -> None:
         said, unit = self._gathered.said, self._unit
+        if not placed:
+            raise UsageError(
+                f"{OPTION} {self._path}: no row is a student of ours, not {listed(unknown)}; a --roster can say who "
+                "they are, and in another language --column which column has the name, the email or the number"
+            )
+        for key, loss in _LOSSES.items():
+            if key not in self._at:
+                said.append(
+                    f"no column {COLUMNS[key][0]!r} in the worksheet, so {loss}; --column {key}=... says which it is"
+                )
         if unknown:
             said.append(f"no student of ours, left as they are: {listed(unknown)}; a --roster can say who they are")
         if locked:
@@ -117,12 +133,17 @@ class _Worksheet:
                 at[key] = found
             elif key in given:
                 raise UsageError(f"{OPTION} {self._path}: no column {given[key]!r}; it has {', '.join(header)}")
-        for key in ("identifier", "grade"):
-            if key not in at:
-                raise UsageError(
-                    f"{OPTION} {self._path}: no column {COLUMNS[key][0]!r}; it has "
-                    f"{printable(', '.join(header), 400)}. In another language say which it is: --column {key}=..."
-                )
+        lacking = [key for key in ("identifier", "grade", "maximum") if key not in at]
+        if lacking:  # without the maximum nobody could tell 62 of 75 points from 62 of 100
+            columns = " ".join(f"--column {key}=..." for key in lacking)
+            names_of = " and no column ".join(repr(COLUMNS[key][0]) for key in lacking)
+            raise UsageError(
+                f"{OPTION} {self._path}: no column {names_of}; it has {printable(', '.join(header), 400)}. In another "
+                f"language say which it is: {columns}"
+            )
+        for i in at.values():
+            if names.count(names[i]) > 1:
+                raise UsageError(f"{OPTION} {self._path}: column {header[i]!r} is there more than once; keep one")
         return at
 
     def _cell(self, row: Sequence[str], key: str) -> str:

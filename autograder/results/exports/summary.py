@@ -9,7 +9,10 @@ from autograder.text import Markdown, decimal, markdown_inline
 
 def export(gathered: Gathered, out: Path) -> list[Path]:
     """Write OUT."""
-    head = [Markdown("student"), *(Markdown(unit.title) for unit in gathered.units)]  # the course's own words
+    head = [
+        Markdown("student"),
+        *(Markdown(unit.title.replace("|", "&#124;")) for unit in gathered.units),
+    ]  # the course's own words
     lines = [
         f"## {gathered.course.title}",
         "",

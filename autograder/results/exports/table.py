@@ -25,7 +25,9 @@ def _row(gathered: Gathered, student: str, unit: Unit, counted: Counted | None) 
     most = csv_number(unit.points)
     if counted is None:
         empty = CsvField("")
-        said = CsvField("excused" if excused else "not handed in")
+        said = CsvField(
+            "excused" if excused else "unreadable" if gathered.is_unread(student, unit) else "not handed in"
+        )
         return [csv_field(student), csv_field(unit.id), empty, most, *[empty] * 4, said, *[empty] * 4]
     grade, result = counted.grade, counted.result
     status = "excused" if excused else "pending" if grade.pending else "too late" if grade.cut_off else "graded"
