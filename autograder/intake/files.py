@@ -56,7 +56,7 @@ class Listing(Struct):
     entries: list[Entry] = field(default_factory=list)
     folders: set[Parts] = field(default_factory=set)  # empty ones included
     remarks: list[str] = field(default_factory=list)
-    autosaves: list[Parts] = field(default_factory=list)
+    shadows: list[Parts] = field(default_factory=list)  # autosaves and hidden files: never read, but perhaps missed
 
 
 def is_litter(name: str) -> bool:
@@ -105,13 +105,15 @@ def _walk(folder: Path, above: Parts, found: Listing) -> Iterator[tuple["os.DirE
             folders.extend({entry.name} - skipped)
         elif entry.is_symlink() and "." not in entry.name:  # of others their reader says so
             found.remarks.append(f"{'/'.join((*above, entry.name))}: a symbolic link; not followed")
-        elif not is_litter(entry.name):
+        elif is_litter(entry.name):
+            found.shadows.append((*above, entry.name))
+        else:
             yield entry, (*above, entry.name)
     for name in folders:
         parts = (*above, name)
         found.folders.add(parts)
         if name == CHECKPOINTS:
-            found.autosaves += [(*parts, file) for file in sorted(os.listdir(folder / name))[:100]]
+            found.shadows += [(*parts, file) for file in sorted(os.listdir(folder / name))[:100]]
         if is_left_behind(name):
             continue
         if len(parts) > MAX_DEPTH:

@@ -221,7 +221,7 @@ class _Reader(Generic[_Kept]):
             together.entries += listing.entries
             together.folders |= listing.folders
             together.remarks += listing.remarks
-            together.autosaves += listing.autosaves
+            together.shadows += listing.shadows
         owner = mine[0][0] if mine else Owner(student, (student,))
         return [(self._units, together, owner, remarks)]
 

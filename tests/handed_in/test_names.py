@@ -31,6 +31,27 @@ READ = [PageSource("tiny_page", ["x = 1\n"])]
         ("my_attention_patterns.py", "attention_patterns"),
         ("attention2.py", "attention"),
         ("BERT.py", "bert"),
+        # what programs of other languages write: Google Drive behind the suffix, macOS without a space before it
+        ("bert.ipynb のコピー", "bert"),
+        ("“scaled_dot_product.ipynb”的副本", "scaled_dot_product"),
+        ("attention_patterns.ipynb의 사본", "attention_patterns"),
+        ("scaled_dot_productのコピー.ipynb", "scaled_dot_product"),
+        ("bert副本.py", "bert"),
+        ("王小明bert.ipynb", "bert"),
+        ("ｂｅｒｔ．ｐｙ", "bert"),
+        ("bertë.py", None),
+        # behind the suffix
+        ("bert.ipynb (1)", "bert"),
+        ("bert.ipynb - Copy", "bert"),
+        ("bert.py (2).txt", "bert"),
+        ("bert.py~", "bert"),
+        ("bert.py.orig", "bert"),
+        ("bert.py.bak", "bert"),
+        ("bert.ipynb.", "bert"),
+        ("bert.ipynb.pdf", None),
+        ("bert.py notes.docx", None),
+        ("bert.pyc", None),
+        ("test_bert.ipynb", "bert"),
         ("dot_product.py", None),
         ("attentive.py", None),
         ("alberta.py", None),
@@ -106,6 +127,37 @@ def test_an_autosave_is_not_the_page(handed: Handed) -> None:
     assert read.pages == [] and read.problems == [
         "tiny_page-checkpoint.ipynb: only Jupyter's autosave of the page; hand in the page"
     ]
+
+
+@pytest.mark.parametrize("name", ["tiny_page.ipynb のコピー", "tiny_page.ipynb (1)", "tiny_page.ipynb.txt.txt "])
+def test_a_name_means_the_same_in_an_archive(handed: Handed, name: str) -> None:
+    """What is read of a folder is read of a zip."""
+    book = notebook("x = 1\n")
+    handed.page(name, book).put("bob.zip", pack("zip", (name, book.encode())))
+    read = handed.by_student()
+    assert read["ada"].pages == read["bob"].pages == [PageSource("tiny_page", ["x = 1\n"], notebook=True)]
+    assert read["ada"].problems == read["bob"].problems == [f"{name}: read as tiny_page.ipynb"]
+
+
+@pytest.mark.parametrize("name", [".tiny_page.ipynb.icloud", "._tiny_page.py", "~$tiny_page.ipynb", ".tiny_page.py"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_a_hidden_file_of_the_page(handed: Handed, name: str, packed: bool) -> None:
+    """A placeholder or a resource fork is not the page, and whoever handed in nothing else is told so; else nobody."""
+    if packed:
+        handed.put("bob.zip", pack("zip", (name, b"bplist00")))
+    else:
+        handed.put(f"bob/{name}", "bplist00")
+    problems = handed.by_student(unit=UNIT)["bob"].problems
+    assert any(problem.startswith(f"{name}: a hidden file") for problem in problems), problems
+    handed.page(name).page("tiny_page.py")
+    assert handed.by_student(unit=UNIT)["ada"].problems == []
+
+
+def test_a_page_that_is_packed_by_itself(handed: Handed) -> None:
+    """A compressed page is named as an archive of a kind that is not opened; other data is not."""
+    read = handed.page("tiny_page.ipynb.gz").page("train-images.gz").ada()
+    assert f"{UNIT}/tiny_page.ipynb.gz: this kind of archive is not read; repack it as .zip or .tar.gz" in read.problems
+    assert f"not read: {UNIT}/train-images.gz (only pages count, and modules that they import)" in read.problems
 
 
 # ---------------------------------------------------------------- another place
