@@ -1,5 +1,7 @@
 """Files under other names and in other places, and modules that come along: read, or named with the reason."""
 
+import json
+
 import pytest
 
 from autograder.intake.names import Meant, PageNames
@@ -98,6 +100,41 @@ def test_a_look_alike_beside_the_page(handed: Handed) -> None:
     """The exact name counts, and the other file is named as not read."""
     read = handed.page("tiny_page.py").page("tiny_page-old.py", "x = 2").ada()
     assert (read.pages, read.problems) == (READ, ["tiny_page-old.py: not read, tiny_page.py counts"])
+
+
+WORK = "def double(x):\n    return x + x\n"
+OF_NOBODY = ["", "x = 1\n", "# only words", "from torch import nn\nprint(double)\n"]
+
+
+@pytest.mark.parametrize("empty", [*OF_NOBODY, "\xff\xfe"], ids=ascii)
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("tiny_page.py", "tiny_page (1).py"),
+        ("tiny_page (2).py", "tiny_page (1).py"),
+        ("tiny_page.py", "backup/tiny_page.py"),
+        ("tiny_page.ipynb", "tiny_page.py"),
+        ("tiny_page.ipynb", "tiny_page (1).py"),
+        ("tiny_page.ipynb.html", "tiny_page (1).py"),
+    ],
+)
+def test_a_file_without_work_stands_in_nobodys_way(handed: Handed, name: str, other: str, empty: str) -> None:
+    """An empty, unreadable or unworked file is passed over where another one holds the work, and is named."""
+    data = notebook(empty) if name.endswith(".ipynb") and empty else empty.encode("latin-1")
+    read = handed.page(name, data).page(other, WORK).ada()
+    assert read.pages == [PageSource("tiny_page", [WORK])], read.problems
+    assert any(problem.startswith(f"{name}: ") for problem in read.problems)
+
+
+@pytest.mark.parametrize("added", OF_NOBODY, ids=ascii)
+def test_a_notebook_that_was_only_run(handed: Handed, added: str) -> None:
+    """Running a notebook adds an empty cell, and looking about another: the module with the work counts."""
+    book = json.loads(handed.released("tiny_page.ipynb"))
+    book["cells"].append({"cell_type": "code", "source": added})
+    read = handed.page("tiny_page.ipynb", json.dumps(book)).page("tiny_page.py", WORK).ada()
+    assert read.pages == [PageSource("tiny_page", [WORK])]
+    said = ["tiny_page.ipynb: not read, no exercise was begun in it; tiny_page.py counts"]
+    assert read.problems == (said if added in ("x = 1\n", OF_NOBODY[-1]) else [])
 
 
 def test_a_look_alike_beside_the_untouched_page(handed: Handed) -> None:
