@@ -11,6 +11,8 @@ from autograder.intake.files import (
     CHECKPOINTS,
     ENVIRONMENT,
     ENVIRONMENT_MARK,
+    MAX_OTHERS,
+    SUFFIXES,
     Entry,
     Listing,
     Parts,
@@ -28,8 +30,6 @@ from autograder.text import printable
 MAX_PATH_CHARS = 400
 MAX_DEPTH = 24
 MAX_REMARKS = 1000
-MAX_OTHERS = 2000  # files that nobody reads are only named
-_SUFFIXES = (".tar.gz", ".tar.xz", ".tgz", ".txz", ".tar", ".zip")
 NOT_OPENED = "this kind of archive is not read; repack it as .zip or .tar.gz"
 _OTHERS = re.compile(r"(?is).*\.(7z|rar|zipx|z01|(zip|7z)\.\d+|tbz2?|tar\.[a-z0-9]+|lzh|lha|alz|egg|cab|dmg|iso)")
 _PACKED = re.compile(r"(?is)(?P<file>.+)\.(gz|bz2|xz|zst|lzma)")  # one file; nothing to speak of unless it is a page
@@ -41,7 +41,7 @@ CLASS = Caps(8 << 30, 1_000_000, 32 << 30, 1 << 30, 1 << 30)
 
 def is_archive(name: str) -> bool:
     """Whether a file of this name is opened."""
-    return name.lower().endswith(_SUFFIXES)
+    return name.lower().endswith(SUFFIXES)
 
 
 def is_other_archive(name: str) -> bool:
@@ -53,7 +53,7 @@ def is_other_archive(name: str) -> bool:
 
 def stem(name: str) -> str:
     """The name without the archive's suffix."""
-    return next((name[: -len(suffix)] for suffix in _SUFFIXES if name.lower().endswith(suffix)), name)
+    return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
 
 
 def unpack(path: Path, caps: Caps, inner: Caps | None = STUDENT) -> Listing:

@@ -1,7 +1,7 @@
 """The bytes of a page -> cells of code. Nothing is executed; what cannot be read raises Unreadable with the fix.
 
 A notebook's code cells count, and nothing else of it: no output, no picture, no metadata. A module is cut at its own
-`# %%` lines, so that a cell that fails costs what it costs in a notebook; a module without such lines is one cell.
+`# %%` lines, so that a typing error costs what it costs in a notebook; a module without such lines is one cell.
 """
 
 import ast

@@ -141,3 +141,11 @@ def test_a_platforms_zip(handed: Handed, top: str) -> None:
     gradescope.write_bytes(pack("zip", *((f"{top}{name}", data) for name, data in files)))
     read = handed.by_student(gradescope)["Ada Lovelace"]
     assert read.pages == READ and read.submitted_at == datetime(2026, 11, 20, 20, 15, tzinfo=UTC)
+
+
+def test_files_of_nobody_are_named(handed: Handed) -> None:
+    """A PDF, a mail or a spreadsheet beside the students' folders is work of somebody's, and not lost in silence."""
+    handed.put("ada/tiny_page.py").put("bob.pdf").put("Re_ homework.eml").put("eve.docx").put("x.csv").put(".DS_Store")
+    assert handed.read().passed_over == [
+        "Re_ homework.eml, bob.pdf, eve.docx: not read; only students' folders and archives are"
+    ]

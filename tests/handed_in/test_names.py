@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autograder.intake import files
 from autograder.intake.names import Meant, PageNames
 from autograder.intake.submission import PageSource
 from tests.handed_in.conftest import UNIT, Handed, notebook
@@ -239,6 +240,19 @@ def test_what_is_not_a_page_is_named(handed: Handed) -> None:
     assert (
         problem.startswith(f"not read: {UNIT}/data0.csv, ") and problem.count(".csv") == 5 and "and 3 more" in problem
     )
+
+
+def test_a_set_of_data_before_the_page(handed: Handed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files come before it that nobody reads: the page counts, and some of them are named."""
+    monkeypatch.setattr(files, "MAX_ENTRIES", 30)
+    monkeypatch.setattr(files, "MAX_OTHERS", 20)
+    for number in range(100):
+        handed.page(f"data/{number:03}.png")
+    read = handed.page("pages/tiny_page.py").ada()
+    assert read.pages == READ and "data/000.png" in read.problems[0]
+    for number in range(40):
+        handed.page(f"data/{number:03}.py")
+    assert "more than 30 files; the rest was not looked at" in handed.ada().problems
 
 
 @pytest.mark.parametrize("packed", [False, True])
