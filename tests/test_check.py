@@ -70,6 +70,11 @@ HANDED_IN: dict[str, dict[str, str]] = {
     "deeper": {"a/tiny_page.py": SOLVED, "notes.txt": ""},
     "typing error": {"tiny_pgae.py": SOLVED},
     "unreadable": {"tiny_page.py": "x = 1\0"},
+    "another language": {"tiny_page.ipynb のコピー": notebook(SOLVED)},
+    "module called notebook": {"tiny_page.ipynb": SOLVED},
+    "empty beside": {"tiny_page.ipynb": "", "tiny_page (1).ipynb": notebook(SOLVED)},
+    "only looked at": {"tiny_page.ipynb": notebook("x = 1"), "tiny_page.py": SOLVED},
+    "hidden": {".tiny_page.ipynb.icloud": "bplist00"},
 }
 
 
@@ -138,6 +143,16 @@ def test_a_page_that_is_named(kit: Course) -> None:
     assert "tiny_page (1).py is checked here, but tiny_page.py would be graded" in checked.said
     with pytest.raises(UsageError, match=r"no page of the course at .*other\.py"):
         check_path(kit, Path(shutil.copy(copy, kit.root / "other.py")))
+
+
+@pytest.mark.parametrize("name", ["tiny_page (1).py", "tiny_page.py.txt", "tiny_page.ipynb のコピー", "tiny_page.py~"])
+def test_a_page_that_is_named_and_alone(kit: Course, tmp_path: Path, name: str) -> None:
+    """Whoever names the one file that they hand in reads what `grade` would say of it."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / name).write_text(notebook(SOLVED) if "ipynb" in name else SOLVED)
+    checked = check_path(kit, tmp_path / "work" / name, "twice")
+    suffix = ".ipynb" if "ipynb" in name else ".py"
+    assert checked.all_passed and checked.said == [f"{name}: read as tiny_page{suffix}"]
 
 
 def test_a_terminal_without_unicode(kit: Course) -> None:
