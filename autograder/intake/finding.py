@@ -97,6 +97,8 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
         records = read_metadata(items.metadata, str(submitted / METADATA))
     known: dict[str, Callable[[Item], Owner | None]] = {
         "moodle": layouts.moodle,
+        "blackboard": layouts.blackboard(items.items),
+        "brightspace": layouts.brightspace,
         "canvas": layouts.canvas,
         "repos": layouts.repos(items.items, course),
         "nbgrader": layouts.nbgrader,
@@ -123,6 +125,8 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
             rest.append(item.shown)
     if rest:  # a student's PDF, mail, part of an archive
         items.passed_over.append(f"{listed(rest)}: not read; only students' folders and archives are")
+    owners, earlier = layouts.last_attempts(owners)
+    items.passed_over += earlier
     items.passed_over += [f"{printable(name)}: in {METADATA}, but there is no such folder" for name in records]
     return owners
 
