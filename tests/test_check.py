@@ -145,6 +145,16 @@ def test_a_page_that_is_named(kit: Course) -> None:
         check_path(kit, Path(shutil.copy(copy, kit.root / "other.py")))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("Double", "; is it Double? The name must be double\n"), ("doubel", "; is it doubel?"), ("other", "tiny_page\n")],
+)
+def test_a_function_under_another_name(kit: Course, name: str, words: str) -> None:
+    """A missing name that the page nearly has is asked about."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED.replace("def double", f"def {name}"))
+    assert f"double is not defined in tiny_page{words.removeprefix('tiny_page')}" in shown(check_path(kit, kit.root))
+
+
 @pytest.mark.parametrize("name", ["tiny_page (1).py", "tiny_page.py.txt", "tiny_page.ipynb のコピー", "tiny_page.py~"])
 def test_a_page_that_is_named_and_alone(kit: Course, tmp_path: Path, name: str) -> None:
     """Whoever names the one file that they hand in reads what `grade` would say of it."""
