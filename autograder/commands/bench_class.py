@@ -20,7 +20,7 @@ RIGHT, WRONG, UNFINISHED, RAISING, GREEDY = "right", "wrong", "unfinished", "rai
 SHARES = {RIGHT: 8, WRONG: 6, UNFINISHED: 3, RAISING: 2, GREEDY: 1}  # of twenty
 _TURN = [kind for kind, count in SHARES.items() for _ in range(count)]
 
-_RAISE = "first_try = prepare_everything(3\n"  # so that Python cannot read the cell
+_RAISE = "return 3\n"  # outside of a function: Python runs nothing of the cell
 _LOOP = "def {symbol}(*args, **kwargs):\n    while True:\n        pass\n"
 _EAT = "def {symbol}(*args, **kwargs):\n    return torch.ones(3 * 2**30, dtype=torch.uint8)\n"
 _LOOP_AT_IMPORT = "while True:\n    pass\n"
