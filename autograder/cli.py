@@ -148,7 +148,8 @@ def grade(
         float | None, typer.Option(metavar="F", help="Exit 1 if a submission scores below this share (0 to 1).")
     ] = None,
     layout: Annotated[
-        str, typer.Option(metavar="L", help="auto, nbgrader, moodle, canvas, gradescope or repos: how SUBMITTED lies.")
+        str,
+        typer.Option(metavar="L", help="auto, nbgrader, moodle, canvas, gradescope, blackboard, brightspace or repos."),
     ] = "auto",
     roster: Annotated[
         Path | None,

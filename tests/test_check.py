@@ -70,6 +70,11 @@ HANDED_IN: dict[str, dict[str, str]] = {
     "deeper": {"a/tiny_page.py": SOLVED, "notes.txt": ""},
     "typing error": {"tiny_pgae.py": SOLVED},
     "unreadable": {"tiny_page.py": "x = 1\0"},
+    "another language": {"tiny_page.ipynb のコピー": notebook(SOLVED)},
+    "module called notebook": {"tiny_page.ipynb": SOLVED},
+    "empty beside": {"tiny_page.ipynb": "", "tiny_page (1).ipynb": notebook(SOLVED)},
+    "only looked at": {"tiny_page.ipynb": notebook("x = 1"), "tiny_page.py": SOLVED},
+    "hidden": {".tiny_page.ipynb.icloud": "bplist00"},
 }
 
 
@@ -138,6 +143,26 @@ def test_a_page_that_is_named(kit: Course) -> None:
     assert "tiny_page (1).py is checked here, but tiny_page.py would be graded" in checked.said
     with pytest.raises(UsageError, match=r"no page of the course at .*other\.py"):
         check_path(kit, Path(shutil.copy(copy, kit.root / "other.py")))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("Double", "; is it Double? The name must be double\n"), ("doubel", "; is it doubel?"), ("other", "tiny_page\n")],
+)
+def test_a_function_under_another_name(kit: Course, name: str, words: str) -> None:
+    """A missing name that the page nearly has is asked about."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED.replace("def double", f"def {name}"))
+    assert f"double is not defined in tiny_page{words.removeprefix('tiny_page')}" in shown(check_path(kit, kit.root))
+
+
+@pytest.mark.parametrize("name", ["tiny_page (1).py", "tiny_page.py.txt", "tiny_page.ipynb のコピー", "tiny_page.py~"])
+def test_a_page_that_is_named_and_alone(kit: Course, tmp_path: Path, name: str) -> None:
+    """Whoever names the one file that they hand in reads what `grade` would say of it."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / name).write_text(notebook(SOLVED) if "ipynb" in name else SOLVED)
+    checked = check_path(kit, tmp_path / "work" / name, "twice")
+    suffix = ".ipynb" if "ipynb" in name else ".py"
+    assert checked.all_passed and checked.said == [f"{name}: read as tiny_page{suffix}"]
 
 
 def test_a_terminal_without_unicode(kit: Course) -> None:

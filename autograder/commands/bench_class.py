@@ -20,7 +20,7 @@ RIGHT, WRONG, UNFINISHED, RAISING, GREEDY = "right", "wrong", "unfinished", "rai
 SHARES = {RIGHT: 8, WRONG: 6, UNFINISHED: 3, RAISING: 2, GREEDY: 1}  # of twenty
 _TURN = [kind for kind, count in SHARES.items() for _ in range(count)]
 
-_RAISE = "first_try = prepare_everything(3)\n"  # a name that nobody has defined
+_RAISE = "return 3\n"  # outside of a function: Python runs nothing of the cell
 _LOOP = "def {symbol}(*args, **kwargs):\n    while True:\n        pass\n"
 _EAT = "def {symbol}(*args, **kwargs):\n    return torch.ones(3 * 2**30, dtype=torch.uint8)\n"
 _LOOP_AT_IMPORT = "while True:\n    pass\n"
@@ -139,7 +139,7 @@ def _unfinished(course: Course, unit: Unit, number: int) -> dict[str, list[str]]
 
 
 def _raising(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
-    """The cell of one exercise raises before it defines anything."""
+    """The cell of one exercise raises (a SyntaxError) before it defines anything."""
     exercise = unit.exercises[(3 * number + 1) % len(unit.exercises)]
     cells = _solved(course, unit, unit.page(exercise.page))
     return {exercise.page: [_RAISE + c.source if c.exercise == exercise.id else c.source for c in cells]}

@@ -15,10 +15,10 @@ from autograder.commands.checked import CheckedExercise, CheckedFolder, CheckedP
 from autograder.course import Course, Page
 from autograder.errors import UsageError
 from autograder.intake import archives
-from autograder.intake.files import Entry, Listing, read_limit, read_regular
+from autograder.intake.files import Entry, Listing, is_litter, read_limit, read_regular
 from autograder.intake.helpers import Helpers
 from autograder.intake.listing import list_archive, list_folder
-from autograder.intake.names import PageNames
+from autograder.intake.names import PageNames, may_be_page
 from autograder.intake.pages import Candidate, Choice
 from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
@@ -155,8 +155,8 @@ def _find_file(course: Course, path: Path) -> Found:
         raise UsageError(f"no page of the course at {path}: pages are called like {course.units[0].pages[0].name}.py")
     beside = [
         Entry((file.name,), _reader(file))
-        for file in sorted(path.parent.glob("*.*"))
-        if file.suffix in (".py", ".ipynb") and file.is_file()
+        for file in sorted(path.parent.iterdir())
+        if may_be_page(file.name) and not is_litter(file.name) and file.is_file()
     ]
     candidate = Candidate(Entry((path.name,), _reader(path)), meant, page, Released(course))
     if candidate.source is None:

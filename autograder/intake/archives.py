@@ -11,6 +11,8 @@ from autograder.intake.files import (
     CHECKPOINTS,
     ENVIRONMENT,
     ENVIRONMENT_MARK,
+    MAX_OTHERS,
+    SUFFIXES,
     Entry,
     Listing,
     Parts,
@@ -21,17 +23,17 @@ from autograder.intake.files import (
     read_limit,
     too_large,
 )
+from autograder.intake.names import may_be_page
 from autograder.intake.unpacking import BROKEN, Caps, Member, members
 from autograder.text import printable
 
 MAX_PATH_CHARS = 400
 MAX_DEPTH = 24
 MAX_REMARKS = 1000
-MAX_OTHERS = 2000  # files that nobody reads are only named
-_SUFFIXES = (".tar.gz", ".tar.xz", ".tgz", ".txz", ".tar", ".zip")
 NOT_OPENED = "this kind of archive is not read; repack it as .zip or .tar.gz"
-_OTHERS = (".7z", ".rar", ".tar.bz2", ".tbz", ".tbz2", ".tar.zst", ".tar.lz")
-_MAY_COUNT = re.compile(r"(?is).*\.(py|ipynb)(\.[a-z]+)?|timestamp\.txt|submission_metadata\.yml")
+_OTHERS = re.compile(r"(?is).*\.(7z|rar|zipx|z01|(zip|7z)\.\d+|tbz2?|tar\.[a-z0-9]+|lzh|lha|alz|egg|cab|dmg|iso)")
+_PACKED = re.compile(r"(?is)(?P<file>.+)\.(gz|bz2|xz|zst|lzma)")  # one file; nothing to speak of unless it is a page
+_MAY_COUNT = ("timestamp.txt", "submission_metadata.yml")
 
 STUDENT = Caps(256 << 20, 100_000, 512 << 20, 64 << 20, 64 << 20)
 CLASS = Caps(8 << 30, 1_000_000, 32 << 30, 1 << 30, 1 << 30)
@@ -39,17 +41,19 @@ CLASS = Caps(8 << 30, 1_000_000, 32 << 30, 1 << 30, 1 << 30)
 
 def is_archive(name: str) -> bool:
     """Whether a file of this name is opened."""
-    return name.lower().endswith(_SUFFIXES)
+    return name.lower().endswith(SUFFIXES)
 
 
 def is_other_archive(name: str) -> bool:
     """Whether it is an archive of a kind that is not opened."""
-    return name.lower().endswith(_OTHERS) and not is_archive(name)
+    packed = _PACKED.fullmatch(name)
+    other = _OTHERS.fullmatch(name) is not None or (packed is not None and may_be_page(packed["file"]))
+    return other and not is_archive(name)
 
 
 def stem(name: str) -> str:
     """The name without the archive's suffix."""
-    return next((name[: -len(suffix)] for suffix in _SUFFIXES if name.lower().endswith(suffix)), name)
+    return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
 
 
 def unpack(path: Path, caps: Caps, inner: Caps | None = STUDENT) -> Listing:
@@ -103,18 +107,21 @@ class _Sorter:
             return
         length = len(parts) - (member.kind != "folder")
         if CHECKPOINTS in parts[:length] and member.kind == "file":
-            self._found.autosaves.append(parts)
+            self._shadow(parts)
         if not parts or any(map(is_left_behind, parts[:length])):
             return
         if len(self._found.folders) < MAX_OTHERS:
             self._found.folders.update(parts[:end] for end in range(1, length + 1))
         if parts[-1] == ENVIRONMENT_MARK:
             self._environments.add(parts[:-1])
-        if member.kind == "folder" or is_litter(parts[-1]):
+        if member.kind == "folder":
+            return
+        if is_litter(parts[-1]):
+            self._shadow(parts)
             return
         if is_archive(parts[-1]) or is_other_archive(parts[-1]):
             self._nested(parts, member)
-        elif _MAY_COUNT.fullmatch(parts[-1]):
+        elif may_be_page(parts[-1]) or parts[-1].lower() in _MAY_COUNT:
             self._keep(parts, member)
         elif self._others < MAX_OTHERS:
             self._others += 1
@@ -167,6 +174,8 @@ class _Sorter:
         below = (*parts[:-1], stem(parts[-1]))
         self._found.folders.add(below)
         self._found.remarks += [f"{printable(parts[-1])}: {remark}" for remark in inside.remarks]
+        for shadow in inside.shadows:
+            self._shadow((*below, *shadow))
         for entry in inside.entries:
             try:
                 data: bytes | str = entry.read()
@@ -174,6 +183,10 @@ class _Sorter:
                 data = str(error)
             self._files[(*below, *entry.parts)] = data
             self._kept += len(data)
+
+    def _shadow(self, parts: Parts) -> None:
+        if len(self._found.shadows) < MAX_OTHERS:
+            self._found.shadows.append(parts)
 
     def _remark(self, text: str) -> None:
         if len(self._found.remarks) < MAX_REMARKS:

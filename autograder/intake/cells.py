@@ -1,7 +1,7 @@
 """The bytes of a page -> cells of code. Nothing is executed; what cannot be read raises Unreadable with the fix.
 
 A notebook's code cells count, and nothing else of it: no output, no picture, no metadata. A module is cut at its own
-`# %%` lines, so that a cell that fails costs what it costs in a notebook; a module without such lines is one cell.
+`# %%` lines, so that a typing error costs what it costs in a notebook; a module without such lines is one cell.
 """
 
 import ast
@@ -54,7 +54,7 @@ def parse_cells(data: bytes, suffix: str) -> list[str]:
 
 def only_code(data: bytes, name: str) -> bytes:
     """A notebook without anything but its code; what is no notebook as it is. Raises Unreadable."""
-    if ".ipynb" not in name.lower():
+    if ".ipynb" not in name.lower() or looks_like_module(data):
         return data
     cells = [{"cell_type": "code", "source": source} for source in _code_cells(data)]
     return msgspec.json.encode({"nbformat": 4, "cells": cells})
@@ -63,6 +63,32 @@ def only_code(data: bytes, name: str) -> bytes:
 def looks_like_notebook(data: bytes) -> bool:
     """Whether a file is a notebook, whatever its name says."""
     return data.lstrip()[:1] == b"{" and b'"cells"' in data and b'"nbformat"' in data
+
+
+def looks_like_module(data: bytes) -> bool:
+    """Whether a file is Python, and no JSON, whatever its name says."""
+    if len(data) > MAX_CODE_CHARS or data.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"", b"{", b"["):
+        return False
+    try:
+        return bool(ast.parse(_decode_python(data)).body)
+    except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+_INSTEAD = (  # what was saved where a page should be: how it begins, what it is
+    (rb"\s*$", "an empty file; save the page again, and look at its size before you hand it in"),
+    (rb"\s*<(!doctype|html|\?xml)", "a web page, not the file that it shows; download the file itself"),
+    (rb"\s*\[InternetShortcut\]|\s*\{[^{}]*\"(doc_id|url)\"\s*:", "a link, not the file; download the file itself"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the file; fetch it with `git lfs pull`"),
+    (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "an archive under another name; name it .zip, or hand in what is in it"),
+    (rb"%PDF", "a PDF; hand in the page itself"),
+    (rb"bplist00|\x00\x05\x16\x07", "left by a Mac beside the file, not the file; hand in the page itself"),
+)
+
+
+def _what_else(data: bytes) -> str | None:
+    """What the bytes are if they are no page, with what to do."""
+    return next((what for begins, what in _INSTEAD if re.match(rb"(?is)" + begins, data[:2000])), None)
 
 
 # ---------------------------------------------------------------- notebooks
@@ -74,7 +100,7 @@ def _code_cells(data: bytes) -> list[str]:
     if found is None and notebook.worksheets is not None:
         found = [cell for sheet in notebook.worksheets for cell in sheet.cells]
     if found is None:
-        raise Unreadable("not a notebook: it has no cells")
+        raise Unreadable(f"not a notebook: {_what_else(data) or 'it has no cells'}")
     if len(found) > MAX_CELLS:
         raise Unreadable(f"{len(found)} cells; at most {MAX_CELLS} are read")
     return [_source(cell) for cell in found if cell.cell_type == "code"]
@@ -86,7 +112,7 @@ def _notebook(data: bytes) -> _Notebook:
     try:
         return msgspec.json.decode(data, type=_Notebook)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        strict = str(error)[:200]
+        strict = _what_else(data) or str(error)[:200]
     if b"<<<<<<<" in data and b">>>>>>>" in data:
         raise Unreadable("not a notebook: it holds git's marks of a conflict (<<<<<<<); resolve it and save again")
     try:  # Jupyter itself writes NaN and Infinity, which JSON does not have
@@ -113,7 +139,12 @@ def _decode_wide(data: bytes) -> str | None:
         raise _undecodable(error) from None
 
 
-def _undecodable(error: Exception) -> Unreadable:
+def _undecodable(error: Exception, data: bytes = b"") -> Unreadable:
+    try:
+        data.decode()
+    except UnicodeDecodeError as first:  # Python's own words name neither line nor byte
+        line = data.count(b"\n", 0, first.start) + 1
+        return Unreadable(f"line {line}: the byte 0x{data[first.start]:02x} is not UTF-8; save it as UTF-8")
     return Unreadable(f"cannot be decoded: {printable(str(error), 200)}; save it as UTF-8")
 
 
@@ -132,9 +163,9 @@ def _decode_python(data: bytes) -> str:
             text = data.decode(encoding)
         text.encode()  # SECURITY: raw_unicode_escape decodes to half a character, which no message can carry
     except (SyntaxError, UnicodeError, LookupError) as error:
-        raise _undecodable(error) from None
+        raise Unreadable(what) if (what := _what_else(data)) else _undecodable(error, data) from None
     if "\0" in text:
-        raise Unreadable("contains null bytes; is it a text file?")
+        raise Unreadable(_what_else(data) or "contains null bytes; is it a text file?")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

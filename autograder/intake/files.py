@@ -13,9 +13,14 @@ from typing import BinaryIO
 
 from msgspec import Struct, field
 
+from autograder.intake.names import may_be_page
+
 MAX_FILE_BYTES = 8 << 20
 MAX_NOTEBOOK_BYTES = 256 << 20  # almost all of it pictures
-MAX_ENTRIES = 20_000
+MAX_ENTRIES = 20_000  # that somebody may read
+MAX_OTHERS = 2000  # files that nobody reads are only named
+MAX_LOOKED_AT = 1_000_000
+SUFFIXES = (".tar.gz", ".tar.xz", ".tgz", ".txz", ".tar", ".zip")  # of archives that are opened
 MAX_DEPTH = 8  # of folders below a student's
 CHECKPOINTS = ".ipynb_checkpoints"
 _LEFT_BEHIND = {"__pycache__", "__MACOSX", "node_modules", "site-packages", "lost+found"}
@@ -56,7 +61,9 @@ class Listing(Struct):
     entries: list[Entry] = field(default_factory=list)
     folders: set[Parts] = field(default_factory=set)  # empty ones included
     remarks: list[str] = field(default_factory=list)
-    autosaves: list[Parts] = field(default_factory=list)
+    others: int = 0  # how many of the entries can only be named
+    looked_at: int = 0
+    shadows: list[Parts] = field(default_factory=list)  # autosaves and hidden files: never read, but perhaps missed
 
 
 def is_litter(name: str) -> bool:
@@ -97,21 +104,30 @@ def _walk(folder: Path, above: Parts, found: Listing) -> Iterator[tuple["os.DirE
     skipped = ENVIRONMENT if any(entry.name == ENVIRONMENT_MARK for entry in entries) else frozenset()
     folders: list[str] = []
     for entry in entries:
-        if len(found.entries) >= MAX_ENTRIES:
+        found.looked_at += 1
+        pages = len(found.entries) - min(found.others, MAX_OTHERS)
+        if pages >= MAX_ENTRIES or found.looked_at > MAX_LOOKED_AT:
             if not any("more than" in remark for remark in found.remarks):
-                found.remarks.append(f"more than {MAX_ENTRIES} files; the rest was not looked at")
+                limit = MAX_ENTRIES if pages >= MAX_ENTRIES else MAX_LOOKED_AT
+                found.remarks.append(f"more than {limit} files; the rest was not looked at")
             return
         if entry.is_dir(follow_symlinks=False):
             folders.extend({entry.name} - skipped)
         elif entry.is_symlink() and "." not in entry.name:  # of others their reader says so
             found.remarks.append(f"{'/'.join((*above, entry.name))}: a symbolic link; not followed")
-        elif not is_litter(entry.name):
+        elif is_litter(entry.name):
+            found.shadows.append((*above, entry.name))
+        elif may_be_page(entry.name) or entry.name.lower().endswith((*SUFFIXES, "timestamp.txt")):
             yield entry, (*above, entry.name)
+        else:  # a set of data must not hide the pages behind it
+            found.others += 1
+            if found.others <= MAX_OTHERS:
+                yield entry, (*above, entry.name)
     for name in folders:
         parts = (*above, name)
         found.folders.add(parts)
         if name == CHECKPOINTS:
-            found.autosaves += [(*parts, file) for file in sorted(os.listdir(folder / name))[:100]]
+            found.shadows += [(*parts, file) for file in sorted(os.listdir(folder / name))[:100]]
         if is_left_behind(name):
             continue
         if len(parts) > MAX_DEPTH:

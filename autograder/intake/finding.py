@@ -14,7 +14,7 @@ from autograder.intake.files import Listing
 from autograder.intake.gradescope import read_metadata
 from autograder.intake.items import Items, read_items
 from autograder.intake.layouts import LAYOUTS, METADATA, Item, Owner
-from autograder.intake.names import PageNames
+from autograder.intake.names import PageNames, may_be_page
 from autograder.intake.people import People
 from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
@@ -97,12 +97,15 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
         records = read_metadata(items.metadata, str(submitted / METADATA))
     known: dict[str, Callable[[Item], Owner | None]] = {
         "moodle": layouts.moodle,
+        "blackboard": layouts.blackboard(items.items),
+        "brightspace": layouts.brightspace,
         "canvas": layouts.canvas,
         "repos": layouts.repos(items.items, course),
         "nbgrader": layouts.nbgrader,
     }
     kinds = [known[name] for name in known if wanted == name or (wanted == "auto" and items.metadata is None)]
     owners: list[Owned] = []
+    rest: list[str] = []
     for item in items.items:
         if item.name in records:
             owners += [(owner, item) for owner in records.pop(item.name)]
@@ -116,10 +119,19 @@ def _owners(items: Items, course: Course, names: PageNames, wanted: str, submitt
         elif item.kind != "file":
             said = f"not in {METADATA}" if items.metadata is not None else f"not called as the layout {wanted} does"
             items.passed_over.append(f"{printable(item.shown, 128)}: {said}")
-        elif names.meant(item.name) is not None or item.name.lower().endswith((".py", ".ipynb")):
+        elif may_be_page(item.name):
             items.passed_over.append(f"{printable(item.shown, 128)}: a file, where students' folders are expected")
+        elif not item.name.lower().endswith(_OF_THE_INSTRUCTOR):
+            rest.append(item.shown)
+    if rest:  # a student's PDF, mail, part of an archive
+        items.passed_over.append(f"{listed(rest)}: not read; only students' folders and archives are")
+    owners, earlier = layouts.last_attempts(owners)
+    items.passed_over += earlier
     items.passed_over += [f"{printable(name)}: in {METADATA}, but there is no such folder" for name in records]
     return owners
+
+
+_OF_THE_INSTRUCTOR = (".csv", ".tsv", ".xlsx", ".toml", ".yml", ".yaml", ".md", ".log", ".db")
 
 
 # ---------------------------------------------------------------- student by student
@@ -221,7 +233,7 @@ class _Reader(Generic[_Kept]):
             together.entries += listing.entries
             together.folders |= listing.folders
             together.remarks += listing.remarks
-            together.autosaves += listing.autosaves
+            together.shadows += listing.shadows
         owner = mine[0][0] if mine else Owner(student, (student,))
         return [(self._units, together, owner, remarks)]
 

@@ -102,9 +102,9 @@ def _of_archive(submitted: Path, course: Course, names: PageNames) -> Items:
         first, *rest = entry.parts[skip:]
         moved = Entry(tuple(rest) or (first,), entry.read, packed=True)
         of(first, not rest).entries.append(moved)
-    for parts in everything.autosaves:
+    for parts in everything.shadows:
         if len(parts) > skip + 1:
-            of(parts[skip]).autosaves.append(parts[skip + 1 :])
+            of(parts[skip]).shadows.append(parts[skip + 1 :])
     found = Items()
     for remark in everything.remarks:
         path, _, reason = remark.partition(": ")

@@ -6,6 +6,8 @@
 | moodle     | `Full name_1234567_assignsubmission_file_/...`, or flat: `..._file_page.py`                       |
 | canvas     | `lastnamefirstname_LATE_1234_5678_page.ipynb`, all in one folder; `anon_X_5678_...` where anonymous |
 | gradescope | `submission_123/...` beside `submission_metadata.yml`, which knows names and times                |
+| blackboard | `Assignment_user_attempt_2026-11-30-10-15-22_page.py`, all in one folder, beside receipts (`.txt`) |
+| brightspace | `123-456 - Full name - Nov 30, 2026 1015 AM/`, or flat: `... - page.py`                           |
 | repos      | clones: `unit2-username/.git`                                                                     |
 
 Sources: Moodle's mod/assign/locallib.php (download_submissions), Canvas's lib/content_zipper.rb (get_filename), exports
@@ -21,8 +23,9 @@ from msgspec import Struct
 
 from autograder.course import Course
 from autograder.intake.files import Listing, Parts
+from autograder.text import printable
 
-LAYOUTS = ("auto", "nbgrader", "moodle", "canvas", "gradescope", "repos")
+LAYOUTS = ("auto", "nbgrader", "moodle", "canvas", "gradescope", "blackboard", "brightspace", "repos")
 METADATA = "submission_metadata.yml"
 EXPECTED = "<student>/<unit>/<page>.py or .ipynb"
 
@@ -32,6 +35,8 @@ _CANVAS_ANONYMOUS = re.compile(
     r"(?s)(?P<late>LATE_)?(?P<name>anon_(?P<id>[A-Za-z0-9]+))_(?P<attachment>\d+)_(?P<file>.+)"
 )
 _CANVAS_TEXT = re.compile(r"(?s)(?P<name>.+?)_(?P<late>LATE_)?(?P<id>\d+)_(?P<file>(text|link)\.html)")
+_BLACKBOARD = re.compile(r"(?s)(?P<head>.+)_attempt_(?P<when>\d{4}(-\d\d){5})(_(?P<file>.+)|\.txt)")
+_BRIGHTSPACE = re.compile(r"(?s)(?P<id>\d+)-\d+ - (?P<name>.+?) ?- (?P<when>[^-]*\d{4}[^-]*?)( - (?P<file>.+))?")
 _AGAIN = re.compile(r"(?s)(?P<stem>.+)-\d+(?P<suffix>\.[^.]+)")
 
 
@@ -60,6 +65,7 @@ class Owner(Struct, frozen=True):
     when: datetime | None = None
     no_time: str | None = None  # why the platform gives none, where it should
     remark: str | None = None
+    attempt: str | None = None  # of several the last one counts
 
 
 def nbgrader(item: Item) -> Owner | None:
@@ -98,6 +104,52 @@ def canvas(item: Item) -> Owner | None:
     )
 
 
+def blackboard(items: Sequence[Item]) -> Callable[[Item], Owner | None]:
+    """`Assignment_user_attempt_2026-11-30-10-15-22_page.py`: the user is what not all of a download begin with.
+
+    The time is the platform's local one, without a zone: it tells attempts apart, and nobody's lateness.
+    """
+    heads = sorted({match["head"] for item in items if (match := _BLACKBOARD.fullmatch(item.shown))})
+    shared = _common_prefix(heads, "_") if len(heads) > 1 else "".join(heads).rpartition("_")[0] + "_"
+
+    def owner(item: Item) -> Owner | None:
+        match = _BLACKBOARD.fullmatch(item.shown)
+        if match is None:
+            return None
+        user = match["head"].removeprefix(shared)
+        names = (user,) if match["file"] else ()  # a receipt is the platform's
+        return Owner(user, names, file=match["file"], attempt=match["when"])
+
+    return owner
+
+
+def brightspace(item: Item) -> Owner | None:
+    """`123-456 - Full name - Nov 30, 2026 1015 AM`, and ` - page.py` where flat.
+
+    The date tells attempts apart where it is English; in another language nobody knows which one is the last.
+    """
+    match = _BRIGHTSPACE.fullmatch(item.shown)
+    if match is None:
+        return None
+    try:
+        attempt = datetime.strptime(match["when"].strip(), "%b %d, %Y %I%M %p").isoformat()  # the platform's own
+    except ValueError:
+        attempt = None
+    return Owner(match["name"], (match["name"], match["id"]), match["id"], file=match["file"], attempt=attempt)
+
+
+def last_attempts(owners: Sequence[tuple[Owner, Item]]) -> tuple[list[tuple[Owner, Item]], list[str]]:
+    """Without what a later attempt of the same person stands for, and the words for what is not read."""
+    last: dict[tuple[str, str], str] = {}
+    for owner, _ in owners:
+        who = (owner.student, owner.key)
+        if owner.attempt is not None:
+            last[who] = max(owner.attempt, last.get(who, ""))
+    counts = [owned for owned in owners if owned[0].attempt in (None, last.get((owned[0].student, owned[0].key)))]
+    earlier = [item.shown for owner, item in owners if owner.attempt is not None and (owner, item) not in counts]
+    return counts, [f"{printable(name)}: an earlier attempt, the last one counts" for name in earlier]
+
+
 def repos(items: Sequence[Item], course: Course) -> Callable[[Item], Owner | None]:
     """Clones are called `<assignment>-<username>`; the assignment is a unit's name, or what all clones begin with."""
     names = [item.name for item in items if item.has_git]
@@ -118,7 +170,10 @@ def repos(items: Sequence[Item], course: Course) -> Callable[[Item], Owner | Non
 
 def is_platform_name(name: str) -> bool:
     """Whether a platform wrote this name, and not a person."""
-    return any(pattern.fullmatch(name) for pattern in (_MOODLE, _CANVAS_TEXT, _CANVAS_ANONYMOUS, _CANVAS))
+    return any(pattern.fullmatch(name) for pattern in _OF_PLATFORMS)
+
+
+_OF_PLATFORMS = (_MOODLE, _CANVAS_TEXT, _CANVAS_ANONYMOUS, _CANVAS, _BLACKBOARD, _BRIGHTSPACE)
 
 
 def _spellings(unit: str) -> set[str]:
@@ -126,13 +181,13 @@ def _spellings(unit: str) -> set[str]:
     return {unit, unit.replace("_", "-"), unit.partition("_")[0]}
 
 
-def _common_prefix(names: Sequence[str]) -> str:
+def _common_prefix(names: Sequence[str], up_to: str = "-") -> str:
     """What all the names begin with, up to a hyphen; nothing for a single one."""
     if len(names) < 2:
         return ""
     first, last = min(names), max(names)
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[: first.rfind("-", 0, length) + 1]
+    return first[: first.rfind(up_to, 0, length) + 1]
 
 
 def own_name(file: str, others: Sequence[str]) -> str:

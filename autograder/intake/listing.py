@@ -45,7 +45,7 @@ def add_archive(found: Listing, path: Path, below: Parts) -> None:
         found.folders.add(below)
     found.folders |= {(*below, *parts) for parts in inside.folders}
     found.remarks += [f"{printable(path.name)}: {remark}" for remark in inside.remarks]
-    found.autosaves += [(*below, *parts) for parts in inside.autosaves]
+    found.shadows += [(*below, *parts) for parts in inside.shadows]
     found.entries += [Entry((*below, *e.parts), e.read, packed=True) for e in inside.entries]
 
 

@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 SUFFIXES = (".ipynb", ".py")
-_SUFFIX = re.compile(r"(?is)(?P<stem>.+?)(?P<suffix>\.ipynb|\.py)(?P<more>(\.(txt|json|py|ipynb|html?))*)\s*")
+_REMARK = r"(?:[^A-Za-z0-9.][^.]*)?"  # ` (1)`, `~`, `の コピー`: what programs of many languages put behind the suffix
+_SUFFIX = re.compile(
+    rf"(?is)(?P<stem>.+?)(?P<suffix>\.ipynb|\.py){_REMARK}"
+    rf"(?:\.(?:txt|json|py|ipynb|html?|bak|backup|orig|old|save?){_REMARK})*\.*\s*"
+)
+_LATIN, _OTHER = r"[a-zA-Z\u00c0-\u024f]", r"[^\W\d_a-zA-Z\u00c0-\u024f]"
+_SCRIPTS_MEET = re.compile(f"(?<={_LATIN})(?={_OTHER})|(?<={_OTHER})(?={_LATIN})")  # `pageのコピー`
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 
 
@@ -38,11 +44,11 @@ class PageNames:
         for suffix in SUFFIXES:
             if name.endswith(suffix) and name.removesuffix(suffix) in self._squeezed.values():
                 return Meant(name.removesuffix(suffix), suffix, exact=True)
-        match = _SUFFIX.fullmatch(name)
+        match = _SUFFIX.fullmatch(unicodedata.normalize("NFKC", name))
         if match is None:
             return None
         words = _words(match["stem"])
-        checks = words[:1] == ["test"]
+        checks = words[:1] == ["test"] and match["suffix"].lower() == ".py"
         page = self._page(words)
         if page is None:
             return None
@@ -66,9 +72,15 @@ class PageNames:
         return best if all(_squeeze(_words(page)) in _squeeze(_words(best or "")) for page in found) else None
 
 
+def may_be_page(name: str) -> bool:
+    """Whether a file of this name can be a page at all, or a module beside one."""
+    return _SUFFIX.fullmatch(unicodedata.normalize("NFKC", name)) is not None
+
+
 def _words(name: str) -> list[str]:
     """`Scaled_Dot-Product (1)` -> scaled, dot, product, 1."""
-    return [word.casefold() for word in _WORDS.findall(unicodedata.normalize("NFKC", name))][:40]
+    apart = _SCRIPTS_MEET.sub(" ", unicodedata.normalize("NFKC", name))
+    return [word.casefold() for word in _WORDS.findall(apart)][:40]
 
 
 def _squeeze(words: Sequence[str]) -> str:

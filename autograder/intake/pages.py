@@ -2,7 +2,8 @@
 
 An exact name counts before a look-alike, a folder before an archive, the page's own unit before another place, and a
 place higher up before a deeper one. Where two files have the same right and differ, none is taken and both are named:
-the grader does not guess. A file as it was released is no work and stands in nobody's way.
+the grader does not guess. A file as it was released is no work and stands in nobody's way; neither does one that cannot
+be read, or in which no exercise was begun, where another file holds work.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from autograder.course import Page
-from autograder.intake.cells import looks_like_notebook, parse_cells
+from autograder.intake.cells import looks_like_module, looks_like_notebook, parse_cells
 from autograder.intake.files import Entry, Unreadable
 from autograder.intake.helpers import imported
 from autograder.intake.names import Meant
@@ -41,6 +42,8 @@ class Candidate:
             data = self.entry.read()
             if self.suffix == ".py" and looks_like_notebook(data):
                 self.suffix, self.note = ".ipynb", f"{self.label}: it is a notebook and was read as one"
+            elif self.suffix == ".ipynb" and looks_like_module(data):
+                self.suffix, self.note = ".py", f"{self.label}: it is a module and was read as one"
             return PageSource(self._page.name, parse_cells(data, self.suffix), self.suffix == ".ipynb")
         except Unreadable as error:
             self.problem = f"{self.label}: {error}"
@@ -51,6 +54,12 @@ class Candidate:
         """Whether it is as it was released."""
         source = self.source
         return source is not None and self._released.untouched(source.name, source.cells, source.notebook)
+
+    @cached_property
+    def holds_work(self) -> bool:
+        """Whether it can be read and an exercise was begun in it."""
+        source = self.source
+        return source is not None and self._released.holds_work(self._page, source.cells)
 
     @property
     def label(self) -> str:
@@ -92,14 +101,20 @@ def choose(page: Page, candidates: Sequence[Candidate], is_helper: Callable[[Ent
     looked_at = sorted(candidates, key=lambda c: c.place)[:MAX_CANDIDATES]
     worked = [c for c in looked_at if not c.untouched]
     choice.release = min((c for c in looked_at if c.untouched), key=lambda c: c.suffix != ".ipynb", default=None)
-    exact = [c for c in worked if c.meant.exact]
-    alike = [c for c in worked if not c.meant.exact and not is_helper(c.entry)]
-    choice.worked_on = bool(exact or alike)
-    choice.problems += [c.problem for c in exact if c.problem]
+    worked = [c for c in worked if c.meant.exact or not is_helper(c.entry)]
+    choice.worked_on = bool(worked)
+    aside = [c for c in worked if not c.holds_work] if any(c.holds_work for c in worked) else []
+    exact = [c for c in worked if c.meant.exact and c not in aside]
+    alike = [c for c in worked if not c.meant.exact and c not in aside]
+    choice.problems += [c.problem for c in exact + aside if c.problem]
     if exact:
         _choose_exact(page, exact, alike, choice)
     elif alike:
         _choose_alike(page, alike, choice)
+    along = _imports(choice.source) if aside else set()
+    for other in aside:
+        if other.source is not None and choice.entry is not None and other.stem not in along:
+            choice.remarks.append(f"{other.label}: not read, no exercise was begun in it; {choice.entry.name} counts")
     return choice
 
 
@@ -116,7 +131,7 @@ def _choose_exact(page: Page, exact: list[Candidate], alike: list[Candidate], ch
         _take(taken, choice)
         if notebooks and modules:
             choice.problems.append(f"{page.name}: both .ipynb and .py were edited; the notebook counts")
-    along = set(imported(taken.source.cells)) if alike and taken is not None and taken.source is not None else set()
+    along = _imports(taken.source) if alike and taken is not None else set()
     for other in [c for c in readable if c not in best] + [c for c in alike if c.stem not in along]:
         if taken is None or other.source != taken.source or not other.meant.exact:
             counts = taken.label if taken is not None else exact[0].label
@@ -149,6 +164,10 @@ def _take(candidate: Candidate, choice: Choice) -> None:
     choice.source, choice.entry = candidate.source, candidate.entry
     if candidate.note is not None:
         choice.remarks.append(candidate.note)
+
+
+def _imports(source: PageSource | None) -> set[str]:
+    return set(imported(source.cells)) if source is not None else set()
 
 
 def _both(candidates: Sequence[Candidate]) -> str:

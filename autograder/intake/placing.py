@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct, field
 
 from autograder.course import Course, Unit
-from autograder.intake.files import Entry, Listing, Parts
+from autograder.intake.files import CHECKPOINTS, Entry, Listing, Parts
 from autograder.intake.helpers import Helpers
 from autograder.intake.names import Meant, PageNames
 from autograder.intake.pages import Candidate, Choice, choose
@@ -18,6 +18,7 @@ from autograder.text import printable
 
 MAX_NAMED = 5
 MAX_PROBLEMS = 12
+_HIDDEN = "a hidden file, as programs leave it where the page itself is elsewhere; not read: hand in the page"
 _OF_THE_KIT = re.compile(rf"(?i)readme(\.md|\.txt)?|course\.toml|{re.escape(RELEASED_FILE)}|autograder-.*\.whl")
 
 
@@ -133,7 +134,7 @@ class _Placing:
         for page in unit.pages:
             choice = self._choices.get(page.name)
             if choice is None or not choice.worked_on:
-                self._missing(page.name, found)
+                self._missing(page.name, found, choice is None or choice.release is None)
                 if choice is None:
                     continue
             found.problems += choice.problems
@@ -145,15 +146,20 @@ class _Placing:
         found.sources += self._helpers[unit.id].sources
         found.problems += self._helpers[unit.id].problems
 
-    def _missing(self, page: str, found: _Unit) -> None:
-        """A page that was not handed in, but something that looks like it was."""
+    def _missing(self, page: str, found: _Unit, altogether: bool) -> None:
+        """A page that was not handed in, or (not `altogether`) as it was released; what looks as if it had been."""
         for parts in self._listing.folders:
             if self._names.meant(parts[-1]) == Meant(page, parts[-1].removeprefix(page), exact=True):
                 found.problems.append(f"{printable('/'.join(parts[-1:]))}: a folder, not a file")
                 found.present = True
-        for parts in self._listing.autosaves:
-            if parts[-1].startswith(f"{page}-checkpoint."):
+        for parts in self._listing.shadows if altogether else ():
+            meant = self._names.meant(re.sub(r"^[._~$]+|\.icloud$", "", parts[-1]))
+            if meant is None or meant.page != page or meant.checks:
+                continue
+            if CHECKPOINTS in parts[:-1]:
                 found.problems.append(f"{printable(parts[-1])}: only Jupyter's autosave of the page; hand in the page")
+            else:
+                found.problems.append(f"{printable(parts[-1])}: {_HIDDEN}")
 
     def _elsewhere(self, unit: Unit, entry: Entry, found: _Unit) -> None:
         wrong = [part for part in entry.parts[:-1] if part in self._units and part != unit.id]
@@ -228,7 +234,7 @@ class _Placing:
         for remark in self._listing.remarks:
             said[self._home_of_remark(remark)].append(remark)
         there = self._there()
-        lost = [] if there else list(self._rules.remarks)
+        lost = [] if there else [*self._rules.remarks, *(p for u in self._rules.units for p in self._units[u].problems)]
         if there:
             self._units[there[0]].times += self._rules.remarks
         for home, texts in said.items():

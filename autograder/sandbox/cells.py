@@ -9,7 +9,7 @@ import inspect
 import types
 from typing import Any
 
-from autograder.sandbox.magics import AWAITING, BODY_RUNS, plain_python
+from autograder.sandbox.magics import AWAITING, plain_python, runs_body
 
 _FUTURE = 0
 for _name in __future__.all_feature_names:
@@ -17,11 +17,16 @@ for _name in __future__.all_feature_names:
 
 
 class Cells:
-    """The cells of one module. It starts with what a notebook has without an import: `display`, `get_ipython`."""
+    """The cells of one module. It starts with what a notebook has without an import: `display`, `get_ipython`.
 
-    def __init__(self, module: types.ModuleType) -> None:
+    A module that is no notebook has its `__file__`, too, as it has wherever students run it.
+    """
+
+    def __init__(self, module: types.ModuleType, module_file: str | None = None) -> None:
         self._namespace = module.__dict__
         self._namespace["__builtins__"] = builtins
+        if module_file is not None:
+            self._namespace["__file__"] = module_file
         self._namespace["display"] = _nothing
         self._namespace["get_ipython"] = lambda: _Shell(self)
         self._flags = AWAITING  # and what the cells before imported from __future__
@@ -67,7 +72,7 @@ class _Shell:
         self._cells = cells
 
     def run_cell_magic(self, magic: str, line: str, cell: str) -> None:
-        if magic in BODY_RUNS:
+        if runs_body(magic):
             self._cells.run(cell, f"<%%{magic}>")
 
     def __getattr__(self, name: str) -> Any:

@@ -28,6 +28,7 @@ from autograder.sandbox.failures import (
     StudentOutOfMemory,
     StudentTimedOut,
     raise_failure,
+    renamed,
 )
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import refusable
@@ -302,7 +303,8 @@ class Page:
             raise StudentBroke(f"{target._name()} was lost when its process ended")
         symbol = target._target.path[0] if target._target.handle is None else None
         if symbol is not None and symbol not in self._defined and symbol in self._symbols:
-            raise StudentMissing(f"{symbol} is not defined in {self.name}{self._first_problem()}")
+            why = self._first_problem() or renamed(symbol, (cell for s in self._sources for cell in s.cells))
+            raise StudentMissing(f"{symbol} is not defined in {self.name}{why}")
         if self._hung.get(target._name(), 0) >= _HANG_LIMIT:
             raise StudentTimedOut(f"{target._name()} did not return in time {_HANG_LIMIT} times; not tried again")
 

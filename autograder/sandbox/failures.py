@@ -1,5 +1,8 @@
 """What a submission can do instead of returning a value: every fault of its own is a `StudentError`."""
 
+import difflib
+import re
+from collections.abc import Iterable
 from typing import NoReturn
 
 from autograder.sandbox import wire
@@ -61,6 +64,18 @@ def raise_failure(raised: wire.Raised) -> NoReturn:
     if "MemoryError" in raised.bases or "can't allocate memory" in raised.message:
         raise StudentOutOfMemory(f"out of memory (limit memory_mb): {error}")
     raise error
+
+
+_DEFINED = re.compile(r"^(?:async +def|def|class) +(\w+)|^(\w+) *=(?!=)", re.MULTILINE)
+
+
+def renamed(symbol: str, cells: Iterable[str]) -> str:
+    """A question about a name that the page defines and that is nearly the one that is missing; else nothing."""
+    names = {
+        (match[1] or match[2]).casefold(): match[1] or match[2] for cell in cells for match in _DEFINED.finditer(cell)
+    }
+    near = difflib.get_close_matches(symbol.casefold(), names, n=1, cutoff=0.8)
+    return f"; is it {names[near[0]]}? The name must be {symbol}" if near else ""
 
 
 def shortcut_words(name: str, where: str) -> str:

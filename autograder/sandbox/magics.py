@@ -8,40 +8,56 @@ import ast
 import re
 
 AWAITING = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-BODY_RUNS = {"time", "timeit", "capture", "prun"}
+_RUN = {"time", "timeit", "capture", "prun"}
+# The body of any other magic (%%memit, %%wandb) is run if it is Python.
+_NOT_RUN = {
+    *("!", "sx", "system", "cmd", "bash", "sh", "zsh", "script", "perl", "ruby", "R", "julia", "js", "javascript"),
+    *("html", "HTML", "latex", "markdown", "svg", "SVG", "sql", "bigquery", "cpp", "cu", "cuda", "cython", "fortran"),
+    *("python", "python2", "python3", "pypy", "writefile", "file", "writetemplate", "skip"),
+}
 _MAX_LINES = 1000
 _CELL_MAGIC = re.compile(r"\s*%%(?P<name>!|[\w.]+)")
 _TIMED = re.compile(r"^(?P<indent>\s*)%(?:time|prun)\s+(?!-)(?P<statement>\S.*)$")
 _ASSIGNED = re.compile(r"^(?P<target>\s*[\w.\[\], ]+=\s*)(?P<kind>[!%])[^=].*$")
-_LINE = re.compile(r"^(?P<indent>\s*)(?:[%!?].*|[\w.]+\?+\s*)$")
+_LINE = re.compile(r"^(?P<indent>\s*)(?:[%!?].*|[\w.*]+\?+\s*)$")
 
 
 def plain_python(code: str) -> tuple[str, str | None]:
     """The cell as Python, and the cell magic for which it is not run (then there is no code left), if there is one."""
     code, magic = _without_cell_magics(code)
-    if magic is not None:
-        return "", magic
+    if magic in _NOT_RUN:
+        return "", f"%%{magic}"
     lines = code.split("\n")
     for _ in range(_MAX_LINES):
         at = _line_of_error("\n".join(lines))
         if at is None or not _replace(lines, at):
             break
+    if magic is not None and _line_of_error("\n".join(lines)) is not None:
+        return "", f"%%{magic}"
     return "\n".join(lines), None
 
 
+def runs_body(magic: str) -> bool:
+    """Whether a cell magic runs its body as Python in the page's own process, and before the next cell."""
+    return magic not in _NOT_RUN
+
+
 def _without_cell_magics(code: str) -> tuple[str, str | None]:
-    """Cell magics that run their body are taken off, also one below another; the name of any other one is told."""
+    """Cell magics are taken off, also one below another, and the name of one whose body may be no Python is told."""
     lines = code.split("\n")
+    told = None
     for number, line in enumerate(lines):
         if not line.strip():
             continue
         match = _CELL_MAGIC.match(line)
         if match is None:
             break
-        if match["name"] not in BODY_RUNS:
-            return "", f"%%{match['name']}"
+        if match["name"] in _NOT_RUN:
+            return "", match["name"]
+        if match["name"] not in _RUN:
+            told = match["name"]
         lines[number] = ""
-    return "\n".join(lines), None
+    return "\n".join(lines), told
 
 
 def _line_of_error(code: str) -> int | None:

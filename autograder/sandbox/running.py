@@ -19,6 +19,7 @@ _PRINTED_CHARS = 4000
 _FRAMES = 8
 _WARNINGS = 3
 _WARNING_CHARS = 300
+_FAILED_STATEMENTS = 20  # of one cell; the rest of it is read again after each
 
 
 class Pages:
@@ -39,7 +40,7 @@ class Pages:
     def run(
         self, name: str, problems: list[wire.Problem], skipped: list[wire.Problem] | None = None
     ) -> types.ModuleType:
-        """Run the cells in order in a fresh module; a cell that raises is recorded and the next one runs.
+        """Run the cells in order in a fresh module; a statement that raises is recorded and the next one runs.
 
         `skipped` receives the cells that are no Python at all, such as `%%bash`, and what used something refused.
         """
@@ -47,13 +48,13 @@ class Pages:
         source = self._sources[name]
         module = types.ModuleType(name)
         self.modules[name] = sys.modules[name] = module
-        cells = Cells(module)
+        cells = Cells(module, None if source.notebook else f"{name}.py")
         for number, code in enumerate(source.cells, start=1):
             file = f"{name}.ipynb, cell {number}" if source.notebook else f"{name}.py"
             line = 0 if source.notebook else sum(cell.count("\n") for cell in source.cells[: number - 1])
             self._remember(file, code if source.notebook else "".join(source.cells))
             try:
-                magic = self._run_cell(cells, code, file, line, skipped)
+                magic = self._run_cell(cells, code, file, line, skipped, problems)
             except BaseException as error:
                 problems.append(self._problem(file, error))
             else:
@@ -61,21 +62,33 @@ class Pages:
                     skipped.append(wire.Problem(file, line + 1, "not run", f"the cell begins with {magic}"))
         return module
 
-    def _run_cell(self, cells: Cells, code: str, file: str, line: int, skipped: list[wire.Problem]) -> str | None:
+    def _run_cell(
+        self,
+        cells: Cells,
+        code: str,
+        file: str,
+        line: int,
+        skipped: list[wire.Problem],
+        problems: list[wire.Problem] | None = None,
+    ) -> str | None:
         """Run a cell. A statement that uses something refused is passed over, with all that fails for want of it.
 
-        A page may compare its own function with the library's wherever it likes: that costs the comparison only.
+        A page may compare its own function with the library's wherever it likes: that costs the comparison only. With
+        `problems` any statement that raises is recorded there and passed over: an import that only Colab has costs
+        what needs it, and not the definitions below it.
         """
-        after = 0
+        after = failed = 0
         while True:
             try:
                 return cells.run(code, file, line, after)
             except BaseException as error:
                 cells.incomplete = cells.incomplete or is_refusal(error)
                 after = next((n for frame, n in traceback.walk_tb(error.__traceback__) if _is_top(frame, file)), 0)
-                if not cells.incomplete or after <= line:  # an ordinary error, or none of a statement of this cell
+                into = skipped if cells.incomplete else problems
+                failed += into is problems
+                if into is None or failed > _FAILED_STATEMENTS or after <= line:  # or none of a statement of this cell
                     raise
-                skipped.append(self._problem(file, error))
+                into.append(self._problem(file, error))
 
     def _remember(self, file: str, code: str) -> None:
         if file not in self._files:
@@ -136,7 +149,7 @@ class Pages:
         if source.helper:
             file, code = f"{source.name}.py", "".join(source.cells)
             self._remember(file, code)
-            self._run_cell(Cells(module), code, file, 0, [])
+            self._run_cell(Cells(module, file), code, file, 0, [])
 
 
 class Printed(io.TextIOBase):

@@ -8,6 +8,7 @@ import pytest
 from autograder.intake.cells import parse_cells
 from autograder.intake.submission import PageSource
 from tests.handed_in.conftest import Handed
+from tests.handed_in.test_archives import pack
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,40 @@ def test_broken_notebooks(handed: Handed, data: bytes) -> None:
     (problem,) = read.problems
     assert problem.startswith("tiny_page.ipynb: ") and len(problem) < 300
     assert ("git's marks of a conflict" in problem) == (b"<<<<" in data)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("tiny_page.ipynb", b"", "an empty file"),
+        ("tiny_page.ipynb", b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
+        ("tiny_page.py", b"\xff<html>", "is not UTF-8"),
+        ("tiny_page.ipynb", b'{"url": "https://docs.google.com/open?id=1", "doc_id": "1"}', "a link, not the file"),
+        ("tiny_page.ipynb", b"[InternetShortcut]\r\nURL=https://x", "a link, not the file"),
+        ("tiny_page.ipynb", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
+        ("tiny_page.py", b"PK\3\4\x14\0\xff\0", "an archive under another name"),
+        ("tiny_page.py", b"%PDF-1.4\n%\xe2\xe3", "a PDF"),
+        ("tiny_page.py", b"\0\5\x16\7", "left by a Mac"),
+        ("tiny_page.py", "x = 1\n# né\n".encode("cp1252"), "line 2: the byte 0xe9 is not UTF-8; save it as UTF-8"),
+    ],
+)
+def test_what_it_is_instead(handed: Handed, name: str, data: bytes, words: str) -> None:
+    """What was saved in the place of a page is called what it is, with what to do, in a zip as well."""
+    handed.page(name, data).put("bob.zip", pack("zip", (name, data)))
+    for submission in handed.by_student().values():
+        assert submission.pages == []
+        (problem,) = submission.problems
+        assert problem.startswith(f"{name}: ") and words in problem
+
+
+@pytest.mark.parametrize("name", ["tiny_page.ipynb", "tiny_page (1).ipynb", "tiny_page.ipynb.txt"])
+def test_a_module_under_the_name_of_a_notebook(handed: Handed, name: str) -> None:
+    """A file is what it holds, whatever its suffix says, in a zip as well."""
+    code = "# %%\nx = 1\n"
+    handed.page(name, code).put("bob.zip", pack("zip", (name, code.encode())))
+    for submission in handed.by_student().values():
+        assert submission.pages == [PageSource("tiny_page", [code])]
+        assert f"{name}: it is a module and was read as one" in submission.problems
 
 
 def test_an_old_notebook() -> None:

@@ -125,8 +125,8 @@ def test_a_layout_that_is_asked_for(handed: Handed) -> None:
     assert "odd_1_assignsubmission_file_" in handed.by_student(layout="nbgrader")
     with pytest.raises(UsageError, match=r"--layout gradescope: no submission_metadata\.yml"):
         handed.read(layout="gradescope")
-    with pytest.raises(UsageError, match="--layout blackboard: choose one of auto, nbgrader, moodle"):
-        handed.read(layout="blackboard")
+    with pytest.raises(UsageError, match="--layout sakai: choose one of auto, nbgrader, moodle"):
+        handed.read(layout="sakai")
 
 
 @pytest.mark.parametrize("top", ["", "download/"])
@@ -141,3 +141,46 @@ def test_a_platforms_zip(handed: Handed, top: str) -> None:
     gradescope.write_bytes(pack("zip", *((f"{top}{name}", data) for name, data in files)))
     read = handed.by_student(gradescope)["Ada Lovelace"]
     assert read.pages == READ and read.submitted_at == datetime(2026, 11, 20, 20, 15, tzinfo=UTC)
+
+
+def test_files_of_nobody_are_named(handed: Handed) -> None:
+    """A PDF, a mail or a spreadsheet beside the students' folders is work of somebody's, and not lost in silence."""
+    handed.put("ada/tiny_page.py").put("bob.pdf").put("Re_ homework.eml").put("eve.docx").put("x.csv").put(".DS_Store")
+    assert handed.read().passed_over == [
+        "Re_ homework.eml, bob.pdf, eve.docx: not read; only students' folders and archives are"
+    ]
+
+
+def test_blackboard(handed: Handed) -> None:
+    """The last attempt counts and earlier ones are named; receipts are nobody's work; underscores stay in names."""
+    for user in ("a_smith", "b_smith", "lovelace"):
+        head = f"Unit 0_{user}_attempt_2026-11-30-10-15-22"
+        handed.put(f"{head}.txt", "Name: x").put(f"{head}_tiny_page.py", f"x = '{user}'\n")
+    handed.put("Unit 0_lovelace_attempt_2026-11-29-23-00-00_tiny_page.py", "x = 'old'\n")
+    handed.put("Unit 0_kim_attempt_2026-11-30-11-00-00_all.zip", pack("zip", ("a/tiny_page.py", b"x = 'kim'\n")))
+    found = handed.read()
+    read = {s.student: [page.cells for page in s.pages] for s in found.submissions}
+    assert read == {user: [[f"x = '{user}'\n"]] for user in ("a_smith", "b_smith", "lovelace", "kim")}
+    (earlier,) = found.passed_over
+    assert earlier.startswith("Unit 0_lovelace_attempt_2026-11-29") and "an earlier attempt" in earlier
+    assert all(s.submitted_at is None for s in found.submissions)
+
+
+def test_brightspace(handed: Handed) -> None:
+    """Folders or files with number, name and date; the last attempt counts, of dates that nobody reads none."""
+    handed.put("123-9 - Grace Hopper - Nov 30, 2026 1015 AM/tiny_page.py").put("index.html", "<p>")
+    handed.put("124-9 - Kurt Gödel- 30 novembre, 2026 1015 - tiny_page.py")
+    for time, text in (
+        ("9, 2026 1015 PM", "x = 2\n"),
+        ("10, 2026 1215 AM", "x = 3\n"),
+        ("10, 2026 0115 AM", "x = 1\n"),
+    ):
+        handed.put(f"125-9 - Mary-Ann O'Neil - Nov {time} - tiny_page.py", text)
+    for day in (29, 30):
+        handed.put(f"126-9 - Ana Díaz - {day} noviembre, 2026 1015 - tiny_page.py", f"x = {day}\n")
+    found = handed.read()
+    read = {s.student: s for s in found.submissions}
+    assert set(read) == {"Grace Hopper", "Kurt Gödel", "Mary-Ann O'Neil", "Ana Díaz"}
+    assert all(read[name].pages == READ for name in read if name != "Ana Díaz")
+    assert read["Ana Díaz"].pages == [] and "which one counts?" in read["Ana Díaz"].problems[0]
+    assert sum("an earlier attempt, the last one counts" in line for line in found.passed_over) == 2

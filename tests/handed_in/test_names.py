@@ -1,7 +1,10 @@
 """Files under other names and in other places, and modules that come along: read, or named with the reason."""
 
+import json
+
 import pytest
 
+from autograder.intake import files
 from autograder.intake.names import Meant, PageNames
 from autograder.intake.submission import PageSource
 from tests.handed_in.conftest import UNIT, Handed, notebook
@@ -31,6 +34,27 @@ READ = [PageSource("tiny_page", ["x = 1\n"])]
         ("my_attention_patterns.py", "attention_patterns"),
         ("attention2.py", "attention"),
         ("BERT.py", "bert"),
+        # what programs of other languages write: Google Drive behind the suffix, macOS without a space before it
+        ("bert.ipynb のコピー", "bert"),
+        ("“scaled_dot_product.ipynb”的副本", "scaled_dot_product"),
+        ("attention_patterns.ipynb의 사본", "attention_patterns"),
+        ("scaled_dot_productのコピー.ipynb", "scaled_dot_product"),
+        ("bert副本.py", "bert"),
+        ("王小明bert.ipynb", "bert"),
+        ("ｂｅｒｔ．ｐｙ", "bert"),
+        ("bertë.py", None),
+        # behind the suffix
+        ("bert.ipynb (1)", "bert"),
+        ("bert.ipynb - Copy", "bert"),
+        ("bert.py (2).txt", "bert"),
+        ("bert.py~", "bert"),
+        ("bert.py.orig", "bert"),
+        ("bert.py.bak", "bert"),
+        ("bert.ipynb.", "bert"),
+        ("bert.ipynb.pdf", None),
+        ("bert.py notes.docx", None),
+        ("bert.pyc", None),
+        ("test_bert.ipynb", "bert"),
         ("dot_product.py", None),
         ("attentive.py", None),
         ("alberta.py", None),
@@ -79,6 +103,41 @@ def test_a_look_alike_beside_the_page(handed: Handed) -> None:
     assert (read.pages, read.problems) == (READ, ["tiny_page-old.py: not read, tiny_page.py counts"])
 
 
+WORK = "def double(x):\n    return x + x\n"
+OF_NOBODY = ["", "x = 1\n", "# only words", "from torch import nn\nprint(double)\n"]
+
+
+@pytest.mark.parametrize("empty", [*OF_NOBODY, "\xff\xfe"], ids=ascii)
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("tiny_page.py", "tiny_page (1).py"),
+        ("tiny_page (2).py", "tiny_page (1).py"),
+        ("tiny_page.py", "backup/tiny_page.py"),
+        ("tiny_page.ipynb", "tiny_page.py"),
+        ("tiny_page.ipynb", "tiny_page (1).py"),
+        ("tiny_page.ipynb.html", "tiny_page (1).py"),
+    ],
+)
+def test_a_file_without_work_stands_in_nobodys_way(handed: Handed, name: str, other: str, empty: str) -> None:
+    """An empty, unreadable or unworked file is passed over where another one holds the work, and is named."""
+    data = notebook(empty) if name.endswith(".ipynb") and empty else empty.encode("latin-1")
+    read = handed.page(name, data).page(other, WORK).ada()
+    assert read.pages == [PageSource("tiny_page", [WORK])], read.problems
+    assert any(problem.startswith(f"{name}: ") for problem in read.problems)
+
+
+@pytest.mark.parametrize("added", OF_NOBODY, ids=ascii)
+def test_a_notebook_that_was_only_run(handed: Handed, added: str) -> None:
+    """Running a notebook adds an empty cell, and looking about another: the module with the work counts."""
+    book = json.loads(handed.released("tiny_page.ipynb"))
+    book["cells"].append({"cell_type": "code", "source": added})
+    read = handed.page("tiny_page.ipynb", json.dumps(book)).page("tiny_page.py", WORK).ada()
+    assert read.pages == [PageSource("tiny_page", [WORK])]
+    said = ["tiny_page.ipynb: not read, no exercise was begun in it; tiny_page.py counts"]
+    assert read.problems == (said if added in ("x = 1\n", OF_NOBODY[-1]) else [])
+
+
 def test_a_look_alike_beside_the_untouched_page(handed: Handed) -> None:
     """A page as it was released is no work: the copy that was edited counts."""
     read = handed.page("tiny_page.py", handed.released("tiny_page.py")).page("tiny_page (1).py").ada()
@@ -106,6 +165,37 @@ def test_an_autosave_is_not_the_page(handed: Handed) -> None:
     assert read.pages == [] and read.problems == [
         "tiny_page-checkpoint.ipynb: only Jupyter's autosave of the page; hand in the page"
     ]
+
+
+@pytest.mark.parametrize("name", ["tiny_page.ipynb のコピー", "tiny_page.ipynb (1)", "tiny_page.ipynb.txt.txt "])
+def test_a_name_means_the_same_in_an_archive(handed: Handed, name: str) -> None:
+    """What is read of a folder is read of a zip."""
+    book = notebook("x = 1\n")
+    handed.page(name, book).put("bob.zip", pack("zip", (name, book.encode())))
+    read = handed.by_student()
+    assert read["ada"].pages == read["bob"].pages == [PageSource("tiny_page", ["x = 1\n"], notebook=True)]
+    assert read["ada"].problems == read["bob"].problems == [f"{name}: read as tiny_page.ipynb"]
+
+
+@pytest.mark.parametrize("name", [".tiny_page.ipynb.icloud", "._tiny_page.py", "~$tiny_page.ipynb", ".tiny_page.py"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_a_hidden_file_of_the_page(handed: Handed, name: str, packed: bool) -> None:
+    """A placeholder or a resource fork is not the page, and whoever handed in nothing else is told so; else nobody."""
+    if packed:
+        handed.put("bob.zip", pack("zip", (name, b"bplist00")))
+    else:
+        handed.put(f"bob/{name}", "bplist00")
+    problems = handed.by_student(unit=UNIT)["bob"].problems
+    assert any(problem.startswith(f"{name}: a hidden file") for problem in problems), problems
+    handed.page(name).page("tiny_page.py")
+    assert handed.by_student(unit=UNIT)["ada"].problems == []
+
+
+def test_a_page_that_is_packed_by_itself(handed: Handed) -> None:
+    """A compressed page is named as an archive of a kind that is not opened; other data is not."""
+    read = handed.page("tiny_page.ipynb.gz").page("train-images.gz").ada()
+    assert f"{UNIT}/tiny_page.ipynb.gz: this kind of archive is not read; repack it as .zip or .tar.gz" in read.problems
+    assert f"not read: {UNIT}/train-images.gz (only pages count, and modules that they import)" in read.problems
 
 
 # ---------------------------------------------------------------- another place
@@ -150,6 +240,19 @@ def test_what_is_not_a_page_is_named(handed: Handed) -> None:
     assert (
         problem.startswith(f"not read: {UNIT}/data0.csv, ") and problem.count(".csv") == 5 and "and 3 more" in problem
     )
+
+
+def test_a_set_of_data_before_the_page(handed: Handed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files come before it that nobody reads: the page counts, and some of them are named."""
+    monkeypatch.setattr(files, "MAX_ENTRIES", 30)
+    monkeypatch.setattr(files, "MAX_OTHERS", 20)
+    for number in range(100):
+        handed.page(f"data/{number:03}.png")
+    read = handed.page("pages/tiny_page.py").ada()
+    assert read.pages == READ and "data/000.png" in read.problems[0]
+    for number in range(40):
+        handed.page(f"data/{number:03}.py")
+    assert "more than 30 files; the rest was not looked at" in handed.ada().problems
 
 
 @pytest.mark.parametrize("packed", [False, True])
