@@ -64,17 +64,6 @@ def same(model, ours, src, tgt_in):
 
 
 @bottleneck_study
-def test_arguments_are_left_alone(student, reference, draw):
-    """src and tgt_in are as they were after the call."""
-    model, ours = pair(student, reference, draw)
-    src, tgt_in = sequences(draw, lengths=(7, 2, 5))
-    called = student.call(model, src, tgt_in)
-    with torch.no_grad():
-        close(called.value, ours(src, tgt_in), rtol=0.0, atol=np.inf)
-    close(list(called.echo[0]), [src, tgt_in], tolerance=(0, 0), what="the caller's arguments")
-
-
-@bottleneck_study
 @pytest.mark.weight(3)
 def test_one_vector(student, reference, draw):
     """Without attention the context is the encoder's last state at every step, and the weights are None."""
@@ -300,3 +289,14 @@ def test_figure(student):
     data = student.figure_data(student.AttnSeq2Seq(VOCAB, WIDTH, True))
     close(data, torch.zeros(LENGTH, LENGTH), rtol=0.0, atol=np.inf)
     close(data.sum(-1), torch.ones(LENGTH), what="the sums of the rows")
+
+
+@bottleneck_study
+def test_arguments_are_left_alone(student, reference, draw):
+    """src and tgt_in are as they were after the call."""
+    model, ours = pair(student, reference, draw)
+    src, tgt_in = sequences(draw, lengths=(7, 2, 5))
+    called = student.call(model, src, tgt_in)
+    with torch.no_grad():
+        close(called.value, ours(src, tgt_in), rtol=0.0, atol=np.inf)
+    close(list(called.echo[0]), [src, tgt_in], tolerance=(0, 0), what="the caller's arguments")
