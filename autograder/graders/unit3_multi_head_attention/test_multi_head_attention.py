@@ -208,6 +208,8 @@ def test_dropout_of_each_weight(student, draw):
         parts = ((answer[0] if shown else answer) @ turn[2]).unflatten(-1, (H, T)).unbind(2)
         used = torch.stack([part @ rotation for part, rotation in zip(parts, turn, strict=False)], dim=1)
         kept = used > whole[1] / 2
+        if torch.allclose(used, whole[1], rtol=1e-6, atol=1e-9):
+            raise Disagreement("no weight is dropped in train mode, with dropout 0.3")
         if torch.allclose(used, torch.where(kept, whole[1], 0.0), rtol=1e-6, atol=1e-9):
             raise Disagreement("the weights that were not dropped are not divided by 1 − dropout")
         expected = torch.where(kept, whole[1] / (1 - p), 0.0)
