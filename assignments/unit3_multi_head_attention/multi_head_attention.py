@@ -109,9 +109,10 @@ class MultiHeadAttention(nn.Module):
             softmax of each head, as it is before dropout; a masked pair has weight exactly 0.
 
         A query whose whole row is masked gets weights 0, so its output is the bias of out_proj (0 without biases);
-        gradients stay finite. In train mode each weight is dropped with probability `dropout`, by torch's default
-        generator, and the others are divided by 1 − dropout; in eval mode, or with dropout=0, nothing is drawn. The
-        result is differentiable in the inputs and all parameters; no argument is changed.
+        gradients stay finite. In train mode each weight is dropped with probability `dropout`, independently of the
+        others, by torch's default generator, and those that stay are divided by 1 − dropout; in eval mode, or with
+        dropout=0, nothing is drawn. The result is differentiable in the inputs and all parameters; no argument is
+        changed.
 
         `F.scaled_dot_product_attention` may be used here, `nn.MultiheadAttention` and `F.multi_head_attention_forward`
         may not.

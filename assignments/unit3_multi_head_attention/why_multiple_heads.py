@@ -110,7 +110,7 @@ def head_importance(mha: nn.Module, x: Tensor, loss_fn: Callable[[Tensor], Tenso
 
     Returns:
         (H,) in the dtype of x, never negative: the absolute value of the gradient of the whole loss. mha's parameters
-        and mode, and x, are as they were before.
+        (no gradient is left in them either) and mode, and x, are as they were before.
 
     >>> mha = MultiHeadAttention(2, 2, bias=False)
     >>> for parameter in mha.parameters():

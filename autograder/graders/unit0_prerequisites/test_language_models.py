@@ -36,20 +36,10 @@ def models(student, reference, n, sentences, alpha=0.0, bos=BOS):
 
 
 def same_probs(ours, right, contexts, words=(0, 1, 2, 3, 4, EOS)):
-    """P(w | context) is right for every context and word."""
-    for context in contexts:
-        for w in words:
-            close(ours.prob(context, w), right.prob(context, w), what=f"P({w} | {context})")
-
-
-@ngram_lm
-def test_fit_leaves_sentences_alone(student, reference, draw):
-    """The sentences are as they were after fit: bos and eos are added to a copy."""
-    sentences = corpus(draw, 5, 3, 7)
-    lm, right = student.NGramLM(2, V, bos=BOS, eos=EOS), reference.NGramLM(2, V, bos=BOS, eos=EOS)
-    close(student.call(lm.fit, sentences).echo[0][0], sentences, what="the list of sentences after fit")
-    right.fit(sentences)
-    same_probs(lm, right, [()])
+    """P(w | context) is right for every context and word. All are asked for first, so that one cause explains all."""
+    answers = {(w, context): ours.prob(context, w) for context in contexts for w in words}
+    for (w, context), answer in answers.items():
+        close(answer, right.prob(context, w), what=f"P({w} | {context})")
 
 
 @ngram_lm
@@ -146,13 +136,14 @@ def test_logprob_of_the_impossible(student, reference, draw):
 
 
 @ngram_lm
+@pytest.mark.names("fit_forgets")  # whoever glues sentences together has failed the tests before
 def test_fit_twice(student, reference, draw):
     """A second fit adds to the counts of the first."""
     ours, right = models(student, reference, 2, corpus(draw, 5, 3))
     more = corpus(draw, 7)
     ours.fit(more)
     right.fit(more)
-    same_probs(ours, right, [(BOS,)])
+    same_probs(ours, right, [(BOS,), *((w,) for w in range(WORDS))])
 
 
 @ngram_lm
@@ -168,6 +159,16 @@ def test_bos_outside_the_vocabulary(student, reference, draw):
     """bos may lie outside 0..V−1; over the vocabulary the probabilities sum to 1 all the same."""
     ours, right = models(student, reference, 3, corpus(draw, 5, 3), alpha=0.5, bos=-1)
     same_probs(ours, right, [(), (-1, -1)], words=range(V))
+
+
+@ngram_lm
+def test_fit_leaves_sentences_alone(student, reference, draw):
+    """The sentences are as they were after fit: bos and eos are added to a copy."""
+    sentences = corpus(draw, 5, 3, 7)
+    lm, right = student.NGramLM(2, V, bos=BOS, eos=EOS), reference.NGramLM(2, V, bos=BOS, eos=EOS)
+    close(student.call(lm.fit, sentences).echo[0][0], sentences, what="the list of sentences after fit")
+    right.fit(sentences)
+    same_probs(lm, right, [()])
 
 
 @ngram_lm
@@ -200,15 +201,6 @@ def text(draw, *lengths):
 
 def same_perplexity(student, reference, logprobs, mask, **options):
     close(student.perplexity(logprobs, mask, **options), reference.perplexity(logprobs, mask, **options))
-
-
-@perplexity
-def test_perplexity_leaves_arguments_alone(student, reference, draw):
-    """Log-probabilities and mask are as they were after the call."""
-    logprobs, mask = text(draw, 5, 3)
-    called = student.call(student.perplexity, logprobs, mask)
-    close(called.value, reference.perplexity(logprobs, mask))
-    close(called.echo[0], (logprobs, mask), rtol=0, atol=0, what="the pair of arguments")
 
 
 @perplexity
@@ -268,6 +260,7 @@ def test_perplexity_of_nothing(student, draw):
 
 
 @perplexity
+@pytest.mark.names("product_of_probabilities")  # the sum instead of the mean has failed the tests before
 def test_perplexity_of_long_texts(student, reference, draw):
     """Thousands of tokens neither overflow nor vanish; a probability of 0 makes it infinite."""
     logprobs, mask = text(draw, 2000, 1500)
@@ -282,3 +275,12 @@ def test_perplexity_of_float32(student, reference, draw):
     logprobs, mask = text(draw, 5, 3)
     logprobs = logprobs.astype(np.float32)
     close(student.perplexity(logprobs, mask), reference.perplexity(logprobs, mask), rtol=1e-5)
+
+
+@perplexity
+def test_perplexity_leaves_arguments_alone(student, reference, draw):
+    """Log-probabilities and mask are as they were after the call."""
+    logprobs, mask = text(draw, 5, 3)
+    called = student.call(student.perplexity, logprobs, mask)
+    close(called.value, reference.perplexity(logprobs, mask))
+    close(called.echo[0], (logprobs, mask), rtol=0, atol=0, what="the pair of arguments")

@@ -43,14 +43,6 @@ EVERYTHING = ("loss", "db2", "dW2", "db1", "dW1", "dx")
 
 
 @mlp_backprop
-def test_network_leaves_arguments_alone(student, reference, draw):
-    """Inputs, weights, biases and targets are as they were after the call."""
-    inputs = network(draw, *SIZES[0])
-    same_network(student, reference, inputs, "loss")
-    close(student.call(student.mlp_loss_and_grads, *inputs).echo[0], inputs, rtol=0, atol=0, what="the arguments")
-
-
-@mlp_backprop
 @pytest.mark.weight(2)
 def test_network_loss(student, reference, draw):
     """The loss is the mean cross-entropy of relu(x W1 + b1) W2 + b2."""
@@ -125,6 +117,16 @@ def test_network_of_float32(student, reference, draw):
     same_network(student, reference, inputs, *EVERYTHING, rtol=1e-3, atol=1e-4)
 
 
+@mlp_backprop
+def test_network_leaves_arguments_alone(student, reference, draw):
+    """Inputs, weights, biases and targets are as they were after the call."""
+    inputs = network(draw, *SIZES[0])
+    same_network(student, reference, inputs, "loss")
+    echo = student.call(student.mlp_loss_and_grads, *inputs).echo[0]
+    for name, after, before in zip(("x", "W1", "b1", "W2", "b2", "y"), echo, inputs, strict=True):
+        close(after, before, rtol=0, atol=0, what=f"{name} after the call")
+
+
 # ---------------------------------------------------------------- gradient_descent
 
 gradient_descent = pytest.mark.exercise("gradient_descent")
@@ -140,12 +142,6 @@ def bowl(draw, d=5, largest=1.0):
         return matrix @ (x - minimum)
 
     return grad_fn
-
-
-@gradient_descent
-def test_descent_leaves_x0_alone(student, reference, draw):
-    """x0 is as it was after the call, and it is the first point of the path."""
-    agree(student.gradient_descent, reference.gradient_descent, bowl(draw), draw.array(5), lr=0.3, steps=3)
 
 
 @gradient_descent
@@ -233,6 +229,12 @@ def test_descent_of_float32(student, reference, draw):
 
 
 @gradient_descent
+def test_descent_leaves_x0_alone(student, reference, draw):
+    """x0 is as it was after the call, and it is the first point of the path."""
+    agree(student.gradient_descent, reference.gradient_descent, bowl(draw), draw.array(5), lr=0.3, steps=3)
+
+
+@gradient_descent
 def test_descent_picture(student):
     """The picture's first two curves: plain descent falls steadily, and both are as the formulas say."""
     if not student.has("figure_data"):
@@ -271,17 +273,6 @@ def same_steps(student, reference, p, gradients, *, tolerance=EXACT, **options):
 
 
 @adamw_step
-def test_adamw_leaves_p_and_g_alone(student, reference, draw):
-    """p and g are as they were after the call; the state is the only argument that is written to."""
-    p, g = draw.array(3, 5), draw.array(3, 5)
-    options = {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-8, "weight_decay": 0.2}
-    called = student.call(student.adamw_step, p, g, {}, **options)
-    close(called.value, reference.adamw_step(p, g, {}, **options), **EXACT)
-    (p_after, g_after, _), _ = called.echo
-    close([p_after, g_after], [p, g], rtol=0, atol=0, what="the pair of p and g after the call")
-
-
-@adamw_step
 @pytest.mark.weight(2)
 def test_adamw_first_step(student, reference, draw):
     """The first step is lr times the sign of the gradient, whatever its size: the averages are corrected with t = 1."""
@@ -291,6 +282,23 @@ def test_adamw_first_step(student, reference, draw):
     same_steps(student, reference, p, [g], **options)
     p_new, _ = one_step(student, p, g, {}, **options)
     close(p_new, p - 0.1 * np.sign(g), rtol=1e-9, atol=1e-9, what="the parameter after step 1")
+
+
+@adamw_step
+def test_adamw_state(student, reference, draw):
+    """The state holds t, the number of steps so far, and the averages m and v as they are before the correction."""
+    p, state, right = draw.array(3, 5), {}, {}
+    options = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
+    for step in (1, 2, 3):
+        g = draw.array(3, 5)
+        p_new, state = one_step(student, p, g, state, **options)
+        expected = reference.adamw_step(p, g, right, **options)
+        if not isinstance(state, dict) or not {"t", "m", "v"} <= set(state):
+            raise Disagreement("after the call the state has not all of the keys t, m and v")
+        close(state["t"], step, what='state["t"]')
+        for name in ("m", "v"):
+            close(state[name], right[name], rtol=1e-9, atol=0.0, what=f'state["{name}"] after step {step}')
+        close(p_new, expected, what=f"the parameter after step {step}", **EXACT)
 
 
 @adamw_step
@@ -331,21 +339,6 @@ def test_adamw_of_tiny_gradients(student, reference, draw):
 
 
 @adamw_step
-def test_adamw_state(student, reference, draw):
-    """The state holds t, the number of steps so far, and the averages m and v as they are before the correction."""
-    p, state, right = draw.array(3, 5), {}, {}
-    options = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
-    for step in (1, 2, 3):
-        g = draw.array(3, 5)
-        p_new, state = one_step(student, p, g, state, **options)
-        close(p_new, reference.adamw_step(p, g, right, **options), **EXACT)
-        if not isinstance(state, dict) or not {"t", "m", "v"} <= set(state):
-            raise Disagreement("the state has not all of the keys t, m and v")
-        close(state["t"], step, what="t")
-        close([state["m"], state["v"]], [right["m"], right["v"]], rtol=1e-9, atol=0.0, what="the pair of m and v")
-
-
-@adamw_step
 def test_adamw_of_two_parameters(student, reference, draw):
     """Two parameters with a state each do not see each other, and an empty state starts afresh."""
     options = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
@@ -368,6 +361,17 @@ def test_adamw_shapes_and_dtypes(student, reference, draw):
         same_steps(student, reference, draw.array(*shape), [draw.array(*shape) for _ in range(2)], **options)
     p, gradients = draw.array(3, 5, dtype=np.float32), [draw.array(3, 5, dtype=np.float32) for _ in range(3)]
     same_steps(student, reference, p, gradients, tolerance={"rtol": 1e-4, "atol": 1e-5}, **options)
+
+
+@adamw_step
+def test_adamw_leaves_p_and_g_alone(student, reference, draw):
+    """p and g are as they were after the call; the state is the only argument that is written to."""
+    p, g = draw.array(3, 5), draw.array(3, 5)
+    options = {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-8, "weight_decay": 0.2}
+    called = student.call(student.adamw_step, p, g, {}, **options)
+    close(called.value, reference.adamw_step(p, g, {}, **options), **EXACT)
+    for name, after, before in zip("pg", called.echo[0], (p, g), strict=False):
+        close(after, before, rtol=0, atol=0, what=f"{name} after the call")
 
 
 @adamw_step

@@ -23,12 +23,6 @@ softmax_stable = pytest.mark.exercise("softmax_stable")
 
 
 @softmax_stable
-def test_softmax_leaves_x_alone(student, reference, draw):
-    """x is as it was after the call: the caller still needs it."""
-    agree(student.softmax, reference.softmax, draw.array(3, 5))
-
-
-@softmax_stable
 @pytest.mark.weight(2)
 def test_softmax_values(student, reference, draw):
     """Along the last axis, for any number of other axes, each entry is exp(x) over the sum of its row."""
@@ -106,17 +100,15 @@ def test_softmax_of_a_view(student, reference, draw):
     close(student.softmax(x, axis=1), reference.softmax(x, axis=1))
 
 
+@softmax_stable
+def test_softmax_leaves_x_alone(student, reference, draw):
+    """x is as it was after the call: the caller still needs it."""
+    agree(student.softmax, reference.softmax, draw.array(3, 5))
+
+
 # ---------------------------------------------------------------- logsumexp_log_softmax
 
 logsumexp_log_softmax = pytest.mark.exercise("logsumexp_log_softmax")
-
-
-@logsumexp_log_softmax
-def test_logs_leave_x_alone(student, reference, draw):
-    """x is as it was after the calls."""
-    x = draw.array(3, 5)
-    agree(student.logsumexp, reference.logsumexp, x)
-    agree(student.log_softmax, reference.log_softmax, x)
 
 
 @logsumexp_log_softmax
@@ -200,6 +192,14 @@ def test_logs_of_float32(student, reference, draw):
     close(student.log_softmax(x), reference.log_softmax(x), atol=1e-4)
 
 
+@logsumexp_log_softmax
+def test_logs_leave_x_alone(student, reference, draw):
+    """x is as it was after the calls."""
+    x = draw.array(3, 5)
+    agree(student.logsumexp, reference.logsumexp, x)
+    agree(student.log_softmax, reference.log_softmax, x)
+
+
 # ---------------------------------------------------------------- cross_entropy
 
 cross_entropy = pytest.mark.exercise("cross_entropy")
@@ -207,14 +207,6 @@ cross_entropy = pytest.mark.exercise("cross_entropy")
 
 def classes(draw, *shape, high=5):
     return draw.integers(0, high, *shape).numpy()
-
-
-@cross_entropy
-def test_cross_entropy_leaves_arguments_alone(student, reference, draw):
-    """Logits and targets are as they were after the call."""
-    targets = classes(draw, 7)
-    targets[2] = -100
-    agree(student.cross_entropy, reference.cross_entropy, draw.array(7, 5), targets, reduction="none")
 
 
 @cross_entropy
@@ -261,6 +253,7 @@ def test_cross_entropy_ignores(student, reference, draw):
 
 
 @cross_entropy
+@pytest.mark.names("ignore_index_unused")  # whoever indexes with -100 has failed the test before
 def test_cross_entropy_other_ignore_index(student, reference, draw):
     """ignore_index may be -1, or the id of a class; -100 is then nothing special."""
     logits, targets = draw.array(11, 5), classes(draw, 11)
@@ -321,6 +314,14 @@ def test_cross_entropy_of_float32(student, reference, draw):
 
 
 @cross_entropy
+def test_cross_entropy_leaves_arguments_alone(student, reference, draw):
+    """Logits and targets are as they were after the call."""
+    targets = classes(draw, 7)
+    targets[2] = -100
+    agree(student.cross_entropy, reference.cross_entropy, draw.array(7, 5), targets, reduction="none")
+
+
+@cross_entropy
 def test_cross_entropy_picture(student):
     """The picture's curves are the losses of logits (z, 0) in float32, for class 0 and for class 1."""
     if not student.has("figure_data"):
@@ -333,13 +334,6 @@ def test_cross_entropy_picture(student):
 # ---------------------------------------------------------------- cross_entropy_grad
 
 cross_entropy_grad = pytest.mark.exercise("cross_entropy_grad")
-
-
-@cross_entropy_grad
-@pytest.mark.weight(2)
-def test_gradient_leaves_arguments_alone(student, reference, draw):
-    """Logits and targets are as they were after the call, so that a second call gives the same."""
-    agree(student.cross_entropy_grad, reference.cross_entropy_grad, draw.array(7, 5), classes(draw, 7))
 
 
 @cross_entropy_grad
@@ -410,6 +404,13 @@ def test_gradient_of_float32(student, reference, draw):
     close(student.cross_entropy_grad(logits, targets), reference.cross_entropy_grad(logits, targets))
 
 
+@cross_entropy_grad
+@pytest.mark.weight(2)
+def test_gradient_leaves_arguments_alone(student, reference, draw):
+    """Logits and targets are as they were after the call, so that a second call gives the same."""
+    agree(student.cross_entropy_grad, reference.cross_entropy_grad, draw.array(7, 5), classes(draw, 7))
+
+
 # ---------------------------------------------------------------- softmax_vjp
 
 softmax_vjp = pytest.mark.exercise("softmax_vjp")
@@ -418,12 +419,6 @@ softmax_vjp = pytest.mark.exercise("softmax_vjp")
 def vjp_inputs(reference, draw, *shape, axis=-1, dtype=np.float64):
     """A softmax's output and a gradient for it."""
     return reference.softmax(draw.array(*shape), axis).astype(dtype), draw.array(*shape, dtype=dtype)
-
-
-@softmax_vjp
-def test_vjp_leaves_arguments_alone(student, reference, draw):
-    """y and dy are as they were after the call."""
-    agree(student.softmax_vjp, reference.softmax_vjp, *vjp_inputs(reference, draw, 3, 5))
 
 
 @softmax_vjp
@@ -491,3 +486,9 @@ def test_vjp_of_float32(student, reference, draw):
     """float32 comes back as float32."""
     y, dy = vjp_inputs(reference, draw, 3, 5, dtype=np.float32)
     close(student.softmax_vjp(y, dy), reference.softmax_vjp(y, dy))
+
+
+@softmax_vjp
+def test_vjp_leaves_arguments_alone(student, reference, draw):
+    """y and dy are as they were after the call."""
+    agree(student.softmax_vjp, reference.softmax_vjp, *vjp_inputs(reference, draw, 3, 5))

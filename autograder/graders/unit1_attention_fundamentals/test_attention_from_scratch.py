@@ -56,13 +56,6 @@ def same(student, reference, *args, **kwargs):
 
 
 @qkv_attention
-def test_arguments_are_left_alone(student, reference, draw):
-    """Q, K, V and the mask are as they were after the call: work on copies, the caller still needs them."""
-    args, mask = inputs(draw), random_mask(draw, 5, 7)
-    unchanged(student, student.attention, reference.attention(*args, mask=mask), *args, mask=mask)
-
-
-@qkv_attention
 @pytest.mark.weight(3)
 def test_equation(student, reference, draw):
     """For matrices the result is softmax(QKᵀ/√Dk)V and the weights, the softmax taken over the keys."""
@@ -181,6 +174,13 @@ def test_figure(student):
         raise Disagreement("row 0 is not flat, or row 1 is not a curve between the extremes of row 2")
 
 
+@qkv_attention
+def test_arguments_are_left_alone(student, reference, draw):
+    """Q, K, V and the mask are as they were after the call: work on copies, the caller still needs them."""
+    args, mask = inputs(draw), random_mask(draw, 5, 7)
+    unchanged(student, student.attention, reference.attention(*args, mask=mask), *args, mask=mask)
+
+
 # ---------------------------------------------------------------- attention_vjp
 
 attention_vjp = pytest.mark.exercise("attention_vjp")
@@ -191,13 +191,6 @@ def same_vjp(student, reference, dO, *args, **kwargs):
     """The student's three gradients are the reference's. Returns them."""
     answer = student.attention_vjp(dO, *args, **kwargs)
     return pieces(answer, reference.attention_vjp(dO, *args, **kwargs), GRADIENTS)
-
-
-@attention_vjp
-def test_vjp_leaves_its_arguments_alone(student, reference, draw):
-    """dO, Q, K, V and the mask are as they were after the call."""
-    args, mask = [draw.array(5, 3), *inputs(draw)], random_mask(draw, 5, 7)
-    unchanged(student, student.attention_vjp, reference.attention_vjp(*args, mask=mask), *args, mask=mask)
 
 
 @attention_vjp
@@ -289,3 +282,10 @@ def test_vjp_float32_and_views(student, reference, draw):
     K = np.ascontiguousarray(K.swapaxes(-1, -2)).swapaxes(-1, -2)
     dO = draw.array(2, 5, 3, 3).swapaxes(1, 2)
     same_vjp(student, reference, dO, Q, K, np.repeat(V, 2, axis=-1)[..., ::2], mask=random_mask(draw, 7, 5).T)
+
+
+@attention_vjp
+def test_vjp_leaves_its_arguments_alone(student, reference, draw):
+    """dO, Q, K, V and the mask are as they were after the call."""
+    args, mask = [draw.array(5, 3), *inputs(draw)], random_mask(draw, 5, 7)
+    unchanged(student, student.attention_vjp, reference.attention_vjp(*args, mask=mask), *args, mask=mask)

@@ -20,20 +20,11 @@ def random_mask(draw, *shape, **options):
 def same(student, reference, scores, mask=None):
     """The student's weights equal the reference's, and are exactly 0 where the mask forbids. Returns them."""
     weights = student.masked_softmax(scores, mask)
-    close(weights, reference.masked_softmax(scores, mask), what="the weights")
+    close(weights, reference.masked_softmax(scores, mask), what="the array of weights")
     if mask is not None:
         forbidden = weights[np.broadcast_to(~mask, scores.shape)]
         close(forbidden, np.zeros_like(forbidden), tolerance=(0, 0), what="the weights of forbidden keys")
     return weights
-
-
-@masked_softmax
-def test_arguments_are_left_alone(student, reference, draw):
-    """The scores and the mask are as they were after the call: work on copies, the caller still needs them."""
-    scores, mask = draw.array(2, 5, 7), random_mask(draw, 5, 7)
-    called = student.call(student.masked_softmax, scores, mask)
-    close(called.value, scores, rtol=0.0, atol=np.inf)  # shape and dtype only
-    close(list(called.echo[0]), [scores, mask], tolerance=(0, 0), what="the caller's arguments")
 
 
 @masked_softmax
@@ -85,6 +76,14 @@ def test_empty_row(student, reference, draw):
 
 
 @masked_softmax
+@pytest.mark.names("low_number_then_zero")  # whoever takes the maximum too early has failed the tests before
+def test_scores_below_every_number(student, reference, draw):
+    """Allowed scores of -1e10 are shared as usual: below whatever finite number stands for a forbidden score."""
+    mask = random_mask(draw, 5, 7)
+    same(student, reference, np.where(mask, -1e10, 0.0) + 3 * draw.array(5, 7), mask)
+
+
+@masked_softmax
 @pytest.mark.weight(2)
 def test_junk_behind_the_mask(student, reference, draw):
     """What stands at a forbidden key, be it 1e30, leaves no trace in the weights."""
@@ -112,6 +111,15 @@ def test_float32_and_views(student, reference, draw):
     same(student, reference, draw.array(2, 5, 7, dtype=np.float32), mask)
     same(student, reference, draw.array(2, 5, 7, dtype=np.float32, scale=100.0), mask)
     same(student, reference, draw.array(7, 5).T, random_mask(draw, 7, 5, full_rows=(0,)).T)
+
+
+@masked_softmax
+def test_arguments_are_left_alone(student, reference, draw):
+    """The scores and the mask are as they were after the call: work on copies, the caller still needs them."""
+    scores, mask = draw.array(2, 5, 7), random_mask(draw, 5, 7)
+    called = student.call(student.masked_softmax, scores, mask)
+    close(called.value, scores, rtol=0.0, atol=np.inf)  # shape and dtype only
+    close(list(called.echo[0]), [scores, mask], tolerance=(0, 0), what="the caller's arguments")
 
 
 # ---------------------------------------------------------------- why_scale
@@ -170,10 +178,13 @@ def test_variance_is_the_width(student, draw):
 def test_scaled_variance_is_one(student, draw):
     """Divided by √d, the scores have variance 1 at every width.
 
-    Three checks at 7 standard errors, with the skewness of a χ² allowed for: a right answer fails once in 1e9 runs.
+    Three checks at 7 standard errors, with the skewness of a χ² allowed for: a right answer fails once in 1e9 runs. And
+    a measured variance is not 1 to 13 digits, which happens to a right answer as rarely.
     """
     for d, n in ((4, 20_000), (64, 6000), (1024, 1280)):
         var = stats(student, draw, d, n, True)["var"]
+        if abs(var - 1) < 1e-13:
+            raise Disagreement(f"var at d = {d} is 1 exactly: the scores seem to be divided by their own deviation")
         close(var, 1.0, rtol=0.0, atol=7 * relative_sigma(d, n), what=f"var at d = {d}")
 
 

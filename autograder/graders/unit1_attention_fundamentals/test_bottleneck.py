@@ -53,25 +53,14 @@ def same(model, ours, src, tgt_in):
     """The student's logits and weights are the reference's, and PAD gets a weight of exactly 0. Returns both."""
     answer, expected = outputs(model, ours, src, tgt_in)
     if expected[1] is not None:
-        close(answer[1], expected[1], what="the weights")
+        close(answer[1], expected[1], what="the tensor of weights")
         padding = answer[1][(src == PAD)[:, None].expand_as(answer[1])]
         close(padding, torch.zeros_like(padding), tolerance=(0, 0), what="the weights of PAD")
-    close(answer[0], expected[0], what="the logits")
+    close(answer[0], expected[0], what="the tensor of logits")
     return answer
 
 
 # ---------------------------------------------------------------- what is computed
-
-
-@bottleneck_study
-def test_arguments_are_left_alone(student, reference, draw):
-    """src and tgt_in are as they were after the call."""
-    model, ours = pair(student, reference, draw)
-    src, tgt_in = sequences(draw, lengths=(7, 2, 5))
-    called = student.call(model, src, tgt_in)
-    with torch.no_grad():
-        close(called.value, ours(src, tgt_in), rtol=0.0, atol=np.inf)
-    close(list(called.echo[0]), [src, tgt_in], tolerance=(0, 0), what="the caller's arguments")
 
 
 @bottleneck_study
@@ -102,7 +91,17 @@ def test_padding(student, reference, draw, attn):
     logits, _ = same(model, ours, src, tgt_in)
     longer = torch.cat([src, torch.zeros(3, 4, dtype=torch.int64)], dim=1)
     more, _ = same(model, ours, longer, tgt_in)
-    close(more, logits, what="the logits with more PAD")
+    close(more, logits, what="the tensor of logits with more PAD")
+
+
+@bottleneck_study
+def test_pad_among_the_outputs(student, reference, draw):
+    """PAD in tgt_in is a symbol like any other: it has an embedding, and moves the decoder's state."""
+    for attn in (False, True):
+        model, ours = pair(student, reference, draw, attn=attn)
+        src, tgt_in = sequences(draw, lengths=(7, 3, 5))
+        tgt_in[0, 1] = tgt_in[1, 2:] = PAD
+        same(model, ours, src, tgt_in)
 
 
 @bottleneck_study
@@ -125,9 +124,20 @@ def test_no_look_ahead(student, reference, draw):
         later = tgt_in.clone()
         later[:, 2:] = (later[:, 2:] - 1) % 11 + 2
         (moved, _), _ = outputs(model, ours, src, later)
-        close(moved[:, :2], logits[:, :2], what="the logits before the change")
+        close(moved[:, :2], logits[:, :2], what="the tensor of logits before the change")
         (alone, _), _ = outputs(model, ours, src[1:2], tgt_in[1:2])
-        close(alone, logits[1:2], what="the logits of a sequence by itself")
+        close(alone, logits[1:2], what="the tensor of logits of a sequence by itself")
+
+
+@bottleneck_study
+def test_arguments_are_left_alone(student, reference, draw):
+    """src and tgt_in are as they were after the call."""
+    model, ours = pair(student, reference, draw)
+    src, tgt_in = sequences(draw, lengths=(7, 2, 5))
+    called = student.call(model, src, tgt_in)
+    with torch.no_grad():
+        close(called.value, ours(src, tgt_in), rtol=0.0, atol=np.inf)
+    close(list(called.echo[0]), [src, tgt_in], tolerance=(0, 0), what="the caller's arguments")
 
 
 # ---------------------------------------------------------------- gradients
@@ -254,7 +264,7 @@ def training_logits(model, src, tgt_in):
     answer = model(src, tgt_in)
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise Disagreement("forward did not return logits and weights")
-    close(answer[0], torch.zeros(*tgt_in.shape, VOCAB), rtol=0.0, atol=np.inf, what="the logits")
+    close(answer[0], torch.zeros(*tgt_in.shape, VOCAB), rtol=0.0, atol=np.inf, what="the tensor of logits")
     return answer[0].nan_to_num(0.0)
 
 

@@ -45,14 +45,6 @@ def ragged(draw, *lengths):
 
 
 @rnn_encoder_last_state
-def test_encoder_leaves_its_arguments_alone(student, reference, draw):
-    """x, lengths and the weights are as they were after the call, padding included."""
-    x, *weights = encoder(draw)
-    lengths = ragged(draw, 2, 7, 4)
-    unchanged(student, student.rnn_encode, reference.rnn_encode(x, lengths, *weights), x, lengths, *weights)
-
-
-@rnn_encoder_last_state
 @pytest.mark.weight(3)
 def test_recurrence(student, reference, draw):
     """Without padding the states follow h_t = tanh(W_ih x_t + W_hh h_{t-1} + b); the last one is that of step T-1."""
@@ -127,6 +119,14 @@ def test_figure(student):
         raise Disagreement("the influence of a word does not fade with the words after it")
 
 
+@rnn_encoder_last_state
+def test_encoder_leaves_its_arguments_alone(student, reference, draw):
+    """x, lengths and the weights are as they were after the call, padding included."""
+    x, *weights = encoder(draw)
+    lengths = ragged(draw, 2, 7, 4)
+    unchanged(student, student.rnn_encode, reference.rnn_encode(x, lengths, *weights), x, lengths, *weights)
+
+
 # ---------------------------------------------------------------- luong_scores
 
 luong_scores = pytest.mark.exercise("luong_scores")
@@ -142,18 +142,6 @@ def luong_cases(draw, dtype=np.float64, batch=3, q_len=5, kv_len=7):
         (q, narrow, {"W": W, "mode": "general"}),
         (q, narrow, {"W": both, "v": draw.array(13, dtype=dtype), "mode": "concat"}),
     ]
-
-
-@luong_scores
-def test_scores_leave_their_arguments_alone(student, reference, draw):
-    """q, k, W and v are as they were after the call."""
-    q, k, v = draw.array(3, 5, 7), draw.array(3, 5, 7), draw.array(11)
-    for options in (
-        {},
-        {"W": draw.array(7, 7), "mode": "general"},
-        {"W": draw.array(11, 14), "v": v, "mode": "concat"},
-    ):
-        unchanged(student, student.luong_scores, reference.luong_scores(q, k, **options), q, k, **options)
 
 
 @luong_scores
@@ -221,6 +209,18 @@ def test_luong_errors(student, draw):
     raises(ValueError, student.luong_scores, q, q, mode="cosine")
 
 
+@luong_scores
+def test_scores_leave_their_arguments_alone(student, reference, draw):
+    """q, k, W and v are as they were after the call."""
+    q, k, v = draw.array(3, 5, 7), draw.array(3, 5, 7), draw.array(11)
+    for options in (
+        {},
+        {"W": draw.array(7, 7), "mode": "general"},
+        {"W": draw.array(11, 14), "v": v, "mode": "concat"},
+    ):
+        unchanged(student, student.luong_scores, reference.luong_scores(q, k, **options), q, k, **options)
+
+
 # ---------------------------------------------------------------- additive_attention
 
 additive_attention = pytest.mark.exercise("additive_attention")
@@ -235,13 +235,6 @@ def bahdanau(draw, batch=3, q_len=5, kv_len=7, width_q=11, width_k=2, hidden=13,
         draw.array(hidden, dtype=dtype, scale=0.5),
         draw.array(hidden, dtype=dtype),
     )
-
-
-@additive_attention
-def test_additive_leaves_its_arguments_alone(student, reference, draw):
-    """q, k and the weights are as they were after the call."""
-    args = bahdanau(draw, q_len=5, kv_len=5, width_q=7, width_k=7)
-    unchanged(student, student.additive_scores, reference.additive_scores(*args), *args)
 
 
 @additive_attention
@@ -286,3 +279,10 @@ def test_additive_float32_and_single(student, reference, draw):
     for options in ({"dtype": np.float32}, *small):
         args = bahdanau(draw, **options)
         close(student.additive_scores(*args), reference.additive_scores(*args))
+
+
+@additive_attention
+def test_additive_leaves_its_arguments_alone(student, reference, draw):
+    """q, k and the weights are as they were after the call."""
+    args = bahdanau(draw, q_len=5, kv_len=5, width_q=7, width_k=7)
+    unchanged(student, student.additive_scores, reference.additive_scores(*args), *args)

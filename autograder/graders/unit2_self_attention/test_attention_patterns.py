@@ -138,7 +138,10 @@ def test_means_over_rows_from_two(student):
     early = np.eye(4, k=-1)  # not uniform before row 2
     early[0, 3] = 1.0
     early[2:] = 0.25
-    classified(student, (late, "other"), (mean, "self"), (early, "uniform"))
+    one_row = np.full((10, 10), 0.1)  # one of the eight rows that count is far from uniform, their mean is not
+    one_row[5] = 0.05
+    one_row[5, 7] = 0.55
+    classified(student, (late, "other"), (mean, "self"), (early, "uniform"), (one_row, "uniform"))
 
 
 @attention_pattern_metrics

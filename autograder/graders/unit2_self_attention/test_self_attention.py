@@ -51,19 +51,6 @@ def test_weight_layout(student, reference, draw):
 
 
 @self_attention_layer
-def test_argument_is_left_alone(student, reference, draw):
-    """x and the mask are as they were after the call."""
-    theirs, _ = layers(student, reference, draw)
-    x, mask = draw.tensor(2, 7, 5), draw.mask(2, 7, 7)
-    called = student.call(theirs, x, mask=mask)
-    close(called.value, torch.zeros(2, 7, 7).double(), rtol=0.0, atol=math.inf)
-    (x_after,), options = called.echo
-    close(
-        {"x": x_after, "mask": options["mask"]}, {"x": x, "mask": mask}, tolerance=(0, 0), what="the caller's argument"
-    )
-
-
-@self_attention_layer
 @pytest.mark.weight(2)
 def test_batch_is_kept_apart(student, reference, draw):
     """A token attends within its own sentence: sentences in one batch do not mix, and each is as if it came alone."""
@@ -210,6 +197,19 @@ def test_gradients_of_an_empty_row(student, reference, draw):
     """Gradients stay finite where a row of the mask is empty."""
     theirs, ours = layers(student, reference, draw)
     gradients_agree(student, theirs, ours, draw.tensor(2, 7, 5), mask=draw.mask(2, 7, 7, empty_rows=(2,)))
+
+
+@self_attention_layer
+def test_argument_is_left_alone(student, reference, draw):
+    """x and the mask are as they were after the call."""
+    theirs, _ = layers(student, reference, draw)
+    x, mask = draw.tensor(2, 7, 5), draw.mask(2, 7, 7)
+    called = student.call(theirs, x, mask=mask)
+    close(called.value, torch.zeros(2, 7, 7).double(), rtol=0.0, atol=math.inf)
+    (x_after,), options = called.echo
+    close(
+        {"x": x_after, "mask": options["mask"]}, {"x": x, "mask": mask}, tolerance=(0, 0), what="the caller's argument"
+    )
 
 
 # ---------------------------------------------------------------- write_equivariance_tests
@@ -441,6 +441,7 @@ def test_equivariance_for_every_permutation(student, draw):
 
 @write_equivariance_tests
 @pytest.mark.weight(2)
+@pytest.mark.names("uses_train_mode")  # whoever allows for no rounding has failed the tests before
 def test_equivariance_with_dropout(student, draw):
     """is_permutation_equivariant judges in eval mode: dropout is no violation, and hides none."""
     sample = draw.tensor(3, D, dtype=torch.float32)
@@ -522,6 +523,7 @@ def test_batch_independence_of_every_example(student, draw):
         (BatchLeak(draw, 3, 5, D, source=0, to=2), zeros, False),
         (BatchLeak(draw, 3, 5, D, source=2, to=1, dtype=torch.float64), zeros.double(), False),
         (BatchLeak(draw, 2, 5, D, source=1, to=1), zeros[:2], True),  # within an example all is allowed
+        (BatchLeak(draw, 2, 23, D, source=1, to=0), torch.zeros(2, 23, D), False),  # one token of many
     )
 
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from autograder.grading import agree, agree_gradients, close, quiet_rng, raises
-from autograder.grading.compare import GRADIENT, Disagreement
+from autograder.grading.chance import each_by_itself
+from autograder.grading.compare import GRADIENT, Disagreement, describe
 from autograder.sandbox.client import Remote
 
 # ---------------------------------------------------------------- mha_torch
@@ -75,16 +76,6 @@ def test_parameters(student, reference, draw):
 
 
 @mha_torch
-def test_arguments_are_left_alone(student, reference, draw):
-    """query, key, value and the mask are as they were after the call."""
-    theirs, _ = layers(student, reference, draw)
-    inputs, mask = (draw.tensor(2, 5, 6), draw.tensor(2, 7, 6), draw.tensor(2, 7, 6)), draw.mask(2, 1, 5, 7)
-    called = student.call(theirs, *inputs, mask=mask)
-    close(called.value, torch.zeros(2, 5, 6).double(), rtol=0.0, atol=math.inf)
-    close(called.echo, (inputs, {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
-
-
-@mha_torch
 @pytest.mark.weight(3)
 def test_self_attention(student, reference, draw):
     """One input alone is query, key and value; each head has its block of rows, and the scale is 1/√Dh."""
@@ -103,6 +94,15 @@ def test_three_inputs(student, reference, draw):
     same(theirs, ours, draw.tensor(2, 3, 6), draw.tensor(2, 7, 6), draw.tensor(2, 7, 6))
     memory = draw.tensor(2, 11, 6)
     same(theirs, ours, draw.tensor(2, 5, 6), memory, memory)
+
+
+@mha_torch
+@pytest.mark.names("value_defaults_to_query")  # whoever never reads value has failed the test before
+def test_value_is_key_by_default(student, reference, draw):
+    """Without a value the key is the value too, also where the query is another tensor."""
+    theirs, ours = layers(student, reference, draw)
+    same(theirs, ours, draw.tensor(2, 5, 6), draw.tensor(2, 5, 6))
+    same(theirs, ours, draw.tensor(2, 5, 6), draw.tensor(2, 7, 6))
 
 
 @mha_torch
@@ -181,6 +181,51 @@ def test_dropout_knows_the_mode(student, reference, draw):
 
 
 @mha_torch
+@pytest.mark.weight(2)
+def test_dropout_of_each_weight(student, draw):
+    """In train mode each weight is dropped by itself, and the others are divided by 1 − dropout; those shown are whole.
+
+    Values and projections are invertible, so that the output tells each weight. Eight counts of chance.py: a right
+    answer fails once in 1e8 runs.
+    """
+    B, H, T, p = 4, 2, 11, 0.3
+    turn = [torch.linalg.qr(draw.tensor(n, n))[0] for n in (T, T, H * T)]  # of each head's values, of the output
+    state = {name: value for name, value in weights_of(draw, H * T, T, bias=False).items() if name[0] in "qk"}
+    state |= {"v_proj.weight": torch.cat(turn[:2]), "out_proj.weight": turn[2]}
+    theirs = student.MultiHeadAttention(H * T, H, d_kv=T, bias=False, dropout=p)
+    theirs.load_reference(state)
+    inputs = draw.tensor(B, T, H * T), draw.tensor(B, T, T), torch.eye(T).double().expand(B, T, T).clone()
+    form = torch.zeros(B, T, H * T).double(), torch.zeros(B, H, T, T).double()
+    theirs.train(False)
+    whole = theirs(*inputs, need_weights=True)
+    close(whole, form, rtol=0.0, atol=math.inf)
+    theirs.train(True)
+    for shown in (False, True):
+        answer = theirs(*inputs, need_weights=shown)
+        close(answer, form if shown else form[0], rtol=0.0, atol=math.inf)
+        if shown:
+            close(answer[1], whole[1], what="the tensor of weights in train mode, which are those before dropout,")
+        parts = ((answer[0] if shown else answer) @ turn[2]).unflatten(-1, (H, T)).unbind(2)
+        used = torch.stack([part @ rotation for part, rotation in zip(parts, turn, strict=False)], dim=1)
+        kept = used > whole[1] / 2
+        if torch.allclose(used, whole[1], rtol=1e-6, atol=1e-9):
+            raise Disagreement("no weight is dropped in train mode, with dropout 0.3")
+        if torch.allclose(used, torch.where(kept, whole[1], 0.0), rtol=1e-6, atol=1e-9):
+            raise Disagreement("the weights that were not dropped are not divided by 1 − dropout")
+        expected = torch.where(kept, whole[1] / (1 - p), 0.0)
+        close(used, expected, rtol=1e-7, atol=1e-9, what="the tensor of weights that mix the values in train mode")
+        each_by_itself(~kept.flatten(0, 1), p, "weights")
+
+
+@mha_torch
+def test_heads_divide_the_width(student, reference, draw):
+    """A number of heads that does not divide d_model raises ValueError, and one that does is none."""
+    theirs, _ = layers(student, reference, draw)
+    close(theirs(draw.tensor(2, 5, 6)), torch.zeros(2, 5, 6).double(), rtol=0.0, atol=math.inf)
+    raises(ValueError, student.MultiHeadAttention, 10, 3)
+
+
+@mha_torch
 def test_dtypes_and_views(student, reference, draw):
     """float32 weights and inputs give float32; inputs may be views that are not contiguous."""
     theirs, ours = layers(student, reference, draw, dtype=torch.float32)
@@ -213,6 +258,16 @@ def test_gradients_of_an_empty_row(student, reference, draw):
     """Gradients stay finite where a row of the mask is empty."""
     theirs, ours = layers(student, reference, draw)
     agree_gradients(theirs, ours, draw.tensor(2, 5, 6), mask=draw.mask(5, 5, empty_rows=(2,)))
+
+
+@mha_torch
+def test_arguments_are_left_alone(student, reference, draw):
+    """query, key, value and the mask are as they were after the call."""
+    theirs, _ = layers(student, reference, draw)
+    inputs, mask = (draw.tensor(2, 5, 6), draw.tensor(2, 7, 6), draw.tensor(2, 7, 6)), draw.mask(2, 1, 5, 7)
+    called = student.call(theirs, *inputs, mask=mask)
+    close(called.value, torch.zeros(2, 5, 6).double(), rtol=0.0, atol=math.inf)
+    close(called.echo, (inputs, {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
 
 
 # ---------------------------------------------------------------- fused_qkv_layouts
@@ -311,15 +366,6 @@ def heads(draw, Hq, Hkv, q_len=5, kv_len=7, batch=2, dtype=torch.float64):
 
 
 @grouped_query_attention
-def test_gqa_leaves_its_arguments(student, draw):
-    """q, k, v and the mask are as they were after the call."""
-    inputs, mask = heads(draw, 6, 3), draw.mask(5, 7)
-    called = student.call(student.gqa, *inputs, mask=mask, is_causal=True)
-    close(called.value, torch.zeros(2, 6, 5, 11).double(), rtol=0.0, atol=math.inf)
-    close(called.echo, (inputs, {"mask": mask, "is_causal": True}), tolerance=(0, 0), what="the caller's arguments")
-
-
-@grouped_query_attention
 @pytest.mark.weight(3)
 def test_groups(student, reference, draw):
     """Neighbouring query heads share a key-value head: head h uses h // (Hq / Hkv)."""
@@ -394,11 +440,20 @@ def test_gqa_dtypes_and_views(student, reference, draw):
     close(student.gqa(*inputs), reference.gqa(*inputs))
 
 
+@grouped_query_attention
+def test_gqa_leaves_its_arguments(student, draw):
+    """q, k, v and the mask are as they were after the call."""
+    inputs, mask = heads(draw, 6, 3), draw.mask(5, 7)
+    called = student.call(student.gqa, *inputs, mask=mask, is_causal=True)
+    close(called.value, torch.zeros(2, 6, 5, 11).double(), rtol=0.0, atol=math.inf)
+    close(called.echo, (inputs, {"mask": mask, "is_causal": True}), tolerance=(0, 0), what="the caller's arguments")
+
+
 # ---------------------------------------------------------------- mha_cost
 
 mha_cost = pytest.mark.exercise("mha_cost")
 
-SIZES = ((2, 5, 7, 33, 3, True), (3, 11, 11, 26, 2, False), (1, 1, 101, 4096, 32, True), (64, 2048, 17, 512, 8, False))
+SIZES = ((5, 3, 7, 33, 3, True), (3, 11, 11, 26, 2, False), (1, 1, 101, 4096, 32, True), (64, 2048, 17, 512, 8, False))
 
 
 def entry(student, reference, name, sizes):
@@ -406,6 +461,13 @@ def entry(student, reference, name, sizes):
     answer = student.mha_cost(*sizes)
     number(answer.get(name) if isinstance(answer, dict) else None, reference.mha_cost(*sizes)[name], name)
     return answer
+
+
+def entries(student, reference, name):
+    """One number of the dictionary is right for all sizes. All are asked for first, so that one cause explains all."""
+    answers = [student.mha_cost(*sizes) for sizes in SIZES]
+    for answer, sizes in zip(answers, SIZES, strict=True):
+        number(answer.get(name) if isinstance(answer, dict) else None, reference.mha_cost(*sizes)[name], name)
 
 
 def number(value, expected, what):
@@ -417,17 +479,13 @@ def number(value, expected, what):
         raise Disagreement(f"{what} is {value:,}, which is wrong")
 
 
-def cache(student, reference, sizes, dtype, n_kv_heads):
-    """The size of the cache is right."""
+def cache(student, sizes, dtype, n_kv_heads):
+    """The size of the cache, as the student reckons it."""
     answer = student.mha_cost(*sizes)
     function = answer.get("kv_cache_bytes") if isinstance(answer, dict) else None
     if isinstance(function, Remote):
-        value = function(dtype, n_kv_heads)
-    elif function is None:
-        raise Disagreement("there is no entry kv_cache_bytes")
-    else:  # options of mha_cost itself are taken as well
-        value = student.mha_cost(*sizes, dtype=dtype, n_kv_heads=n_kv_heads)["kv_cache_bytes"]
-    number(value, reference.mha_cost(*sizes)["kv_cache_bytes"](dtype, n_kv_heads), "kv_cache_bytes")
+        return function(dtype, n_kv_heads)
+    raise Disagreement(f'the entry "kv_cache_bytes" is {describe(function)}, expected a function (dtype, n_kv_heads)')
 
 
 @mha_cost
@@ -442,8 +500,7 @@ def test_params(student, reference):
 @pytest.mark.weight(3)
 def test_flops(student, reference):
     """FLOPs count the four projections and the two products of attention, two for each multiply-add."""
-    for sizes in SIZES:
-        entry(student, reference, "flops", sizes)
+    entries(student, reference, "flops")
 
 
 @mha_cost
@@ -457,18 +514,19 @@ def test_flops_grow(student, reference):
 @pytest.mark.weight(2)
 def test_score_bytes(student, reference):
     """The scores are (B, H, Tq, Tk) numbers of four bytes."""
-    for sizes in SIZES:
-        entry(student, reference, "score_bytes", sizes)
+    entries(student, reference, "score_bytes")
 
 
 @mha_cost
 @pytest.mark.weight(3)
 def test_cache(student, reference):
     """The cache holds keys and values of Tk tokens; fewer key-value heads and smaller numbers make it smaller."""
-    cache(student, reference, (2, 5, 7, 33, 3, True), "float32", 3)
-    cache(student, reference, (2, 5, 7, 33, 3, True), "float64", 1)
-    for n_kv_heads in (32, 8, 1):
-        cache(student, reference, (1, 1, 101, 4096, 32, False), "float16", n_kv_heads)
+    small, large = (5, 3, 7, 33, 3, True), (1, 1, 101, 4096, 32, False)
+    cases = [(small, "float32", 3), (small, "float64", 1), (small, "f2", 3), (small, "float32", 1)]
+    cases += [(large, "float16", n_kv_heads) for n_kv_heads in (32, 8, 1)]
+    answers = [cache(student, *case) for case in cases]  # all before any is looked at, so that one cause explains all
+    for answer, (sizes, *options) in zip(answers, cases, strict=True):
+        number(answer, reference.mha_cost(*sizes)["kv_cache_bytes"](*options), f"kv_cache_bytes for {options}")
 
 
 @mha_cost

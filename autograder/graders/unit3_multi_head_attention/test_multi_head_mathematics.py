@@ -100,17 +100,6 @@ def same(student, reference, xq, xkv, weights, H, mask=None):
 
 
 @mha_numpy
-def test_arguments_are_left_alone(student, reference, draw):
-    """The inputs, the weights, the biases and the mask are as they were after the call."""
-    xq, xkv, mask = draw.array(2, 5, 6), draw.array(2, 7, 6), draw.mask(5, 7).numpy()
-    weights = layer(draw, 6)
-    called = student.call(student.multi_head_attention, xq, xkv, *weights, 2, mask=mask)
-    close(called.value, (np.zeros((2, 5, 6)), np.zeros((2, 2, 5, 7))), rtol=0.0, atol=np.inf)
-    before = (xq, xkv, *weights, 2)
-    close(called.echo, (before, {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
-
-
-@mha_numpy
 @pytest.mark.weight(2)
 def test_one_head(student, reference, draw):
     """With one head it is plain attention, softmax(q kᵀ / √D) v, and then the output projection."""
@@ -207,6 +196,17 @@ def test_float32_and_views(student, reference, draw):
     same(student, reference, xq, xkv, weights, 3, mask)
     weights = [w.T if w.ndim == 2 else w for w in layer(draw, 6)]
     same(student, reference, draw.array(2, 6, 5).swapaxes(1, 2), draw.array(2, 7, 12)[..., ::2], weights, 3)
+
+
+@mha_numpy
+def test_arguments_are_left_alone(student, reference, draw):
+    """The inputs, the weights, the biases and the mask are as they were after the call."""
+    xq, xkv, mask = draw.array(2, 5, 6), draw.array(2, 7, 6), draw.mask(5, 7).numpy()
+    weights = layer(draw, 6)
+    called = student.call(student.multi_head_attention, xq, xkv, *weights, 2, mask=mask)
+    close(called.value, (np.zeros((2, 5, 6)), np.zeros((2, 2, 5, 7))), rtol=0.0, atol=np.inf)
+    before = (xq, xkv, *weights, 2)
+    close(called.echo, (before, {"mask": mask}), tolerance=(0, 0), what="the caller's arguments")
 
 
 @mha_numpy

@@ -121,7 +121,11 @@ def test_importance(student, reference, draw):
         inside, double, x = layers(student, draw, d_model, n_heads)
         louder = torch.tensor([2.0] + [1.0] * (n_heads - 1)).double()
         wants_more = reference.mha_with_head_gate(double, x, louder).detach()  # the gradient of head 0 is negative
-        for target in (draw.tensor(2, 5, d_model), wants_more):
+        at_odds = (
+            wants_more.clone()
+        )  # the second example wants less of head 0, so that the two gradients cancel in part
+        at_odds[1] = reference.mha_with_head_gate(double, x, louder - 2 * (louder - 1)).detach()[1]
+        for target in (draw.tensor(2, 5, d_model), wants_more, at_odds):
             expected = reference.head_importance(double, x, squared_error(target))
             answer = student.head_importance(inside, x, student.given.squared_error(target))
             close(answer, expected, tolerance=(1e-6, 1e-9), what="the importance")
@@ -156,6 +160,11 @@ def test_importance_leaves_the_layer_alone(student, reference, draw):
         close(called.value, expected, tolerance=(1e-3, 1e-4), what="the importance")
         close(called.echo[0][1], x, tolerance=(0, 0), what="x")
         unchanged(inside, double, training)
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        if getattr(inside, name).weight.grad.value() is not None:
+            raise Disagreement(
+                f"a gradient was left in {name}.weight.grad; the next training step would take it for its own"
+            )
 
 
 @head_ablation

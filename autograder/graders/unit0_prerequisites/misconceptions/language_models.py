@@ -93,6 +93,76 @@ class eos_dropped(correct.NGramLM):
         return super().logprob(tokens)[:-1]
 
 
+@misconception("ngram_lm", symbol="NGramLM")
+class short_context_not_filled(correct.NGramLM):
+    """A context shorter than n − 1 was looked up as it is, and never found.
+
+    The sentence has then only just begun: bos stands before it, as often as tokens are missing. P(w | ()) is the
+    probability that a sentence begins with w.
+    """
+
+    def prob(self, context, w):
+        if len(context) >= self.n - 1:
+            return super().prob(context, w)
+        return 1 / self.vocab_size if self.alpha else 0.0
+
+    def logprob(self, tokens):
+        return super().logprob(tokens) if self.n == 1 else _logprob(correct.NGramLM.prob, self, tokens)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class fit_forgets(correct.NGramLM):
+    """A second call of fit begins anew, and what was counted before is lost.
+
+    The table belongs to the constructor; fit adds to it.
+    """
+
+    def fit(self, sentences):
+        self.counts.clear()
+        super().fit(sentences)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class new_context_is_impossible(correct.NGramLM):
+    """After a context that was never seen every token gets 0, in spite of alpha.
+
+    Each of the V tokens was given alpha there as well: (0 + alpha) / (0 + alpha V) = 1 / V. Only without smoothing is
+    the answer 0.
+    """
+
+    def prob(self, context, w):
+        if sum(correct.NGramLM.prob(_unsmoothed(self), context, token) for token in range(self.vocab_size)) == 0:
+            return 0.0
+        return super().prob(context, w)
+
+
+@misconception("ngram_lm", symbol="NGramLM")
+class minus_zero_slice(correct.NGramLM):
+    """With n = 1 the context was cut by `[-0:]`, which is all of it, and so it was never found.
+
+    With n = 1 nothing comes before: the context is () whatever was passed.
+    """
+
+    def prob(self, context, w):
+        if self.n == 1 and len(context):
+            return 1 / self.vocab_size if self.alpha else 0.0
+        return super().prob(context, w)
+
+
+def _unsmoothed(lm):
+    """The same counts without smoothing."""
+    plain = correct.NGramLM(lm.n, lm.vocab_size, bos=lm.bos, eos=lm.eos)
+    plain.counts = lm.counts
+    return plain
+
+
+def _logprob(prob, lm, tokens):
+    """The logarithms that `prob` gives, each context written out with its bos."""
+    line = [lm.bos] * (lm.n - 1) + [*tokens, lm.eos]
+    with np.errstate(divide="ignore"):
+        return np.log([prob(lm, tuple(line[end - lm.n + 1 : end]), line[end]) for end in range(lm.n - 1, len(line))])
+
+
 # ---------------------------------------------------------------- perplexity
 
 
@@ -153,3 +223,46 @@ def sum_not_mean(token_logprobs, mask, base="e"):
     It grows with every token. Perplexity is per token: take the mean first.
     """
     return float(_base(base) ** (_surprise(token_logprobs, mask) * mask.sum()))
+
+
+@misconception("perplexity", symbol="perplexity")
+def base_unused(token_logprobs, mask, base="e"):
+    """The argument base was not used: the power is always that of e.
+
+    If the logarithms are binary ones, only 2 to the power of their mean undoes them.
+    """
+    return float(np.exp(_surprise(token_logprobs, mask)))
+
+
+@misconception("perplexity", symbol="perplexity")
+def mean_of_sentence_means(token_logprobs, mask, base="e"):
+    """The surprise was averaged within each sentence, and then over the sentences: short ones weigh as much as long.
+
+    One mean, over all tokens of all sentences together.
+    """
+    _surprise(token_logprobs, mask)
+    means = [_surprise(row, kept) for row, kept in zip(token_logprobs, mask, strict=True) if kept.any()]
+    return float(_base(base) ** np.mean(means))
+
+
+@misconception("perplexity", symbol="perplexity")
+def padding_times_zero(token_logprobs, mask, base="e"):
+    """The padding was multiplied by 0, and 0 · inf is NaN, as is 0 · NaN.
+
+    What stands in the padding must not enter the computation at all: choose the tokens that count first.
+    """
+    _surprise(token_logprobs, mask)
+    with np.errstate(invalid="ignore"):
+        return float(_base(base) ** (-(token_logprobs * mask).sum() / mask.sum()))
+
+
+@misconception("perplexity", symbol="perplexity")
+def product_of_probabilities(token_logprobs, mask, base="e"):
+    """The probabilities themselves were multiplied. For a long text the product is rounded to 0, and its root is lost.
+
+    Stay with the logarithms, where the product is a sum, until their mean is taken.
+    """
+    surprise = _surprise(token_logprobs, mask)
+    with np.errstate(divide="ignore"):
+        product = np.prod(_base(base) ** token_logprobs[mask].astype(np.float64))
+        return float(np.float64(product) ** (-1 / mask.sum())) if surprise < np.inf else float("inf")

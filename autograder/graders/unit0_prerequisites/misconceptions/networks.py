@@ -56,6 +56,53 @@ def dx_missing(x, W1, b1, W2, b2, y):
     return loss, {**grads, "dx": np.zeros_like(x)}
 
 
+@misconception("mlp_backprop", symbol="mlp_loss_and_grads")
+def gradient_of_the_sum(x, W1, b1, W2, b2, y):
+    """The gradients are those of the sum of the losses, N times too large; the loss is their mean.
+
+    The 1/N of the mean belongs into dz, and everything that comes after inherits it.
+    """
+    loss, grads = correct.mlp_loss_and_grads(x, W1, b1, W2, b2, y)
+    return loss, {name: len(x) * gradient for name, gradient in grads.items()}
+
+
+@misconception("mlp_backprop", symbol="mlp_loss_and_grads")
+def divided_twice(x, W1, b1, W2, b2, y):
+    """The gradients of weights and biases were divided by N once more.
+
+    The 1/N of the mean is in dz already, and comes along by itself. What remains is a sum over the examples.
+    """
+    loss, grads = correct.mlp_loss_and_grads(x, W1, b1, W2, b2, y)
+    return loss, {name: gradient if name == "dx" else gradient / len(x) for name, gradient in grads.items()}
+
+
+@misconception("mlp_backprop", symbol="mlp_loss_and_grads")
+def relu_passes_everything(x, W1, b1, W2, b2, y):
+    """The way back skips the relu: units that were off passed their gradient on as well.
+
+    Where a was negative, h is 0 whatever a is exactly, so no gradient goes through.
+    """
+    loss, grads = correct.mlp_loss_and_grads(x, W1, b1, W2, b2, y)
+    z = np.maximum(x @ W1 + b1, 0) @ W2 + b2
+    dz = np.exp(z - z.max(axis=-1, keepdims=True))
+    dz /= dz.sum(axis=-1, keepdims=True)
+    dz[np.arange(len(x)), y] -= 1
+    da = dz / len(x) @ W2.T
+    return loss, {**grads, "dx": da @ W1.T, "dW1": x.T @ da, "db1": da.sum(axis=0)}
+
+
+@misconception("mlp_backprop", symbol="mlp_loss_and_grads")
+def dw2_from_a(x, W1, b1, W2, b2, y):
+    """dW2 was formed with a, the numbers before the relu. What W2 is multiplied by in the forward pass is h."""
+    loss, grads = correct.mlp_loss_and_grads(x, W1, b1, W2, b2, y)
+    a = x @ W1 + b1
+    z = np.maximum(a, 0) @ W2 + b2
+    dz = np.exp(z - z.max(axis=-1, keepdims=True))
+    dz /= dz.sum(axis=-1, keepdims=True)
+    dz[np.arange(len(x)), y] -= 1
+    return loss, {**grads, "dW2": a.T @ (dz / len(x))}
+
+
 # ---------------------------------------------------------------- gradient_descent
 
 
@@ -100,8 +147,45 @@ def momentum_ema(grad_fn, x0, lr, steps, momentum=0.0, nesterov=False):
 
 @misconception("gradient_descent", symbol="gradient_descent")
 def nesterov_ignored(grad_fn, x0, lr, steps, momentum=0.0, nesterov=False):
-    """The flag `nesterov` changes nothing: the steps are those of ordinary momentum."""
+    """The flag `nesterov` changes nothing: the steps are those of ordinary momentum.
+
+    If you do use it, look at which velocity stands in g + μ v: with the old one this is the ordinary step again.
+    """
     return correct.gradient_descent(grad_fn, x0, lr, steps, momentum)
+
+
+@misconception("gradient_descent", symbol="gradient_descent")
+def gradient_at_the_point_ahead(grad_fn, x0, lr, steps, momentum=0.0, nesterov=False):
+    """With nesterov the gradient was taken at the point ahead, x - η μ v. That is Nesterov's own form of the idea.
+
+    Here, as in torch, the gradient is that of the point just reached, and it is the step that looks ahead: g + μ v.
+    """
+    x, velocity, points = x0, np.zeros_like(x0), [x0]
+    for _ in range(steps):
+        velocity = momentum * velocity + grad_fn(x - lr * momentum * velocity if nesterov else x)
+        x = (x - lr * velocity).astype(x0.dtype)
+        points.append(x)
+    return np.stack(points)
+
+
+@misconception("gradient_descent", symbol="gradient_descent")
+def gradient_part_missing(grad_fn, x0, lr, steps, momentum=0.0, nesterov=False):
+    """With nesterov the step is μ v alone, without the gradient: then nothing moves where there is no momentum.
+
+    It is the sum of both, g + μ v.
+    """
+    x, velocity, points = x0, np.zeros_like(x0), [x0]
+    for _ in range(steps):
+        velocity = momentum * velocity + grad_fn(x)
+        x = (x - lr * (momentum * velocity if nesterov else velocity)).astype(x0.dtype)
+        points.append(x)
+    return np.stack(points)
+
+
+@misconception("gradient_descent", symbol="gradient_descent")
+def momentum_unused(grad_fn, x0, lr, steps, momentum=0.0, nesterov=False):
+    """The argument momentum changes nothing: every step is that of plain gradient descent."""
+    return correct.gradient_descent(grad_fn, x0, lr, steps)
 
 
 # ---------------------------------------------------------------- adamw_step
@@ -114,6 +198,60 @@ def _step(p, g, state, lr, betas, eps, weight_decay, direction):
     v = betas[1] * state.get("v", np.zeros_like(p)) + (1 - betas[1]) * g * g
     state.update(t=t, m=m, v=v)
     return p - lr * (direction(m, v, 1 - betas[0] ** t, 1 - betas[1] ** t) + weight_decay * p)
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def decay_of_the_new_value(p, g, state, lr, betas, eps, weight_decay):
+    """The decay was taken of the weight after Adam's step. In the formula both parts start from p as it was before."""
+    p = correct.adamw_step(p, g, state, lr, betas, eps, 0.0)
+    return p - lr * weight_decay * p
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def no_decay(p, g, state, lr, betas, eps, weight_decay):
+    """weight_decay changes nothing: this is plain Adam. The W is the term η w p, which pulls every weight towards 0."""
+    return correct.adamw_step(p, g, state, lr, betas, eps, 0.0)
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def corrected_averages_kept(p, g, state, lr, betas, eps, weight_decay):
+    """The corrected averages were put into the state, so that the next step averages and corrects them again.
+
+    m̂ and v̂ are made for one step and forgotten; what is remembered is m and v, as they are before the correction.
+    """
+    p = correct.adamw_step(p, g, state, lr, betas, eps, weight_decay)
+    state["m"] = state["m"] / (1 - betas[0] ** state["t"])
+    state["v"] = state["v"] / (1 - betas[1] ** state["t"])
+    return p
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def t_from_zero(p, g, state, lr, betas, eps, weight_decay):
+    """The first step is corrected with t = 0, where 1 - β^0 = 0: 0/0 or a division by 0.
+
+    t counts the steps taken, this one included. Count up before you correct.
+    """
+    t = state.get("t", 0)
+    with np.errstate(all="ignore"):
+        return _step(
+            p, g, state, lr, betas, eps, weight_decay,
+            lambda m, v, c1, c2: m / np.float64(1 - betas[0] ** t) / (np.sqrt(v / np.float64(1 - betas[1] ** t)) + eps),
+        )  # fmt: skip
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def v_not_corrected(p, g, state, lr, betas, eps, weight_decay):
+    """Only m was corrected. v starts at 0 as well, and with β2 near 1 it is even further from its size than m is."""
+    return _step(p, g, state, lr, betas, eps, weight_decay, lambda m, v, c1, c2: m / c1 / (np.sqrt(v) + eps))
+
+
+@misconception("adamw_step", symbol="adamw_step")
+def state_not_written(p, g, state, lr, betas, eps, weight_decay):
+    """The caller's dictionary is as it was: every step is a first step.
+
+    `state = {...}` and `state = dict(state)` give the name to another dictionary. Write into the one that came.
+    """
+    return correct.adamw_step(p, g, dict(state), lr, betas, eps, weight_decay)
 
 
 @misconception("adamw_step", symbol="adamw_step")

@@ -59,6 +59,16 @@ def inplace_x(x, axis=-1):
     return correct.softmax(x, axis)
 
 
+@misconception("softmax_stable", symbol="softmax")
+def sum_of_everything(x, axis=-1):
+    """The exponentials were divided by the sum of the whole array: all rows together share one unit.
+
+    Each row (or column, if `axis` says so) sums to 1 by itself. Over which axis does the sum in your denominator run?
+    """
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True)) if x.size else x
+    return exponentials / exponentials.sum()
+
+
 # ---------------------------------------------------------------- logsumexp_log_softmax
 
 
@@ -71,6 +81,17 @@ def log_of_softmax(x, axis=-1):
     """
     with np.errstate(divide="ignore"):
         return np.log(correct.softmax(x, axis))
+
+
+@misconception("logsumexp_log_softmax", symbol="logsumexp")
+def no_shift(x, axis=-1, keepdims=False):
+    """The exponentials are taken of the numbers as they are: exp(710) is inf, and exp(-1000) is 0, whose log is -inf.
+
+    logsumexp(x + c) = logsumexp(x) + c. Shift by a c with which no exponential overflows and the largest is 1, and
+    give the shift back afterwards.
+    """
+    with np.errstate(all="ignore"):
+        return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
 
 
 @misconception("logsumexp_log_softmax", symbol="logsumexp")
@@ -160,6 +181,34 @@ def log_clip_eps(logits, targets, ignore_index=-100, reduction="mean"):
 
 
 @misconception("cross_entropy", symbol="cross_entropy")
+def log_of_probability(logits, targets, ignore_index=-100, reduction="mean"):
+    """This is the logarithm of a finished softmax, and where the probability is rounded to 0 the loss is infinite.
+
+    A mistake of 800 costs 800, though the probability does not exist in float64. In terms of logits the loss is a
+    difference, and needs no probability.
+    """
+    p = correct.softmax(logits)
+    picked = np.take_along_axis(p, np.where(targets != ignore_index, targets, 0)[..., None], axis=-1)[..., 0]
+    with np.errstate(divide="ignore"):
+        return _mean(-np.log(picked), targets, ignore_index, reduction)
+
+
+@misconception("cross_entropy", symbol="cross_entropy")
+def minus_forgotten(logits, targets, ignore_index=-100, reduction="mean"):
+    """The sign is wrong: this is ln p, which is never above 0. The loss is -ln p, and falls to 0 as p grows to 1."""
+    return -correct.cross_entropy(logits, targets, ignore_index, reduction)
+
+
+@misconception("cross_entropy", symbol="cross_entropy")
+def ignore_index_unused(logits, targets, ignore_index=-100, reduction="mean"):
+    """The argument ignore_index was not used: you leave out -100, or all negative targets, whatever it says.
+
+    With ignore_index=2 the targets of 2 do not count. Compare the targets with the argument.
+    """
+    return correct.cross_entropy(logits, targets, -100, reduction)
+
+
+@misconception("cross_entropy", symbol="cross_entropy")
 def negative_wrap(logits, targets, ignore_index=-100, reduction="mean"):
     """ignore_index was used as an ordinary index. Negative ones count from the end: -1 is the last class.
 
@@ -207,7 +256,20 @@ def grad_through_ignored(logits, targets, ignore_index=-100):
 def count_all_rows(logits, targets, ignore_index=-100):
     """The gradient is divided by the number of all rows. The mean is over those that count."""
     counts = targets != ignore_index
-    return correct.cross_entropy_grad(logits, targets, ignore_index) * counts.sum() / max(targets.size, 1)
+    return correct.cross_entropy_grad(logits, targets, ignore_index) * float(counts.sum() / max(targets.size, 1))
+
+
+@misconception("cross_entropy_grad", symbol="cross_entropy_grad")
+def one_from_whole_columns(logits, targets, ignore_index=-100):
+    """The 1 of the truth was taken from whole columns: `p[:, targets]` means these classes in *every* row.
+
+    Row i gets its 1 at targets[i] and nowhere else. NumPy pairs two lists of indices: one of rows, one of classes.
+    """
+    counts = targets != ignore_index
+    gradient = correct.softmax(logits)
+    gradient[:, targets[counts]] -= 1
+    gradient[~counts] = 0
+    return gradient / max(int(counts.sum()), 1)
 
 
 @misconception("cross_entropy_grad", symbol="cross_entropy_grad")
@@ -232,6 +294,26 @@ def diag_only(y, dy, axis=-1):
     every input moves all of them.
     """
     return y * (1 - y) * dy
+
+
+@misconception("softmax_vjp", symbol="softmax_vjp")
+def softmax_of_y(y, dy, axis=-1):
+    """A softmax was taken of y. But y is the output of the softmax already; the x before it is not needed."""
+    return correct.softmax_vjp(correct.softmax(y, axis), dy, axis)
+
+
+@misconception("softmax_vjp", symbol="softmax_vjp")
+def plain_average(y, dy, axis=-1):
+    """What was subtracted is the plain mean of dy. It is an average weighted by y: an output that is nearly 0 hardly
+    counts.
+    """
+    return y * (dy - dy.mean(axis=axis, keepdims=True))
+
+
+@misconception("softmax_vjp", symbol="softmax_vjp")
+def factor_missing(y, dy, axis=-1):
+    """The average was subtracted, but the factor y in front is missing: outputs near 0 pass next to nothing back."""
+    return dy - (y * dy).sum(axis=axis, keepdims=True)
 
 
 @misconception("softmax_vjp", symbol="softmax_vjp")

@@ -85,6 +85,33 @@ def dot_T_all_axes(Q, K, V, mask=None, scale=None):
     return weights @ V, weights
 
 
+@misconception("qkv_attention", symbol="attention")
+def zero_is_no_scale(Q, K, V, mask=None, scale=None):
+    """A scale of 0 was taken for none given: `scale or ...` and `if not scale` cannot tell 0 from None.
+
+    With scale 0 all scores are 0, and every query shares its attention evenly. Ask whether scale `is None`.
+    """
+    return correct.attention(Q, K, V, mask=mask, scale=scale or None)
+
+
+@misconception("qkv_attention", symbol="attention")
+def scale_unused(Q, K, V, mask=None, scale=None):
+    """The argument scale was not used: the products are always divided by √Dk."""
+    return correct.attention(Q, K, V, mask=mask)
+
+
+@misconception("qkv_attention", symbol="attention")
+def both_scales(Q, K, V, mask=None, scale=None):
+    """A given scale was multiplied on top of 1/√Dk. It is to stand in its place."""
+    return correct.attention(Q, K, V, mask=mask, scale=None if scale is None else scale / math.sqrt(Q.shape[-1]))
+
+
+@misconception("qkv_attention", symbol="attention")
+def mask_inverted(Q, K, V, mask=None, scale=None):
+    """The mask is read the wrong way round: keys marked True were dropped. In this course True means "may attend"."""
+    return correct.attention(Q, K, V, mask=None if mask is None else ~mask, scale=scale)
+
+
 # ---------------------------------------------------------------- attention_vjp
 
 
@@ -152,3 +179,20 @@ def nan_masked_grad(dO, Q, K, V, mask=None):
     afterwards does not help. The row of weights has to be zeros before anything is computed from it.
     """
     return backward(dO, Q, K, V, mask, nan_rows=True)
+
+
+@misconception("attention_vjp", symbol="attention_vjp")
+def mask_unused(dO, Q, K, V, mask=None):
+    """The mask plays no part in the gradient. The weights that dO comes back through are those of the allowed keys."""
+    return correct.attention_vjp(dO, Q, K, V)
+
+
+@misconception("attention_vjp", symbol="attention_vjp")
+def weights_without_scale(dO, Q, K, V, mask=None):
+    """The weights were computed without the scale, and the scale was put into the gradients only.
+
+    It is part of the forward pass first: the weights are the softmax of c Q Kᵀ.
+    """
+    c = 1 / math.sqrt(Q.shape[-1])
+    dQ, dK, dV = correct.attention_vjp(dO, Q / Q.dtype.type(c), K, V, mask)
+    return dQ, dK * Q.dtype.type(c), dV

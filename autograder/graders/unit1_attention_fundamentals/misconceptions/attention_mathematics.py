@@ -75,6 +75,41 @@ def mask_multiplies_scores(scores, mask=None):
     return softmax(scores if mask is None else scores * mask)
 
 
+@misconception("masked_softmax", symbol="masked_softmax")
+def maximum_of_all(scores, mask=None):
+    """The maximum was taken over all scores of the row, forbidden ones included, and only then were these removed.
+
+    If a forbidden score is much the largest, what is left of the allowed ones is exp(-1000) = 0. The maximum is to be
+    that of the keys that take part.
+    """
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    powers = powers if mask is None else powers * mask
+    total = powers.sum(axis=-1, keepdims=True)
+    return powers / np.where(total == 0, scores.dtype.type(1), total)
+
+
+@misconception("masked_softmax", symbol="masked_softmax")
+def low_number_added(scores, mask=None):
+    """A large negative number was added to the forbidden scores. What stood there is still in the sum.
+
+    In a row in which nothing is allowed it is added everywhere and cancels, and garbage of 1e30 does not even notice.
+    A forbidden score must be replaced, by the one value whose exponential is 0.
+    """
+    return softmax(scores if mask is None else scores + (1 - mask.astype(scores.dtype)) * scores.dtype.type(-1e9))
+
+
+@misconception("masked_softmax", symbol="masked_softmax")
+def low_number_then_zero(scores, mask=None):
+    """Forbidden scores were replaced by a finite number, and their weights by 0 afterwards.
+
+    Where all allowed scores lie below that number the forbidden keys take everything first, and then nothing is left in
+    the row. Which value is below all numbers?
+    """
+    if mask is None:
+        return softmax(scores)
+    return np.where(mask, softmax(np.where(mask, scores, scores.dtype.type(-1e9))), scores.dtype.type(0))
+
+
 # ---------------------------------------------------------------- why_scale
 
 
@@ -130,3 +165,28 @@ def entropy_log0(d, n, scaled, rng):
     with np.errstate(all="ignore"):
         entropy = -(weights * np.log(weights)).sum(axis=-1).mean()
     return {"var": float(scores.var()), "entropy": float(entropy), "max_prob": float(weights.max(axis=-1).mean())}
+
+
+@misconception("why_scale", symbol="score_stats")
+def entropy_in_bits(d, n, scaled, rng):
+    """The entropy is in bits: the logarithm to base 2 was taken. Evenly shared attention to 16 keys has ln 16."""
+    stats = correct.score_stats(d, n, scaled, rng)
+    return stats | {"entropy": stats["entropy"] / math.log(2)}
+
+
+@misconception("why_scale", symbol="score_stats")
+def divided_by_own_deviation(d, n, scaled, rng):
+    """The scores were divided by their own standard deviation, so that any scores at all have variance 1.
+
+    That √d does it at every width is what the experiment is to show. Divide by √d, and measure.
+    """
+    if not scaled:
+        return correct.score_stats(d, n, scaled, rng)
+    scores = np.einsum("nd,nd->n", rng.standard_normal((n, d)), rng.standard_normal((n, d)))
+    scores = scores / scores.std()
+    weights = softmax(scores.reshape(-1, 16))
+    return {
+        "var": float(scores.var()),
+        "entropy": float(-(weights * np.log(weights)).sum(axis=-1).mean()),
+        "max_prob": float(weights.max(axis=-1).mean()),
+    }

@@ -109,3 +109,56 @@ class detached_context(Parts):
         h = self.write(tgt_in, last)
         context, weights = self.look_back(h, states, (src != 0)[:, None])
         return self.logits(h, context.detach()), weights
+
+
+@misconception("bottleneck_study", symbol="AttnSeq2Seq")
+class last_after_padding(Parts):
+    """The last state is the one after the padding: s[:, -1], or the second result of nn.GRU.
+
+    A short source has then read PAD for a while, and what the decoder gets depends on how long the others are. Which
+    state of each row is the one after its last real symbol?
+    """
+
+    def read(self, src):
+        states, last = self.encoder(self.embed(src))
+        return states, last[0]
+
+    def forward(self, src, tgt_in):
+        states, last = self.read(src)
+        h = self.write(tgt_in, last)
+        if not self.attn:
+            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
+        context, weights = self.look_back(h, states, (src != 0)[:, None])
+        return self.logits(h, context), weights
+
+
+@misconception("bottleneck_study", symbol="AttnSeq2Seq")
+class context_before_state(Parts):
+    """The context stands before the decoder's state. The output layer reads [h; c], the state first.
+
+    Both are d wide, so nothing complains.
+    """
+
+    def logits(self, h, context):
+        return self.output(torch.cat([context, h], dim=-1))
+
+    def forward(self, src, tgt_in):
+        states, last = self.read(src)
+        h = self.write(tgt_in, last)
+        if not self.attn:
+            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
+        context, weights = self.look_back(h, states, (src != 0)[:, None])
+        return self.logits(h, context), weights
+
+
+@misconception("bottleneck_study", symbol="AttnSeq2Seq")
+class decoder_from_zeros(Parts):
+    """The decoder starts from zeros. It is to start from the encoder's last real state, with attention and without."""
+
+    def forward(self, src, tgt_in):
+        states, last = self.read(src)
+        h = self.decoder(self.embed(tgt_in))[0]
+        if not self.attn:
+            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
+        context, weights = self.look_back(h, states, (src != 0)[:, None])
+        return self.logits(h, context), weights

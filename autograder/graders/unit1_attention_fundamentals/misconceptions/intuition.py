@@ -61,6 +61,31 @@ def time_batch_swapped(x, lengths, W_ih, W_hh, b):
     return states, states[np.arange(B), lengths - 1]
 
 
+@misconception("rnn_encoder_last_state", symbol="rnn_encode")
+def bias_left_out(x, lengths, W_ih, W_hh, b):
+    """The bias b is missing from the sum in the tanh. (In the page's example it is 0, and nobody sees it.)"""
+    return correct.rnn_encode(x, lengths, W_ih, W_hh, 0 * b)
+
+
+@misconception("rnn_encoder_last_state", symbol="rnn_encode")
+def w_hh_not_transposed(x, lengths, W_ih, W_hh, b):
+    """W_hh was not transposed. It is stored (out, in) like W_ih, so with states in rows the product is h @ W_hh.T.
+
+    It is square, and therefore the wrong product runs.
+    """
+    return correct.rnn_encode(x, lengths, W_ih, W_hh.T, b)
+
+
+@misconception("rnn_encoder_last_state", symbol="rnn_encode")
+def last_column_of_states(x, lengths, W_ih, W_hh, b):
+    """`states` is right, but `last` is its last column, which is 0 for every sentence that is shorter than T.
+
+    The last real word of sentence i stands at step lengths[i] - 1.
+    """
+    states, _ = correct.rnn_encode(x, lengths, W_ih, W_hh, b)
+    return states, states[:, -1]
+
+
 # ---------------------------------------------------------------- luong_scores
 
 
@@ -103,6 +128,23 @@ def concat_order(q, k, W=None, v=None, mode="dot"):
     if mode == "concat":
         W = np.concatenate([W[:, k.shape[-1] :], W[:, : k.shape[-1]]], axis=1)
     return correct.luong_scores(q, k, W=W, v=v, mode=mode)
+
+
+@misconception("luong_scores", symbol="luong_scores")
+def concat_without_tanh(q, k, W=None, v=None, mode="dot"):
+    """In "concat" the tanh is missing, so that the small network is linear and the query the same for every key."""
+    if mode != "concat":
+        return correct.luong_scores(q, k, W=W, v=v, mode=mode)
+    width = q.shape[-1]
+    return ((q @ W[:, :width].T)[:, :, None] + (k @ W[:, width:].T)[:, None]) @ v
+
+
+@misconception("luong_scores", symbol="luong_scores")
+def concat_tanh_last(q, k, W=None, v=None, mode="dot"):
+    """In "concat" the tanh was taken of the finished score. Each of the A hidden numbers has its own, inside."""
+    if mode != "concat":
+        return correct.luong_scores(q, k, W=W, v=v, mode=mode)
+    return np.tanh(concat_without_tanh(q, k, W=W, v=v, mode=mode))
 
 
 # ---------------------------------------------------------------- additive_attention
@@ -159,3 +201,15 @@ def softmax_inside(q, k, Wq, Wk, b, v):
     scores = correct.additive_scores(q, k, Wq, Wk, b, v)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+@misconception("additive_attention", symbol="additive_scores")
+def bias_left_out_of_the_sum(q, k, Wq, Wk, b, v):
+    """The bias b is missing. (With b = 0, as in the first example of the page, nobody sees it.)"""
+    return correct.additive_scores(q, k, Wq, Wk, 0 * b, v)
+
+
+@misconception("additive_attention", symbol="additive_scores")
+def bias_twice(q, k, Wq, Wk, b, v):
+    """The bias was added with the query and once more with the key. It is in the sum once."""
+    return correct.additive_scores(q, k, Wq, Wk, 2 * b, v)

@@ -61,6 +61,41 @@ def argmax_only(w):
     return best if shares[best] >= 0.5 else "other"
 
 
+@misconception("attention_pattern_metrics", symbol="classify_head")
+def all_rows(w):
+    """All rows were counted. The means are over the rows from 2 on: in the first two the characters look alike."""
+    T = len(w)
+    means = {"previous": np.diag(w, -1).mean(), "self": np.diag(w).mean(), "first": w[:, 0].mean()}
+    for name, mean in means.items():
+        if mean >= 0.5:
+            return name
+    far = [0.5 * np.abs(w - u).sum(axis=-1).mean() for u in (1 / T, np.tri(T) / np.arange(1, T + 1)[:, None])]
+    return "uniform" if min(far) <= 0.1 else "other"
+
+
+@misconception("attention_pattern_metrics", symbol="classify_head")
+def every_row_uniform(w):
+    """A head is called uniform only if every single row is close to uniform. What counts is the mean over the rows."""
+    name = correct.classify_head(w)
+    T = len(w)
+    far = [0.5 * np.abs(w - u)[2:].sum(axis=-1).max() for u in (1 / T, np.tri(T) / np.arange(1, T + 1)[:, None])]
+    return "other" if name == "uniform" and min(far) > 0.1 else name
+
+
+@misconception("attention_pattern_metrics", symbol="classify_head")
+def causal_uniform_forgotten(w):
+    """Only the full uniform head is recognised. Under a causal mask "everything equally" is 1/(i + 1) up to key i."""
+    name = correct.classify_head(w)
+    return "other" if name == "uniform" and 0.5 * np.abs(w - 1 / len(w))[2:].sum(axis=-1).mean() > 0.1 else name
+
+
+@misconception("attention_pattern_metrics", symbol="mean_distance")
+def distance_from_the_end(w):
+    """Queries and keys were lined up at their ends. Query i stands at position i and key j at j, also where Tq ≠ Tk."""
+    query, key = np.ogrid[: w.shape[-2], : w.shape[-1]]
+    return np.sum(w * np.abs(query + w.shape[-1] - w.shape[-2] - key).astype(w.dtype), axis=-1)
+
+
 # ---------------------------------------------------------------- attention_rollout
 
 
@@ -121,3 +156,35 @@ def head_max(weights, residual=0.5):
     likes.
     """
     return rolled(normalised(with_residual(weights.max(axis=2), residual)), weights.dtype)
+
+
+@misconception("attention_rollout", symbol="rollout")
+def residual_always_half(weights, residual=0.5):
+    """The argument residual was not used: the token's own vector and the attention always get one half each."""
+    return correct.rollout(weights, 0.5)
+
+
+@misconception("attention_rollout", symbol="rollout")
+def shares_exchanged(weights, residual=0.5):
+    """The shares are exchanged: r belongs to the identity and 1 - r to the attention. (At r = ½ nobody sees it.)"""
+    return correct.rollout(weights, 1 - residual)
+
+
+@misconception("attention_rollout", symbol="rollout")
+def normalised_too_early(weights, residual=0.5):
+    """The rows were divided by their sums before the residual was mixed in.
+
+    A masked query then has a row of zeros still, and of its row only r is left: the sum is to be 1 after the mixing.
+    """
+    return rolled(with_residual(normalised(weights.mean(axis=2)), residual), weights.dtype)
+
+
+@misconception("attention_rollout", symbol="rollout")
+def divided_by_zero(weights, residual=0.5):
+    """A row of zeros was divided by its sum, 0: NaN, and after one product NaN everywhere.
+
+    With residual = 0 nothing is put into such a row. It stays as it is.
+    """
+    mixed = with_residual(weights.mean(axis=2), residual)
+    with np.errstate(all="ignore"):
+        return rolled(mixed / mixed.sum(axis=-1, keepdims=True), weights.dtype)

@@ -147,6 +147,31 @@ def float_mask(Tq, Tk=None, offset=None, device=None):
     return torch.zeros(mask.shape, device=device).masked_fill(~mask, -math.inf)
 
 
+@misconception("causal_mask", symbol="causal_mask")
+def zero_is_no_offset(Tq, Tk=None, offset=None, device=None):
+    """An offset of 0 was taken for none given: `offset or ...` cannot tell 0 from None. Ask whether it `is None`."""
+    return correct.causal_mask(Tq, Tk, offset or None, device)
+
+
+@misconception("causal_mask", symbol="causal_mask")
+def offset_unused(Tq, Tk=None, offset=None, device=None):
+    """The argument offset was not used: the last query always stands at the last key."""
+    return correct.causal_mask(Tq, Tk, None, device)
+
+
+@misconception("causal_mask", symbol="causal_mask")
+def negative_slice(Tq, Tk=None, offset=None, device=None):
+    """A row was filled by `mask[i, : i + 1 + offset] = True`. Where that end is negative, Python counts from the right.
+
+    Such a row is to be empty. What is the smallest end that you may write there?
+    """
+    Tk = Tq if Tk is None else Tk
+    mask = torch.zeros(Tq, Tk, dtype=torch.bool, device=device)
+    for i in range(Tq):
+        mask[i, : i + 1 + (Tk - Tq if offset is None else offset)] = True
+    return mask
+
+
 # ---------------------------------------------------------------- padding_and_combined_masks
 
 
@@ -196,3 +221,19 @@ def missing_head_axis(key_mask, causal=None):
     With B ≠ H that is an error; with B = H example 2's mask is silently applied to head 2 of every example.
     """
     return correct.combine_masks(key_mask, causal).squeeze(1)
+
+
+@misconception("padding_and_combined_masks", symbol="lengths_to_mask")
+def padded_on_the_left(lengths, T):
+    """The real tokens were put at the end. Sequences are right-padded here: they begin at position 0."""
+    return torch.arange(T, device=lengths.device) >= T - lengths[:, None]
+
+
+@misconception("padding_and_combined_masks", symbol="combine_masks")
+def queries_masked_as_well(key_mask, causal=None):
+    """The padding mask was laid along the queries too, so that the rows of padded queries are empty.
+
+    Queries are not masked: a padded one still gets some output, which nobody reads.
+    """
+    mask = correct.combine_masks(key_mask, causal)
+    return mask if causal is None or key_mask.shape[1] != causal.shape[0] else mask & key_mask[:, None, :, None]

@@ -96,10 +96,11 @@ class weights_after_dropout(correct.SelfAttention):
 
 @misconception("write_equivariance_tests", symbol="is_permutation_equivariant")
 def identity_perm(f, x, rng):
-    """Your test seems to try no permutation but the identity, or one that is applied on one side only by name.
+    """Your test tries too few permutations: none but the identity, or a single shuffle, or the reversal alone.
 
-    A layer whose tokens stay in place gives the same output twice, whatever it does. A test that cannot fail proves
-    nothing: feed it a layer that adds positions and look at which permutations it tries.
+    A layer whose tokens stay in place gives the same output twice, whatever it does, and a layer may keep up with one
+    permutation and not with another. A test that cannot fail proves nothing: feed it a layer that adds positions, and
+    one that treats a single token differently, and look at what it tries.
     """
     was_training = f.training
     f.eval()
@@ -201,5 +202,47 @@ def zeros_input(f, x, rng):
             order = np.arange(x.shape[0])
             order[[t, t + 1]] = t + 1, t
             equal = equal and (f(x[order]) - out[order]).abs().max().item() <= 1e-5
+    f.train(was_training)
+    return equal
+
+
+@misconception("write_equivariance_tests", symbol="is_permutation_equivariant")
+def exact_equality(f, x, rng):
+    """Outputs are compared for being equal to the last digit, so that rounding looks like a violation.
+
+    Sums in another order differ in about the seventh digit of a float32. "Equal" needs a threshold: above rounding, and
+    below a violation worth finding.
+    """
+    was_training = f.training
+    f.eval()
+    equal = True
+    with torch.no_grad():
+        for _ in range(3):
+            tokens = torch.from_numpy(rng.standard_normal(tuple(x.shape))).to(x)
+            order = rng.permutation(x.shape[0])
+            equal = equal and torch.equal(f(tokens[order]), f(tokens)[order])
+    f.train(was_training)
+    return equal
+
+
+@misconception("write_equivariance_tests", symbol="is_batch_independent")
+def mean_difference(f, x):
+    """The mean of the differences was compared with the threshold. A leak into one token of many hardly moves a mean.
+
+    What counts is the largest difference: no output may move.
+    """
+    generator = torch.Generator().manual_seed(0)
+    was_training = f.training
+    f.eval()
+    equal = True
+    with torch.no_grad():
+        tokens = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        out = f(tokens)
+        for b in range(x.shape[0]):
+            changed = tokens.clone()
+            changed[b] = torch.randn(x[b].shape, generator=generator, dtype=x.dtype)
+            moved = (f(changed) - out).abs().flatten(1).mean(dim=1)
+            moved[b] = 0
+            equal = equal and moved.max().item() <= 1.5e-5
     f.train(was_training)
     return equal

@@ -91,6 +91,34 @@ class mask_polarity_torch(correct.MultiHeadAttention):
         return super().forward(query, key, value, None if mask is None else ~mask, need_weights)
 
 
+@misconception("mha_torch", symbol="MultiHeadAttention")
+class value_defaults_to_query(correct.MultiHeadAttention):
+    """Without a value the query was taken as the value. None means key: what is found is read where it was found."""
+
+    def forward(self, query, key=None, value=None, mask=None, need_weights=False):
+        return super().forward(query, key, query if value is None else value, mask, need_weights)
+
+
+@misconception("mha_torch", symbol="MultiHeadAttention")
+class scale_of_d_model(correct.MultiHeadAttention):
+    """The scores were divided by √D, the width of the model. Each is a sum of Dh = D / H products only."""
+
+    def forward(self, query, key=None, value=None, mask=None, need_weights=False):
+        weight = self.q_proj.weight
+        bias = self.q_proj.bias
+        shrunk = nn.Linear(*reversed(weight.shape), bias=bias is not None).to(weight.dtype)
+        del shrunk.weight
+        shrunk.weight = weight / math.sqrt(self.n_heads)
+        if bias is not None:
+            del shrunk.bias
+            shrunk.bias = bias / math.sqrt(self.n_heads)
+        own, self._modules["q_proj"] = self.q_proj, shrunk
+        try:
+            return super().forward(query, key, value, mask, need_weights)
+        finally:
+            self._modules["q_proj"] = own
+
+
 # ---------------------------------------------------------------- fused_qkv_layouts
 
 
@@ -193,6 +221,22 @@ def silent_wrong_ratio(q, k, v, mask=None, is_causal=False):
     return attend(q, k, v, mask, is_causal)
 
 
+@misconception("grouped_query_attention", symbol="gqa")
+def causal_at_the_end(q, k, v, mask=None, is_causal=False):
+    """With is_causal the last query was lined up with the last key. The flag means the other alignment, top-left."""
+    if is_causal:
+        lower = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
+        mask = lower if mask is None else mask & lower
+    return correct.gqa(q, k, v, mask)
+
+
+@misconception("grouped_query_attention", symbol="gqa")
+def values_tiled(q, k, v, mask=None, is_causal=False):
+    """The keys were repeated head by head, but the values as a whole: query head h reads another group's values."""
+    g = group_size(q, k)
+    return attend(q, k.repeat_interleave(g, dim=1), v.repeat(1, g, 1, 1), mask, is_causal)
+
+
 # ---------------------------------------------------------------- mha_cost
 
 
@@ -236,3 +280,41 @@ def cache_counts_k_only(B, Tq, Tk, D, H, bias):
         return B * Tk * n_kv_heads * (D // H) * np.dtype(dtype).itemsize
 
     return changed(B, Tq, Tk, D, H, bias, kv_cache_bytes=kv_cache_bytes)
+
+
+@misconception("mha_cost", symbol="mha_cost")
+def cache_without_batch(B, Tq, Tk, D, H, bias):
+    """The cache is that of one example. There are B of them, with Tk tokens each."""
+
+    def kv_cache_bytes(dtype, n_kv_heads):
+        return 2 * Tk * n_kv_heads * (D // H) * np.dtype(dtype).itemsize
+
+    return changed(B, Tq, Tk, D, H, bias, kv_cache_bytes=kv_cache_bytes)
+
+
+@misconception("mha_cost", symbol="mha_cost")
+def cache_of_all_heads(B, Tq, Tk, D, H, bias):
+    """n_kv_heads was not used: the cache always has the full width D. Fewer key-value heads make it smaller."""
+
+    def kv_cache_bytes(dtype, n_kv_heads):
+        return 2 * B * Tk * D * np.dtype(dtype).itemsize
+
+    return changed(B, Tq, Tk, D, H, bias, kv_cache_bytes=kv_cache_bytes)
+
+
+@misconception("mha_cost", symbol="mha_cost")
+def scores_of_one_head(B, Tq, Tk, D, H, bias):
+    """The scores of one head were counted. Each of the H heads has (Tq, Tk) of its own."""
+    return changed(B, Tq, Tk, D, H, bias, score_bytes=4 * B * Tq * Tk)
+
+
+@misconception("mha_cost", symbol="mha_cost")
+def all_rows_are_queries(B, Tq, Tk, D, H, bias):
+    """All four projections were counted with Tq rows. Keys and values are made of Tk tokens each."""
+    return changed(B, Tq, Tk, D, H, bias, flops=8 * B * Tq * D * D + 4 * B * Tq * Tk * D)
+
+
+@misconception("mha_cost", symbol="mha_cost")
+def flops_of_one_example(B, Tq, Tk, D, H, bias):
+    """The FLOPs are those of one example. There are B of them."""
+    return changed(B, Tq, Tk, D, H, bias, flops=4 * (Tq + Tk) * D * D + 4 * Tq * Tk * D)

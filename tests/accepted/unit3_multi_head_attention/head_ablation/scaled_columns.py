@@ -1,4 +1,4 @@
-"""A functional call of the layer with scaled columns of W_O; the importance by backward."""
+"""A functional call of the layer with scaled columns of W_O; the importance by backward, into the gates only."""
 
 import torch
 
@@ -11,5 +11,5 @@ def mha_with_head_gate(mha, x, gate):
 
 def head_importance(mha, x, loss_fn):
     gate = torch.ones(mha.n_heads, dtype=x.dtype).requires_grad_()
-    loss_fn(mha_with_head_gate(mha, x, gate)).backward()
+    loss_fn(mha_with_head_gate(mha, x, gate)).backward(inputs=[gate])
     return gate.grad.abs()

@@ -22,7 +22,7 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, query, key=None, value=None, mask=None, need_weights=False):
         key = query if key is None else key
-        value = query if value is None else value
+        value = key if value is None else value
         q, k, v = self.split(self.q_proj(query)), self.split(self.k_proj(key)), self.split(self.v_proj(value))
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.p if self.training else 0.0)
         out = self.out_proj(out.permute(0, 2, 1, 3).reshape(query.shape))
