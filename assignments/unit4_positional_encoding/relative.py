@@ -321,8 +321,8 @@ class RelativeBias(nn.Module):
 
         Returns:
             (1, H, Tq, Tk) in the dtype of weight, to be added to scores (B, H, Tq, Tk): out[0, h, i, j] =
-            weight[bucket(j − (offset + i)), h]. Differentiable in weight. The ready-made RelativeBias of autograder.given
-            may not be used.
+            weight[bucket(j − (offset + i)), h]. Differentiable in weight. The ready-made RelativeBias of
+            autograder.given may not be used.
 
         >>> bias = RelativeBias(8, 16, 1, False)
         >>> _ = bias.load_state_dict({"weight": torch.arange(8.0)[:, None]})

@@ -73,7 +73,7 @@ def operators_of(name: str) -> list[str]:
     wanted = set(_RELATIVES.get(name, ()))
     if owner in _OWNERS:
         wanted |= {last, f"_{last}", f"native_{last}", f"special_{last}", f"{last}_"}
-    wanted |= {f"{short}_{end}" for short in wanted for end in ("backward", "backward_data")}  # its gradient, ready-made
+    wanted |= {f"{short}_{end}" for short in wanted for end in ("backward", "backward_data")}  # their gradients
     return [operator for short in sorted(wanted) for operator in _overloads().get(short, ())]
 
 
