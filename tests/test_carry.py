@@ -237,7 +237,8 @@ def graded(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Callable[[str]
     """The exercises of each student, by id."""
     root = tmp_path_factory.mktemp("carrying")
     exercises = "".join(
-        f'[[unit.exercise]]\nid = "{name}"\npage = "carried"\ntitle = "-"\nsymbols = ["{symbol}"]\npoints = 10\n{MORE.get(name, "")}'
+        f'[[unit.exercise]]\nid = "{name}"\npage = "carried"\ntitle = "-"\nsymbols = ["{symbol}"]\npoints = 10\n'
+        + MORE.get(name, "")
         for name, symbol in EXERCISES.items()
     )
     pages = {

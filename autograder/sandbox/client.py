@@ -435,13 +435,14 @@ class Page:
         if isinstance(obj, torch.nn.Module):
             callbacks.append(obj)
             state = packer.pack({name: p.detach() for name, p in obj.named_parameters()})
-            return wire.Callback(len(callbacks) - 1, type(obj).__name__, obj.training, state)  # type: ignore[arg-type]
+            # SECURITY: no name of ours goes inside: a grader's `CausalLayer` would tell what the student is to find out
+            return wire.Callback(len(callbacks) - 1, "module", obj.training, state)  # type: ignore[arg-type]
         if isinstance(obj, Iterator):
             callbacks.append(Stream(obj))
             return wire.Callback(len(callbacks) - 1, "stream", stream=True)
         if callable(obj):
             callbacks.append(obj)
-            return wire.Callback(len(callbacks) - 1, getattr(obj, "__name__", "function"))
+            return wire.Callback(len(callbacks) - 1, "function")
         raise TypeError(f"a {type(obj).__name__} cannot be passed to student code")
 
     def _resolve(self, unpacker: Unpacker, value: wire.Value) -> Any:
