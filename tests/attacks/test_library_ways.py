@@ -21,6 +21,7 @@ from tests.attacks.conftest import HERE
 WAYS = sorted(path.stem for path in (HERE / "_library").glob("*.py"))
 # What such a page has honestly: its forward pass calls the page's own function.
 KEEPS = {"flash_backward_tiled": {"test_forward", "test_inputs_are_left_alone"}}
+GATED = {"kernels_in_numpy"}  # stopped by a gate: what else passes is worth nothing
 
 
 def free(course: Course) -> Course:
@@ -67,15 +68,18 @@ def graders(course: Course) -> Iterator[Graders]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_gains_nothing(graders: Graders, way: str) -> None:
-    """No test passes but those that look at something else, and none breaks."""
+    """No test passes but those that look at something else, and none breaks; no point waits for a GPU either."""
     result = graders.grade(way, with_ban=True)
+    assert way not in GATED or result.score == result.pending == 0
     passed = {test.name for test in result.tests if test.outcome is Outcome.PASSED}
-    assert passed <= KEEPS.get(result.id, set()), passed
+    assert way in GATED or passed <= KEEPS.get(result.id, set()), passed
     assert all(test.outcome is not Outcome.GRADER_ERROR for test in result.tests)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_is_one(graders: Graders, way: str) -> None:
     """Where nothing is forbidden, the same page has most of the points: it is the ban that stops it."""
+    if way in GATED:
+        pytest.skip("a gate stops it, whatever is forbidden")
     result = graders.grade(way, with_ban=False)
     assert result.score > 0.8 * result.max_score, [(t.name, t.message) for t in result.tests if not t.outcome.is_fine]
