@@ -193,7 +193,7 @@ def test_what_the_worker_needs_is_refused_during_a_call_only(sandbox: Sandbox) -
 
 
 def test_torch_as_a_whole_computes_nothing_but_pictures(sandbox: Sandbox) -> None:
-    """No operator of torch answers for an exercise that forbids it; what generators draw can be looked at all the same."""
+    """No operator of torch answers for an exercise that forbids it; what generators draw can be looked at."""
     cells = [
         "import numpy as np\nimport torch\ntable = torch.zeros(3)\nNUMBER = 2\n",
         "def f(x):\n    return torch.from_numpy(x).sum().item()\ndef g(x):\n    return NUMBER * x\n",
