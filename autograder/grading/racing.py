@@ -140,7 +140,7 @@ class Racer:
 def on_one_processor(ratio: Ratio, share: float) -> Ratio:
     """The ratio of somebody who had only one processor; who used several for this share of the time was not quicker.
 
-    SECURITY: the plain formula on eight threads is below every threshold.
+    SECURITY: the plain formula on several threads would be as good as tiles on one.
     """
     if share < _SEVERAL:
         return ratio
