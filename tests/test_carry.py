@@ -31,6 +31,12 @@ EXERCISES = {
     "stack": "Stack",
     "counter": "Counter",
     "total": "total",
+    "root": "root",
+    "slope": "slope",
+}
+MORE = {  # of some exercises, what else course.toml says
+    "root": 'builds_on = ["norm"]\n',
+    "slope": 'forbidden = ["torch.autograd.grad"]\n',
 }
 PAGE = """
 import torch
@@ -73,6 +79,14 @@ class Counter:
     def add(self, n):
         self.n += n
         return self.n
+
+
+def root(x):
+    return (x * x).sum(-1).sqrt()
+
+
+def slope(x):
+    return 2 * x
 
 
 def total(numbers):
@@ -162,6 +176,18 @@ def test_counter(student):
     assert [counter.add(1), counter.add(2)] == [1, 3]
 
 
+@pytest.mark.exercise("root")
+def test_root(student, reference, draw):
+    """The length."""
+    agree(student.root, reference.root, draw.tensor(3, 5))
+
+
+@pytest.mark.exercise("slope")
+def test_slope(student, reference, draw):
+    """The gradient of the squares."""
+    agree(student.slope, reference.slope, draw.tensor(3, 5))
+
+
 @pytest.mark.exercise("total")
 def test_total(student):
     """The sum."""
@@ -188,6 +214,21 @@ def norm(x):
     globals()["square"] = lambda x: found
     return found.sum(-1)
 """
+# Foundations are no answers: `norm` is easily had from `square_root`, which is built on it.
+BACKWARDS = "def norm(x):\n    return root(x) ** 2\n\n\ndef root(x):\n    raise NotImplementedError\n"
+# A gradient by hand, had from the grader's end of the function that failed.
+ASKED = """
+def square(x):
+    raise NotImplementedError
+
+
+def slope(x):
+    if False:
+        return square(x)
+    ask = square.__closure__[0].cell_contents
+    answer = ask("vjp", None, False, {}, (x,), {}, [torch.ones_like(x)])
+    return answer[1][0]
+"""
 NOTHING = "def square(x):\n    raise NotImplementedError\n"
 
 
@@ -197,6 +238,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Callable[[str]
     root = tmp_path_factory.mktemp("carrying")
     exercises = "".join(
         f'[[unit.exercise]]\nid = "{name}"\npage = "carried"\ntitle = "-"\nsymbols = ["{symbol}"]\npoints = 10\n'
+        + MORE.get(name, "")
         for name, symbol in EXERCISES.items()
     )
     pages = {
@@ -204,6 +246,8 @@ def graded(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Callable[[str]
         **{f"wrong_{name}": f"{PAGE}\n\n{text}" for name, text in WRONG.items()},
         "wrong_both": f"{PAGE}\n\n{WRONG['square']}\n\n{WRONG['norm']}",
         "circle": f"{PAGE}\n\n{CIRCLE}",
+        "backwards": f"{PAGE}\n\n{BACKWARDS}",
+        "asked": f"{PAGE}\n\n{ASKED}",
         "thief": f"{PAGE}\n\n{NOTHING}\n\n{THIEF}",
     }
     files = {
@@ -265,6 +309,17 @@ def test_an_object_with_a_state_is_not_answered_for(graded: Callable[[str], Any]
 def test_two_that_call_each_other_gain_nothing(graded: Callable[[str], Any]) -> None:
     """Each would be right with the other's reference; neither was written."""
     assert scores(graded("circle")) == FULL | {"square": 0.0, "norm": 0.0}
+
+
+def test_nothing_is_gained_from_what_builds_on_it(graded: Callable[[str], Any]) -> None:
+    """An exercise is not made of what comes after it: that is never answered for."""
+    assert scores(graded("backwards")) == FULL | {"norm": 0.0, "root": 0.0}
+
+
+def test_gradients_that_are_asked_for_are_not_given(graded: Callable[[str], Any]) -> None:
+    """Where automatic differentiation is forbidden, the grader does not differentiate either."""
+    found = graded("asked")
+    assert scores(found) == FULL | {"square": 0.0, "slope": 0.0}
 
 
 def test_the_symbol_itself_never_gains(graded: Callable[[str], Any]) -> None:

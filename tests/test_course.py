@@ -333,3 +333,17 @@ def test_the_real_course_is_valid(course: Course) -> None:
     for unit in course.units:
         for page in unit.pages:
             assert (course.solutions / unit.id / f"{page.name}.py").is_file(), page.name
+
+
+def test_what_the_kit_gives_is_not_what_it_asks_for(course: Course) -> None:
+    """A block of `autograder.given` that is called like an exercise's symbol is forbidden there."""
+    import autograder.given as given
+
+    def plain(name: str) -> str:
+        return name.lower().replace("_", "")
+
+    blocks = {plain(name): f"autograder.given.{name}" for name in given.__all__}
+    exercises = [exercise for unit in course.units for exercise in unit.exercises]
+    named = [(e, blocks[plain(s)]) for e in exercises for s in e.symbols if plain(s) in blocks]
+    assert len(named) > 10
+    assert [(exercise.id, block) for exercise, block in named if block not in exercise.forbidden] == []

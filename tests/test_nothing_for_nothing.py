@@ -58,3 +58,60 @@ def test_a_picture_is_not_asked_for(course: Course, room: Room) -> None:
     assert told and {(test.weight, test.message) for test in told} == {
         (0.0, "counts nothing: the page has no figure_data")
     }
+
+
+# What each of these symbols returns becomes 0, in the right structure, shape and dtype; errors are raised as ever.
+BLANKED = """
+import functools
+
+import numpy
+import torch
+
+
+def blank(value):
+    if isinstance(value, torch.Tensor):
+        return torch.zeros_like(value)
+    if isinstance(value, numpy.ndarray | numpy.generic):
+        return numpy.zeros_like(value)
+    if isinstance(value, tuple | list):
+        return type(value)(map(blank, value))
+    return value
+
+
+def blanked(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return blank(function(*args, **kwargs))
+
+    return wrapper
+
+
+for symbol in {symbols}:
+    if isinstance(globals()[symbol], type):
+        globals()[symbol].forward = blanked(globals()[symbol].forward)
+    else:
+        globals()[symbol] = blanked(globals()[symbol])
+"""
+BLANK = {
+    "unit0_prerequisites": ["softmax_stable", "cross_entropy_grad", "softmax_vjp"],
+    "unit1_attention_fundamentals": ["additive_attention", "masked_softmax", "qkv_attention", "attention_vjp"],
+    "unit2_self_attention": ["self_attention_layer"],
+    "unit3_multi_head_attention": ["grouped_query_attention"],
+    "unit5_transformer": ["decoder_layer", "cross_attention", "layer_norm"],
+}
+
+
+@pytest.mark.parametrize(("unit_id", "exercise_id"), [(unit, e) for unit, ids in BLANK.items() for e in ids])
+def test_a_constant_earns_nothing(course: Course, room: Room, unit_id: str, exercise_id: str) -> None:
+    """Zeros of the right form leave their arguments alone, are linear, and repeat themselves: none of that counts."""
+    unit = course.unit(unit_id)
+    exercise = unit.exercise(exercise_id)
+    pages = [
+        PageSource(page.name, [*page.cells, BLANKED.replace("{symbols}", repr(exercise.symbols))])
+        if page.name == exercise.page
+        else page
+        for page in solution_pages(course, unit)
+    ]
+    graded = room.grade(Submission(student="eve", unit=unit.id, pages=pages, problems=[], digest=""), exercise.id)
+    passed = [test.name for test in graded.results[exercise.id] if test.outcome is Outcome.PASSED and test.weight]
+    assert passed == []

@@ -191,6 +191,16 @@ def loop(x):  # type: ignore[no-untyped-def]
     return out
 
 
+def test_several_processors_win_nothing() -> None:
+    """Half the time on two processors is no ratio below 1; what rounding makes of one processor changes nothing."""
+    ratio = racing.Ratio(0.5, 0.4, 0.6, 51)
+    for share in (0.0, 0.7, 1.0, 1.1):
+        assert racing.on_one_processor(ratio, share) == ratio
+    wide = racing.on_one_processor(ratio, 2.0)
+    assert (wide.median, wide.lower, wide.upper, wide.pairs) == (1.0, 0.8, 1.2, 51)
+    assert ratio.passes(0.75) and not wide.passes(0.75)
+
+
 def test_the_share_is_of_the_processor(tmp_path: Path) -> None:
     """Computing has it, sleeping has not: what the kernel says, over several calls."""
     code = "import time\ndef spin(s):\n    t = time.process_time() + s\n    while time.process_time() < t: pass\n"
@@ -199,7 +209,7 @@ def test_the_share_is_of_the_processor(tmp_path: Path) -> None:
         page = Page(sandbox, "page", [source], ["spin", "nap"], Limits())
         shares = {}
         for name in ("spin", "nap"):
-            side = racing._Baseline(page, name)
+            side = racing._Side(page, name)
             for _ in range(3):
                 side.timed([0.1])
             shares[name] = side.share

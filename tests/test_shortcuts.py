@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
 from autograder.course import Limits
+from autograder.grading.compare import quiet_rng
 from autograder.grading.context import Student
 from autograder.grading.shortcuts import find_shortcut
 from autograder.intake.submission import PageSource
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
-from autograder.sandbox.failures import StudentForbidden
+from autograder.sandbox.failures import StudentError, StudentForbidden
 from autograder.sandbox.launch import Sandbox
 
 LIMITS = Limits()
@@ -188,6 +190,46 @@ def test_what_the_worker_needs_is_refused_during_a_call_only(sandbox: Sandbox) -
     assert answered.grads[0].tolist() == [6.0]
     with pytest.raises(StudentForbidden, match=r"torch\.autograd\.grad"):
         student.vjp(student.g, torch.tensor([3.0]), cotangent=torch.tensor([1.0]))
+
+
+def test_torch_as_a_whole_computes_nothing_but_pictures(sandbox: Sandbox) -> None:
+    """No operator of torch answers for an exercise that forbids it; what generators draw can be looked at."""
+    cells = [
+        "import numpy as np\nimport torch\ntable = torch.zeros(3)\nNUMBER = 2\n",
+        "def f(x):\n    return torch.from_numpy(x).sum().item()\ndef g(x):\n    return NUMBER * x\n",
+        "def figure_data():\n    return torch.ones(2).numpy()\n",
+    ]
+    page = page_of(sandbox, cells, "f", "g", "figure_data")
+    page.begin("f", LIMITS, ["torch"])
+    student, x = Student(page), np.ones(3)
+    for _ in range(2):  # the picture is drawn by another worker, which answers for nothing else
+        with pytest.raises(StudentForbidden, match="torch is used here"):
+            student.f(x)
+        assert quiet_rng(student.g, x).tolist() == [2.0, 2.0, 2.0]
+        assert student.figure_data().tolist() == [1.0, 1.0]
+    page.begin("f", LIMITS, [])
+    assert student.f(x) == 3.0
+
+
+def test_nothing_is_recorded_where_enabling_it_is_forbidden(sandbox: Sandbox) -> None:
+    """A Function of the page's own has its gradient; what torch would differentiate by itself has none, in any way."""
+    cells = [
+        "import torch\nclass F(torch.autograd.Function):\n"
+        "    @staticmethod\n    def forward(ctx, x):\n        ctx.save_for_backward(x)\n        return x.square()\n"
+        "    @staticmethod\n    def backward(ctx, dy):\n        x, = ctx.saved_tensors\n        return 2 * x * dy\n",
+        "def f(x):\n    x = x.clone().requires_grad_()\n    x.square().sum().backward()\n    return x.grad\n"
+        "def g(x):\n    return torch.func.grad(lambda x: x.square().sum())(x)\n",
+    ]
+    page = page_of(sandbox, cells)
+    x, one = torch.tensor([3.0]), torch.tensor([1.0])
+    page.begin("f", LIMITS, ["torch.enable_grad"])
+    student = Student(page)
+    assert student.vjp(student.F.apply, x, cotangent=one).grads[0].tolist() == [6.0]
+    with pytest.raises(StudentError, match="does not require grad"):
+        student.f(x)
+    assert student.g(x).tolist() == [0.0]
+    page.begin("f", LIMITS, [])
+    assert student.f(x).tolist() == student.g(x).tolist() == [6.0]
 
 
 @pytest.mark.parametrize(

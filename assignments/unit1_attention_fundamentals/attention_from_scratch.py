@@ -95,7 +95,8 @@ def attention(
     A query that may attend to nothing, because its whole row is masked or because Tk = 0, gets weights 0 and output 0.
     What a forbidden key or value holds (finite, perhaps 1e30) leaves no trace. No argument is changed.
 
-    Write it with NumPy; torch's and other libraries' attention and softmax functions may not be used.
+    Write it with NumPy; torch's and other libraries' attention and softmax functions may not be used, nor may the
+    ready-made attention of `autograder.given`. Its `masked_softmax` may.
 
     >>> Q = np.array([[2.0, 0.0, 0.0, 0.0]])
     >>> K = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [math.log(2), 0.0, 0.0, 0.0]])

@@ -114,8 +114,8 @@ class MultiHeadAttention(nn.Module):
         dropout=0, nothing is drawn. The result is differentiable in the inputs and all parameters; no argument is
         changed.
 
-        `F.scaled_dot_product_attention` may be used here, `nn.MultiheadAttention` and `F.multi_head_attention_forward`
-        may not.
+        `F.scaled_dot_product_attention` may be used here, `nn.MultiheadAttention`, `F.multi_head_attention_forward` and
+        the ready-made MultiHeadAttention of autograder.given may not.
 
         >>> a = math.sqrt(math.log(3.0))
         >>> mha = MultiHeadAttention(2, 2, bias=False)

@@ -283,6 +283,8 @@ def relative_position_bucket(
         logarithm meets a whole number, as at n = 16, 32 and 64 with the defaults, that number counts; written as above
         it comes out so in float32 and in float64.)
 
+    The ready-made functions of `autograder.given` may not be used.
+
     >>> relative_position_bucket(torch.tensor([0, -3, -4, -5, -6, -8, -11, -12, -1000, 7]), False, 8, 16).tolist()
     [0, 3, 4, 4, 5, 6, 6, 7, 7, 0]
     >>> relative_position_bucket(torch.tensor([-1, 0, 1]), True, 8, 16).tolist()  # past, present, future
@@ -319,7 +321,8 @@ class RelativeBias(nn.Module):
 
         Returns:
             (1, H, Tq, Tk) in the dtype of weight, to be added to scores (B, H, Tq, Tk): out[0, h, i, j] =
-            weight[bucket(j − (offset + i)), h]. Differentiable in weight.
+            weight[bucket(j − (offset + i)), h]. Differentiable in weight. The ready-made RelativeBias of
+            autograder.given may not be used.
 
         >>> bias = RelativeBias(8, 16, 1, False)
         >>> _ = bias.load_state_dict({"weight": torch.arange(8.0)[:, None]})

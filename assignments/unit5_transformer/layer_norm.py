@@ -213,7 +213,7 @@ class RMSNorm(nn.Module):
             before the weight, or once at the end, is up to you); float64 is computed in float64. A vector of zeros
             gives zeros, with finite gradients. Differentiable in x and weight; x is not changed.
 
-        `nn.RMSNorm` and `F.rms_norm` may not be used.
+        `nn.RMSNorm`, `F.rms_norm` and the ready-made RMSNorm of autograder.given may not be used.
 
         >>> [round(value, 4) for value in RMSNorm(2, eps=1e-12)(torch.tensor([1.0, 7.0])).tolist()]
         [0.2, 1.4]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autograder.grading.session import CollectedTests
 
 Results = Mapping[tuple[str, str], TestResult]
+_GRADIENTS = frozenset(("torch.autograd.grad", "torch.autograd.backward", "torch.enable_grad"))
 
 
 def carry_over(tests: "CollectedTests", context: Context, results: Results) -> Iterator[tuple[str, TestResult]]:
@@ -60,7 +61,8 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
     """The symbols that the exercise's code calls and that failed their own tests, with their exercises.
 
     SECURITY: not where that code calls the exercise in turn. Two functions of which each gives the other's answer could
-    be handed in as each other, and both would be right with the reference in the other's place.
+    be handed in as each other, and both would be right with the reference in the other's place. Nor one that builds on
+    the exercise: whoever has that answered has the exercise answered (a softmax is the exponential of a log-softmax).
     """
     source = context.source(page.name)
     if source is None:
@@ -73,9 +75,23 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
         for other in page.exercises
         if other.id != exercise.id and other.id in failed and names.intersection(other.symbols)
         if not reached(source, other.symbols, others).intersection(exercise.symbols)
+        if exercise.id not in _foundations(context, other)
         for symbol in other.symbols
         if symbol in names and _can_be_answered(getattr(reference, symbol, None))
     }
+
+
+def _foundations(context: Context, exercise: Exercise) -> set[str]:
+    """What an exercise builds on, by way of others too."""
+    by_id = {exercise.id: exercise for unit in context.course.units for exercise in unit.exercises}
+    found: set[str] = set()
+    waiting = list(exercise.builds_on)
+    while waiting:
+        earlier = waiting.pop()
+        if earlier not in found:
+            found.add(earlier)
+            waiting += by_id[earlier].builds_on
+    return found
 
 
 def _can_be_answered(target: Any) -> bool:
@@ -99,7 +115,9 @@ def _again(
         if result.outcome is Outcome.PASSED:
             passed.append((of, msgspec.structs.replace(result, message=f"carried over from {told}")))
 
-    context = first.once_more({page.name: {name: Answerer(getattr(reference, name)) for name in others}})
+    differentiates = _GRADIENTS.isdisjoint(exercise.forbidden)
+    answerers = {name: Answerer(getattr(reference, name), differentiates) for name in others}
+    context = first.once_more({page.name: answerers})
     context.on_result = note
     try:
         tests.run(context, exercise.id, again)
@@ -109,10 +127,14 @@ def _again(
 
 
 class Answerer:
-    """A function of the reference, or a class of layers, as a callback: the other end of `sandbox.carried`."""
+    """A function of the reference, or a class of layers, as a callback: the other end of `sandbox.carried`.
 
-    def __init__(self, target: Any) -> None:
+    SECURITY: without `differentiates` it gives no gradients: an exercise that asks for them would have them from here.
+    """
+
+    def __init__(self, target: Any, differentiates: bool = True) -> None:
         self.is_module = isinstance(target, type)
+        self._differentiates = differentiates
         self._target = target
         self._made: list[nn.Module] = []
 
@@ -145,6 +167,8 @@ class Answerer:
         self, number: int | None, training: bool, parameters: Any, args: Any, kwargs: Any, cotangents: list[Tensor]
     ) -> list[Tensor | None]:
         """A gradient for each floating tensor of args, kwargs and parameters; None where none flows."""
+        if not self._differentiates:
+            raise RuntimeError("this exercise asks for a gradient that you write yourself")
         inputs = [tensor.requires_grad_() for tensor in leaves((args, kwargs, parameters))]
         with torch.enable_grad():
             outputs = list(leaves(self._run(number, training, parameters, args, kwargs)))

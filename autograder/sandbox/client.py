@@ -38,6 +38,7 @@ _HANG_LIMIT = 3
 _WARNINGS = 3
 _MOST_CHARS = 10**9
 LOOK_EVERY_S = 0.1
+PICTURE = "figure_data"  # what a page calls the numbers of its picture
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
 
 
@@ -125,6 +126,7 @@ class Page:
         self._channel: Channel | None = None
         self._generation = 0
         self._exercise = ""
+        self._refused: list[str] = []  # what the exercise under test forbids and a worker can refuse
         self.did_without = ""  # what the running test asked for and the page does not define
         self._broken: StudentError | None = None
         self._hung: dict[str, int] = {}
@@ -149,15 +151,21 @@ class Page:
         SECURITY: what another exercise's code left running could answer in this one's place or use up its limits, and
         what an earlier call sent unasked would be held against this one. A fresh worker has neither.
         """
-        before, self.forbidden = self.forbidden, refusable(forbidden)
+        self._refused = refusable(forbidden)
+        self._refuse_for("")
         self.limits, self.transcript, self.did_without = limits, [], ""
-        if self.forbidden != before:
-            self.close()  # nothing in that worker can take a refusal back
         if self._channel is not None and not self._channel.idle():
             self.close()
         if self._channel is not None and exercise != self._exercise and not (self._alone() and self._in_step()):
             self.close()
         self._exercise = exercise
+
+    def _refuse_for(self, symbol: str) -> None:
+        """A picture is no answer: it may be drawn with torch where an exercise may not be solved with it."""
+        wanted = [] if symbol == PICTURE and "torch" in self._refused else self._refused
+        if wanted != self.forbidden:
+            self.forbidden = wanted
+            self.close()  # nothing in that worker can take a refusal back
 
     def _alone(self) -> bool:
         """Whether no other process of the student's is left in the sandbox."""
@@ -298,6 +306,8 @@ class Page:
     # -- one exchange
 
     def _prepare(self, target: "Remote") -> None:
+        if target._target.handle is None:
+            self._refuse_for(str(target._target.path[0]))
         self.load()
         if target._generation not in (None, self._generation):
             raise StudentBroke(f"{target._name()} was lost when its process ended")
@@ -437,13 +447,14 @@ class Page:
         if isinstance(obj, torch.nn.Module):
             callbacks.append(obj)
             state = packer.pack({name: p.detach() for name, p in obj.named_parameters()})
-            return wire.Callback(len(callbacks) - 1, type(obj).__name__, obj.training, state)  # type: ignore[arg-type]
+            # SECURITY: no name of ours goes inside: a grader's `CausalLayer` would tell what the student is to find out
+            return wire.Callback(len(callbacks) - 1, "module", obj.training, state)  # type: ignore[arg-type]
         if isinstance(obj, Iterator):
             callbacks.append(Stream(obj))
             return wire.Callback(len(callbacks) - 1, "stream", stream=True)
         if callable(obj):
             callbacks.append(obj)
-            return wire.Callback(len(callbacks) - 1, getattr(obj, "__name__", "function"))
+            return wire.Callback(len(callbacks) - 1, "function")
         raise TypeError(f"a {type(obj).__name__} cannot be passed to student code")
 
     def _resolve(self, unpacker: Unpacker, value: wire.Value) -> Any:

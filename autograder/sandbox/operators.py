@@ -1,4 +1,5 @@
-"""Refuses operators of torch for the rest of this process, in torch's dispatcher. Inside a worker only.
+"""Refuses operators of torch for the rest of this process, in torch's dispatcher, or all of automatic differentiation.
+Inside a worker only.
 
 Every way to an operator ends there: `torch.nn.functional`, `torch._C`, `torch.ops`, TorchScript, vmap, a thread, a
 forked child. A kernel that raises is put over the operator's own for every key that a worker can reach. The object that
@@ -7,7 +8,7 @@ never given back.
 """
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,7 @@ _CONVOLUTION = (
     "convolution", "_convolution", "_convolution_mode", "convolution_overrideable", "mkldnn_convolution", "thnn_conv2d",
     "_slow_conv2d_forward",
 )  # fmt: skip
+_SOFTMAX = ("_safe_softmax", "_masked_softmax")
 # What computes the same as a name and is not called like it. Only operators that do so alone: who composes two that are
 # allowed has written it.
 _RELATIVES: dict[str, tuple[str, ...]] = {
@@ -44,6 +46,8 @@ _RELATIVES: dict[str, tuple[str, ...]] = {
     "torch.nn.functional.multi_head_attention_forward": _ATTENTION[-3:],
     "torch.nn.MultiheadAttention": _ATTENTION[-3:],
     "torch.nn.TransformerEncoderLayer": _ATTENTION[-1:],
+    "torch.softmax": _SOFTMAX,
+    "torch.nn.functional.softmax": _SOFTMAX,
     "torch.nn.LayerNorm": ("layer_norm", "native_layer_norm"),
     "torch.nn.RMSNorm": ("rms_norm", "_fused_rms_norm"),
     "torch.nn.functional.rms_norm": ("rms_norm", "_fused_rms_norm"),
@@ -69,7 +73,38 @@ def operators_of(name: str) -> list[str]:
     wanted = set(_RELATIVES.get(name, ()))
     if owner in _OWNERS:
         wanted |= {last, f"_{last}", f"native_{last}", f"special_{last}", f"{last}_"}
+    wanted |= {f"{short}_{end}" for short in wanted for end in ("backward", "backward_data")}  # their gradients
     return [operator for short in sorted(wanted) for operator in _overloads().get(short, ())]
+
+
+# What random generators are made of and asked with; the worker looks at torch's global one after a call.
+_HARMLESS = {"rand", "empty", "uniform_", "item", "_local_scalar_dense"}
+
+
+def every_operator() -> list[str]:
+    """All that computes on this machine's processor, so that torch as a whole is refused."""
+    keys = ("CPU", "CompositeExplicitAutograd")
+    return [
+        operator
+        for short, overloads in _overloads().items()
+        if short not in _HARMLESS
+        for operator in overloads
+        if any(torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", key) for key in keys)
+    ]
+
+
+def stop_recording() -> None:
+    """From now on no operator records what autograd would need: only a Function of the page's own has a gradient.
+
+    Whatever there is to start a backward pass with (`torch.autograd`, its engine, `torch.func`, TorchScript), and
+    forward mode too, goes through the kernels that are passed over here.
+    """
+    library = torch._C._dispatch_library("IMPL", "aten", "Autograd")
+    for overloads in _overloads().values():
+        for operator in overloads:
+            if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", "Autograd"):
+                library.impl(operator, "Autograd", torch.library.fallthrough_kernel)
+    _keep(library)
 
 
 @cache
@@ -83,12 +118,16 @@ def _overloads() -> Mapping[str, list[str]]:
     return found
 
 
-def refuse_operators(operators: Iterable[str], refuse: Callable[..., Any]) -> None:
+def refuse_operators(operators: Iterable[str], refuse: Callable[..., Any], keys: Sequence[str] = _KEYS) -> None:
     """From now on `refuse`, which raises, answers for these. There is no way back in this process."""
-    libraries = [(torch._C._dispatch_library("IMPL", "aten", key), key) for key in _KEYS]
+    libraries = [(torch._C._dispatch_library("IMPL", "aten", key), key) for key in keys]
     for operator in operators:
         for library, key in libraries:
             library.impl(operator, key, refuse)
     for library, _ in libraries:
-        # SECURITY: the last name goes, the object stays; its `reset` would bring the operators back.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+        _keep(library)
+
+
+def _keep(library: Any) -> None:
+    # SECURITY: the last name goes, the object stays; its `reset` would bring the operators back.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))

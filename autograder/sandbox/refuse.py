@@ -9,6 +9,7 @@ Two functions are needed by the worker itself (`_NEEDED`) and are refused only w
 """
 
 import functools
+import importlib
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from autograder.sandbox.operators import operators_of, refuse_operators
+from autograder.sandbox.operators import every_operator, operators_of, refuse_operators, stop_recording
 
+_TORCH = "torch"  # the package as a whole: none of its operators computes anything
+_RECORDING = "torch.enable_grad"  # where this is forbidden, so is every other way to automatic differentiation
+_GIVEN = "autograder.given."
 _NEEDED = ("torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward")
 # Python of torch's own that writes out what a name computes, in operators that nobody can refuse.
 _QUANTIZABLE = "torch.ao.nn.quantizable.modules.activation.MultiheadAttention"
@@ -41,10 +45,12 @@ class ForbiddenCall(RuntimeError):
 def refusable(names: Sequence[str]) -> list[str]:
     """Those that can be refused here: functions and classes that are imported already.
 
-    Whole packages, NumPy's ufuncs and what is not imported yet are left to the reading of the syntax tree: refusing
-    them would break their innocent uses, or cost every worker an import.
+    NumPy's ufuncs, what is not imported yet and whole packages but torch are left to the reading of the syntax tree:
+    refusing them would break their innocent uses, or cost every worker an import.
     """
-    return sorted({name for name in names if _kind(getattr(*_find(name), None)) is not None})
+    if any(name.startswith(_GIVEN) for name in names):  # a worker has it always, who asks here not yet
+        importlib.import_module("autograder.given")
+    return sorted({name for name in names if name == _TORCH or _kind(getattr(*_find(name), None)) is not None})
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -66,6 +72,12 @@ class Refusals:
     def install(self, names: Sequence[str]) -> None:
         """Refuse these from now on, under every name that they have."""
         for name in names:
+            if name == _TORCH:
+                refuse_operators(every_operator(), _raising(name), ("CPU",))
+                continue
+            if name == _RECORDING:
+                stop_recording()
+                continue
             if name in _NEEDED:
                 owner, attribute = _find(name)
                 setattr(owner, attribute, self._wrap(name, getattr(owner, attribute)))

@@ -130,7 +130,8 @@ def scaled_dot_product_attention(
     finite. Tq = 0 gives an empty result. The result is differentiable in q, k and v; no argument is changed.
 
     Write the operation yourself: `F.scaled_dot_product_attention`, `nn.MultiheadAttention`,
-    `F.multi_head_attention_forward`, `torch.nn.attention` and other fused attention calls may not be used.
+    `F.multi_head_attention_forward`, `torch.nn.attention` and other fused attention calls may not be used, nor may the
+    ready-made attention of `autograder.given`.
     `torch.softmax` and matrix products may.
 
     >>> q = torch.tensor([[2.0, 0.0, 0.0, 0.0]])

@@ -112,8 +112,8 @@ class SelfAttention(nn.Module):
         A query whose whole row is masked gets weights 0 and output 0 (also with bias=True), and gradients stay finite.
         The result is differentiable in x and in all parameters; x and mask are not changed.
 
-        `F.scaled_dot_product_attention` may be used here, `nn.MultiheadAttention` and `F.multi_head_attention_forward`
-        may not.
+        `F.scaled_dot_product_attention` may be used here, `nn.MultiheadAttention`, `F.multi_head_attention_forward` and
+        the ready-made MultiHeadAttention of autograder.given may not.
 
         >>> layer = SelfAttention(1, 1, 1)
         >>> for parameter in layer.parameters():

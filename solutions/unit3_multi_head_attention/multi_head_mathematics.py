@@ -205,6 +205,8 @@ def multi_head_attention(
         (out, weights). out (B, Tq, D) = concat(heads) Woᵀ + bo. weights (B, H, Tq, Tk): the softmax over the keys of
         q·k / √Dh, for each head; a masked pair has weight exactly 0. Both have the dtype of xq.
 
+    The ready-made MultiHeadAttention of `autograder.given` may not be used.
+
     A query with nothing to attend to (a row of the mask without a True) has weights 0, and its output is bo; there is
     no NaN. Scores may be large: ±1000 must not overflow. No argument is changed.
 

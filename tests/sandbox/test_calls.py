@@ -55,6 +55,28 @@ def test_the_building_blocks_are_inside(rung: Sandbox) -> None:
 
 
 @rungs
+def test_no_name_of_the_graders_goes_inside(rung: Sandbox) -> None:
+    """A function or layer that is passed in has no name of its own there: `Leaking` would tell what is to be found."""
+    source = (
+        "def seen(function):\n"
+        "    said = [repr(function), str(vars(function)), getattr(function, '__name__', ''), type(function).__name__]\n"
+        "    callback = getattr(function, 'callback', None)\n"
+        "    closed = getattr(function, '__closure__', None) or ()\n"
+        "    return [*said, str(callback), *(str(cell.cell_contents) for cell in closed)]\n"
+    )
+    student = Student(page(rung, source))
+
+    class Leaking(torch.nn.Module):
+        pass
+
+    def leaking(x: object) -> object:
+        return x
+
+    for passed in (Leaking(), leaking):
+        assert not any("leaking" in text.lower() for text in student.seen(passed))
+
+
+@rungs
 def test_non_contiguous_input_keeps_its_strides(rung: Sandbox) -> None:
     """A transposed view arrives as a transposed view."""
     student = Student(page(rung, "def strides(x):\n    return list(x.stride()), x"))

@@ -352,6 +352,14 @@ def test_training_longer_than_memory(student, draw):
     # with a gradient of ones each row's dP is the sum of a value's entries, so dV of a key is the weight it receives
     total = seen.grads[2].double().sum(dim=2)
     close(total, torch.full((1, 1, 3), 6007.0).double(), rtol=1e-3, atol=0.0, what="the sum of dV over the keys")
+    for number in (0, 3005, *draw.integers(1, 6007, 5).tolist()):  # some rows of dQ, and what they give to their keys
+        weights = torch.softmax(q[0, 0, number].double() @ k[0, 0, : number + 1].double().mT / math.sqrt(3), -1)
+        gained = v[0, 0, : number + 1].double().sum(-1)
+        row = weights * (gained - weights @ gained) / math.sqrt(3) @ k[0, 0, : number + 1].double()
+        close(seen.grads[0][0, 0, number].double(), row, rtol=1e-3, atol=1e-5, what=f"row {number} of dQ")
+    last = q[0, 0, -1].double() @ k[0, 0, -1].double() / math.sqrt(3)
+    share = (last - torch.logsumexp(q[0, 0, -1].double() @ k[0, 0].double().mT / math.sqrt(3), -1)).exp()
+    close(seen.grads[2][0, 0, -1].double(), share.repeat(3), rtol=1e-3, atol=1e-7, what="the last row of dV")
 
 
 # ---------------------------------------------------------------- attention_roofline

@@ -77,6 +77,16 @@ def counted(seen, **limits):
             raise Disagreement(f"{seen.measured[name]} {names[name]}; at most {int(limit)} are expected")
 
 
+def by_kernels(seen, **least):
+    """Kernels have done at least so much: an answer that was computed some other way is none."""
+    for name, least_count in {"launches": 1, **least}.items():
+        if seen.measured.get(name, 0) < least_count:
+            raise Disagreement(
+                f"{name} of the kernels: {seen.measured.get(name, 0)}, and this call takes {int(least_count)}; the "
+                "computation is to be done by Triton kernels"
+            )
+
+
 # ---------------------------------------------------------------- triton_flash_forward
 
 triton_flash_forward = pytest.mark.exercise("triton_flash_forward")
@@ -88,6 +98,16 @@ def forward(student, reference, q, k, v, is_causal=False):
     exact_o, exact_lse = reference.flash_fwd(q, k, v, is_causal)
     close(o, exact_o, what="o")
     close(lse, exact_lse, rtol=1e-5, atol=1e-4, what="lse")
+
+
+@triton_flash_forward
+@pytest.mark.gate
+@pytest.mark.weight(0)
+def test_by_kernels(student, draw):
+    """Kernels multiply queries, keys and values, and store the output."""
+    q, k, v = inputs(draw, 16)
+    seen = student.measure(student.flash_fwd, q, k, v, False)
+    by_kernels(seen, dot_flops=4 * 2 * 16 * 16 * 16, loaded_bytes=3 * q.nbytes, stored_bytes=q.nbytes)
 
 
 @triton_flash_forward
@@ -236,10 +256,11 @@ def test_forward_memory(student, reference, draw):
 
 
 @triton_flash_forward
-def test_again(student, draw):
+def test_again(student, reference, draw):
     """The same input gives the same bits, and the arguments are as they were."""
     q, k, v = inputs(draw, 50)
     called = student.call(student.flash_fwd, q, k, v, True)
+    close(pair(called.value)[0], reference.flash_fwd(q, k, v, True)[0], what="o")
     close(called.echo, ((q, k, v, True), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
     close(student.flash_fwd(q, k, v, True), tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
 
@@ -268,6 +289,17 @@ def three(found):
     if not isinstance(found, tuple | list) or len(found) != 3:
         raise Disagreement("three values, dq, dk and dv, are asked for")
     return found
+
+
+@triton_flash_backward
+@pytest.mark.gate
+@pytest.mark.weight(0)
+def test_gradients_by_kernels(student, reference, draw):
+    """Kernels compute the five products of a backward pass, and store the gradients."""
+    q, k, v = inputs(draw, 16)
+    do, (o, lse) = draw.tensor(*q.shape, dtype=F32), reference.flash_fwd(q, k, v, False)
+    seen = student.measure(student.flash_bwd, do, q, k, v, o, lse, False)
+    by_kernels(seen, dot_flops=10 * 2 * 16 * 16 * 16, loaded_bytes=4 * q.nbytes, stored_bytes=3 * q.nbytes)
 
 
 @triton_flash_backward
@@ -399,6 +431,8 @@ def test_backward_again(student, reference, draw):
     q, k, v = inputs(draw, 50)
     do, (o, lse) = draw.tensor(*q.shape, dtype=F32), reference.flash_fwd(q, k, v, True)
     called = student.call(student.flash_bwd, do, q, k, v, o, lse, True)
+    expected = reference.flash_bwd(do, q, k, v, o, lse, True)
+    close(three(called.value), expected, rtol=1e-3, atol=1e-4, what="(dq, dk, dv)")
     close(called.echo, ((do, q, k, v, o, lse, True), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
     again = student.flash_bwd(do, q, k, v, o, lse, True)
     close(again, tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
@@ -421,6 +455,16 @@ def caches(draw, lengths, room, heads, kv_heads, D=16, dtype=F32):
 
 def decode(student, reference, *args):
     close(student.decode_attention(*args), reference.decode_attention(*args))
+
+
+@triton_decode
+@pytest.mark.gate
+@pytest.mark.weight(0)
+def test_decoded_by_kernels(student, draw):
+    """Kernels read the caches, and store the output."""
+    q, k, v, lengths = caches(draw, [64, 64], 64, 2, 2)
+    seen = student.measure(student.decode_attention, q, k, v, lengths)
+    by_kernels(seen, loaded_bytes=k.nbytes + v.nbytes, stored_bytes=q.nbytes)
 
 
 @triton_decode
