@@ -152,6 +152,22 @@ def test_an_innocent_page_is_left_alone(code: str) -> None:
     assert find_shortcut(PageSource("page", [code]), ["f"], BANNED) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("import torch.nn.functional as F\ndef f(x):\n    return F.scaled(x, x, x, gqa=True)", True),
+        ("from torch.nn.functional import scaled\ndef f(x):\n    return scaled(x, gqa=x > 0)", True),
+        ("import torch.nn.functional as F\ndef f(x):\n    return F.scaled(x, x, x, gqa=False)", False),
+        ("import torch.nn.functional as F\ndef f(x, gqa=True):\n    return F.scaled(x, x, x, is_causal=True)", False),
+        ("def scaled(x, gqa):\n    return x\ndef f(x):\n    return scaled(x, gqa=True)", False),
+    ],
+)
+def test_an_option_may_be_forbidden(code: str, found: bool) -> None:
+    """The function itself may be used, without the option that does what is asked for."""
+    use = find_shortcut(PageSource("page", [code]), ["f"], ["torch.nn.functional.scaled.gqa"])
+    assert (use is not None) == found
+
+
 def test_a_hidden_call_is_refused_and_an_innocent_one_goes_through(sandbox: Sandbox) -> None:
     """What no tree shows is refused when it is called for the exercise, and allowed otherwise."""
     code = (

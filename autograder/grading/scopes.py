@@ -11,7 +11,8 @@ def outer_names(node: ast.AST, aliases: Mapping[str, str]) -> Iterator[tuple[int
     """(line, dotted name) of every name that the code reads and does not bind itself: `a.b.c` for attributes of `a`.
 
     A parameter or a variable of a function hides the module's name, also in the functions within. What a name in
-    `aliases` or of an import within stands for is spelt out, and imports themselves are mentioned too.
+    `aliases` or of an import within stands for is spelt out, and imports themselves are mentioned too. An option that a
+    call sets is mentioned like an attribute of what is called: `a.b.option` for `a.b(option=1)`, unless it is False.
     """
     yield from _names(node, dict(aliases), frozenset())
 
@@ -38,8 +39,18 @@ def _names(node: ast.AST, aliases: dict[str, str], hidden: frozenset[str]) -> It
         if reads and head not in hidden:
             yield node.lineno, ".".join(filter(None, (aliases.get(head, head), rest)))
     else:
+        if isinstance(node, ast.Call) and _dotted(node.func) is not None:
+            for line, called in _names(node.func, aliases, hidden):
+                yield from ((line, f"{called}.{option}") for option in _options(node))
         for child in ast.iter_child_nodes(node):
             yield from _names(child, aliases, hidden)
+
+
+def _options(call: ast.Call) -> Iterator[str]:
+    """The names of the options that a call sets and does not switch off."""
+    for keyword in call.keywords:
+        if keyword.arg is not None and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
+            yield keyword.arg
 
 
 def _of_function(node: _Function, aliases: dict[str, str], hidden: frozenset[str]) -> Iterator[tuple[int, str]]:
