@@ -81,7 +81,8 @@ def operators_of(name: str) -> list[str]:
 _HARMLESS = {"rand", "empty", "uniform_", "item", "_local_scalar_dense"}
 
 
-def every_operator() -> list[str]:
+@cache
+def every_operator() -> Sequence[str]:
     """All that computes on this machine's processor, so that torch as a whole is refused."""
     keys = ("CPU", "CompositeExplicitAutograd")
     return [
@@ -100,11 +101,20 @@ def stop_recording() -> None:
     forward mode too, goes through the kernels that are passed over here.
     """
     library = torch._C._dispatch_library("IMPL", "aten", "Autograd")
-    for overloads in _overloads().values():
-        for operator in overloads:
-            if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", "Autograd"):
-                library.impl(operator, "Autograd", torch.library.fallthrough_kernel)
+    for operator in recording_operators():
+        library.impl(operator, "Autograd", torch.library.fallthrough_kernel)
     _keep(library)
+
+
+@cache
+def recording_operators() -> Sequence[str]:
+    """All that record what a gradient needs."""
+    return [
+        operator
+        for overloads in _overloads().values()
+        for operator in overloads
+        if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", "Autograd")
+    ]
 
 
 @cache
