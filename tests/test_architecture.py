@@ -136,6 +136,7 @@ MAY_IMPORT = {
     "sandbox/turns.py": {"sandbox/driver.py", "sandbox/wire.py"},
     "sandbox/cells.py": {"sandbox/magics.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
+    "sandbox/warm.py": {"sandbox/operators.py"},
     "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
     "sandbox/worker.py": {
         *(
