@@ -150,9 +150,6 @@ def student_kit(course: Course, target: Path) -> None:
     """
     if target.suffix != ".zip":
         raise UsageError(f"{target}: a student kit is a zip; give a name that ends in .zip")
-    missing = [name for name in _WHEEL_NEEDS if not (course.root / name).is_file()]
-    if missing:
-        raise UsageError(f"{course.root / missing[0]} does not exist: a student kit is made from the folder of the kit")
     try:
         _write_kit(course, target)
     except OSError as error:
@@ -214,6 +211,9 @@ _not_for_students = shutil.ignore_patterns("graders", "__pycache__")
 
 def _wheel(course: Course, folder: Path) -> Path:
     """Built from a copy without hidden parts: what an earlier build left in `build/` would end up in the wheel."""
+    missing = [name for name in _WHEEL_NEEDS if not (course.root / name).is_file()]
+    if missing:
+        raise UsageError(f"{course.root / missing[0]} does not exist: a student kit is made from the folder of the kit")
     source = folder / "source"
     shutil.copytree(course.root / "autograder", source / "autograder", ignore=_not_for_students)
     for name in _WHEEL_NEEDS:
