@@ -7,6 +7,7 @@
 
 import secrets
 import socket
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ _WARNINGS = 3
 _MOST_CHARS = 10**9
 LOOK_EVERY_S = 0.1
 PICTURE = "figure_data"  # what a page calls the numbers of its picture
+_GETS_TORCH = re.compile(r"\b(?:import|from)\b.*\b(?:torch|given)\b")  # how an honest page does
 _PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
 
 
@@ -122,6 +124,7 @@ class Page:
         self._sandbox = sandbox
         self._sources = list(sources)
         self._symbols = list(symbols)
+        self._may_draw_with_torch = any(_GETS_TORCH.search(c) for source in sources for c in source.cells)
         self._defined: set[str] = set()
         self._channel: Channel | None = None
         self._generation = 0
@@ -162,7 +165,8 @@ class Page:
 
     def _refuse_for(self, symbol: str) -> None:
         """A picture is no answer: it may be drawn with torch where an exercise may not be solved with it."""
-        wanted = [] if symbol == PICTURE and "torch" in self._refused else self._refused
+        is_free = symbol == PICTURE and "torch" in self._refused and self._may_draw_with_torch
+        wanted = [] if is_free else self._refused
         if wanted != self.forbidden:
             self.forbidden = wanted
             self.close()  # nothing in that worker can take a refusal back
