@@ -5,9 +5,9 @@
 `StudentError`, and never as anything else.
 """
 
+import re
 import secrets
 import socket
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
