@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 
 from autograder.sandbox.processes import Process, below
@@ -47,13 +48,16 @@ def disk_bytes(folders: Sequence[str]) -> int:
 
 
 def _own_bytes(process: Process) -> int:
-    """Anonymous and shared memory, divided by how many share it. The resident size where we may not look closer."""
+    """Anonymous and shared memory, divided by how many share it. The resident size where we may not look closer; of a
+    process that has ended meanwhile nothing is left, and its resident size is not held against the others.
+    """
     try:
         with open(f"/proc/{process.pid}/smaps_rollup") as rollup:
             sizes = dict(line.split(":", 1) for line in rollup if line.startswith("Pss_"))
         return sum(int(sizes[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem")) << 10
-    except (OSError, KeyError):
-        return process.resident
+    except (OSError, KeyError) as error:
+        ended = sys.platform == "linux" and not os.path.exists(f"/proc/{process.pid}")
+        return 0 if ended or isinstance(error, ProcessLookupError) else process.resident
 
 
 def cpu_seconds(root: int) -> float:

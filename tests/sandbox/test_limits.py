@@ -1,6 +1,8 @@
 """Time, memory and disk: what breaks a limit is ended from outside."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -14,6 +16,7 @@ from autograder.sandbox.failures import (
     StudentTimedOut,
 )
 from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.processes import Process
 from tests.sandbox.conftest import LIMITS, fenced, page, rungs, start
 
 
@@ -71,8 +74,19 @@ def test_what_the_forkserver_does_meanwhile_is_no_workers_memory() -> None:
             assert sandbox.memory_bytes() < 4 << 20
 
 
+def test_who_has_ended_uses_nothing() -> None:
+    """A process may end between a look at its size and a closer one: its size is not held against those who live."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = os.getpid()
+    assert usage._own_bytes(Process(ended.pid, here, running=False, cpu_s=0.0, resident=1 << 30)) == 0
+    assert usage._own_bytes(Process(here, 1, running=True, cpu_s=0.0, resident=1 << 50)) < 1 << 40
+
+
 _FAMILY = """
 import os
+import subprocess
+import sys
 import signal
 
 def child(megabytes):
