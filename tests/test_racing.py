@@ -153,7 +153,7 @@ def test_what_is_not_written_is_missing(graded: Callable[[str], dict[str, Any]])
     assert {test["outcome"] for test in graded("unwritten").values()} == {"missing"}
 
 
-@pytest.mark.parametrize(("rounds", "held_back"), [(1, False), (300, True)])
+@pytest.mark.parametrize(("rounds", "held_back"), [(1, False), (3000, True)])
 def test_a_busy_machine_costs_nobody_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, held_back: bool
 ) -> None:
