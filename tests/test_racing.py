@@ -176,7 +176,7 @@ def test_a_busy_machine_costs_nobody_anything(
             return racer(student.power, loop, lambda: (draw.tensor(61, 61),), lambda answer, given: None, pairs=5)
 
         if held_back:
-            with pytest.raises(Deferred, match=r"the machine was busy: .* grade again on a quiet machine"):
+            with pytest.raises(Deferred, match="grade again on a quiet machine"):
                 race()
         else:
             race().must_reach("excellent")
