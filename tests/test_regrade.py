@@ -210,6 +210,13 @@ def test_other_code_of_the_kit_judges_anew(quick: Batch, monkeypatch: pytest.Mon
     assert report["fresh"] == 1
 
 
+def test_what_builds_on_what_judges_anew(quick: Batch) -> None:
+    """An error is carried over only to what does not build on it, so `builds_on` has a part in results."""
+    quick.grade()
+    quick.edit("course.toml", 'symbols = ["Scale"]\n', 'symbols = ["Scale"]\nbuilds_on = ["twice"]\n')
+    assert quick.grade(dry_run=True, student="ada")["fresh"] == 1
+
+
 # ---------------------------------------------------------------- best or latest
 
 
