@@ -10,7 +10,7 @@ from rich.console import Console
 from autograder.course import COURSE_FILE, Course
 from autograder.errors import UsageError
 from autograder.extensions import EXTENSIONS_FILE, load_extensions
-from autograder.results.attempts import read_class
+from autograder.results.attempts import read_class, require_results
 from autograder.results.by_hand import entered_by_hand
 from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, summary, table
 from autograder.results.exports.gathered import Asked, Gathered, gather
@@ -45,8 +45,7 @@ def run_export(
     """Write the export and say what was written, what was left out and why. Raises UsageError."""
     if kind not in FORMATS:
         raise UsageError(f"no format {kind!r}{did_you_mean(kind, [*FORMATS, BUNDLE])}")
-    if not (folder / STUDENTS).is_dir():
-        raise UsageError(f"{folder} holds no results: give the folder that `autograder grade --out` wrote")
+    require_results(folder)
     found = read_class(folder, course)
     _keep_apart(course, folder, out, [roster, asked.worksheet])
     gathered = gather(course, load_extensions(course), found, Roster(roster), asked)

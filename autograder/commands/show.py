@@ -11,8 +11,7 @@ from rich.console import Console
 from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
-from autograder.results.attempts import read_class
-from autograder.results.folders import STUDENTS
+from autograder.results.attempts import read_class, require_results
 from autograder.results.late import Counted, Grade, grade, settle
 from autograder.results.record import ExerciseResult, Outcome, UnitResult
 from autograder.rooms.batch import SUBMITTED, read_runs
@@ -37,8 +36,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 def find(course: Course, student: str, unit: Unit, out: Path) -> Shown:
     """What counts for a student and a unit. Raises UsageError where there is none."""
-    if not (out / STUDENTS).is_dir():
-        raise UsageError(f"{out} holds no results: give the folder that `autograder grade --out` wrote, with --out")
+    require_results(out, ", with --out")
     extensions = load_extensions(course)
     found = read_class(out, course)
     alike = [name for name in found.by_student if same_name(name) == same_name(student)]

@@ -145,9 +145,13 @@ def last_attempts(owners: Sequence[tuple[Owner, Item]]) -> tuple[list[tuple[Owne
         who = (owner.student, owner.key)
         if owner.attempt is not None:
             last[who] = max(owner.attempt, last.get(who, ""))
-    counts = [owned for owned in owners if owned[0].attempt in (None, last.get((owned[0].student, owned[0].key)))]
-    earlier = [item.shown for owner, item in owners if owner.attempt is not None and (owner, item) not in counts]
-    return counts, [f"{printable(name)}: an earlier attempt, the last one counts" for name in earlier]
+
+    def counts(owner: Owner) -> bool:
+        return owner.attempt in (None, last.get((owner.student, owner.key)))
+
+    earlier = [item.shown for owner, item in owners if not counts(owner)]
+    said = [f"{printable(name)}: an earlier attempt, the last one counts" for name in earlier]
+    return [(owner, item) for owner, item in owners if counts(owner)], said
 
 
 def repos(items: Sequence[Item], course: Course) -> Callable[[Item], Owner | None]:

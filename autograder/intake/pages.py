@@ -103,7 +103,8 @@ def choose(page: Page, candidates: Sequence[Candidate], is_helper: Callable[[Ent
     choice.release = min((c for c in looked_at if c.untouched), key=lambda c: c.suffix != ".ipynb", default=None)
     worked = [c for c in worked if c.meant.exact or not is_helper(c.entry)]
     choice.worked_on = bool(worked)
-    aside = [c for c in worked if not c.holds_work] if any(c.holds_work for c in worked) else []
+    # of a single one nothing hangs on it, and to ask costs a look at every cell
+    aside = [c for c in worked if not c.holds_work] if len(worked) > 1 and any(c.holds_work for c in worked) else []
     exact = [c for c in worked if c.meant.exact and c not in aside]
     alike = [c for c in worked if not c.meant.exact and c not in aside]
     choice.problems += [c.problem for c in exact + aside if c.problem]

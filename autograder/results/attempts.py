@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from autograder.course import Course
+from autograder.errors import UsageError
 from autograder.results.folders import STUDENTS, result_path, safe_name
 from autograder.results.record import (
     UnitResult,
@@ -50,6 +51,12 @@ def read_submissions(out: Path, student: str, unit: str) -> list[UnitResult]:
     if latest is None:
         return earlier
     return [latest, *(result for result in earlier if _digest(result) != _digest(latest))]
+
+
+def require_results(out: Path, hint: str = "") -> None:
+    """Raises UsageError, with a hint at its end, where nothing was ever graded into this folder."""
+    if not (out / STUDENTS).is_dir():
+        raise UsageError(f"{out} holds no results: give the folder that `autograder grade --out` wrote{hint}")
 
 
 def read_class(out: Path, course: Course) -> ClassResults:

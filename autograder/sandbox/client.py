@@ -124,7 +124,6 @@ class Page:
         self._sandbox = sandbox
         self._sources = list(sources)
         self._symbols = list(symbols)
-        self._may_draw_with_torch = any(_GETS_TORCH.search(c) for source in sources for c in source.cells)
         self._defined: set[str] = set()
         self._channel: Channel | None = None
         self._generation = 0
@@ -165,11 +164,14 @@ class Page:
 
     def _refuse_for(self, symbol: str) -> None:
         """A picture is no answer: it may be drawn with torch where an exercise may not be solved with it."""
-        is_free = symbol == PICTURE and "torch" in self._refused and self._may_draw_with_torch
+        is_free = symbol == PICTURE and "torch" in self._refused and self._gets_torch()
         wanted = [] if is_free else self._refused
         if wanted != self.forbidden:
             self.forbidden = wanted
             self.close()  # nothing in that worker can take a refusal back
+
+    def _gets_torch(self) -> bool:
+        return any(_GETS_TORCH.search(cell) for source in self._sources for cell in source.cells)
 
     def _alone(self) -> bool:
         """Whether no other process of the student's is left in the sandbox."""

@@ -84,14 +84,8 @@ _HARMLESS = {"rand", "empty", "uniform_", "item", "_local_scalar_dense"}
 @cache
 def every_operator() -> Sequence[str]:
     """All that computes on this machine's processor, so that torch as a whole is refused."""
-    keys = ("CPU", "CompositeExplicitAutograd")
-    return [
-        operator
-        for short, overloads in _overloads().items()
-        if short not in _HARMLESS
-        for operator in overloads
-        if any(torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", key) for key in keys)
-    ]
+    found = _with_kernel("CPU", "CompositeExplicitAutograd")
+    return [operator for operator in found if operator.partition(".")[0] not in _HARMLESS]
 
 
 def stop_recording() -> None:
@@ -100,20 +94,22 @@ def stop_recording() -> None:
     Whatever there is to start a backward pass with (`torch.autograd`, its engine, `torch.func`, TorchScript), and
     forward mode too, goes through the kernels that are passed over here.
     """
-    library = torch._C._dispatch_library("IMPL", "aten", "Autograd")
-    for operator in recording_operators():
-        library.impl(operator, "Autograd", torch.library.fallthrough_kernel)
-    _keep(library)
+    _put_over(recording_operators(), torch.library.fallthrough_kernel, ("Autograd",))
 
 
 @cache
 def recording_operators() -> Sequence[str]:
     """All that record what a gradient needs."""
+    return _with_kernel("Autograd")
+
+
+def _with_kernel(*keys: str) -> list[str]:
+    """The operators that have a kernel of their own for one of these dispatch keys."""
     return [
         operator
         for overloads in _overloads().values()
         for operator in overloads
-        if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", "Autograd")
+        if any(torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operator}", key) for key in keys)
     ]
 
 
@@ -130,14 +126,14 @@ def _overloads() -> Mapping[str, list[str]]:
 
 def refuse_operators(operators: Iterable[str], refuse: Callable[..., Any], keys: Sequence[str] = _KEYS) -> None:
     """From now on `refuse`, which raises, answers for these. There is no way back in this process."""
+    _put_over(operators, refuse, keys)
+
+
+def _put_over(operators: Iterable[str], kernel: Callable[..., Any], keys: Sequence[str]) -> None:
     libraries = [(torch._C._dispatch_library("IMPL", "aten", key), key) for key in keys]
     for operator in operators:
         for library, key in libraries:
-            library.impl(operator, key, refuse)
+            library.impl(operator, key, kernel)
     for library, _ in libraries:
-        _keep(library)
-
-
-def _keep(library: Any) -> None:
-    # SECURITY: the last name goes, the object stays; its `reset` would bring the operators back.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+        # SECURITY: the last name goes, the object stays; its `reset` would bring the operators back.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))

@@ -26,6 +26,18 @@ class Parts(correct.AttnSeq2Seq):
         return self.output(torch.cat([h, context], dim=-1))
 
 
+class InPieces(Parts):
+    """Put together from its pieces, so that one wrong piece is wrong with attention and without."""
+
+    def forward(self, src, tgt_in):
+        states, last = self.read(src)
+        h = self.write(tgt_in, last)
+        if not self.attn:
+            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
+        context, weights = self.look_back(h, states, (src != 0)[:, None])
+        return self.logits(h, context), weights
+
+
 @misconception("bottleneck_study", symbol="AttnSeq2Seq")
 class attn_on_decoder_inputs(Parts):
     """The attention runs over the decoder's own states, not over the encoder's.
@@ -112,7 +124,7 @@ class detached_context(Parts):
 
 
 @misconception("bottleneck_study", symbol="AttnSeq2Seq")
-class last_after_padding(Parts):
+class last_after_padding(InPieces):
     """The last state is the one after the padding: s[:, -1], or the second result of nn.GRU.
 
     A short source has then read PAD for a while, and what the decoder gets depends on how long the others are. Which
@@ -123,17 +135,9 @@ class last_after_padding(Parts):
         states, last = self.encoder(self.embed(src))
         return states, last[0]
 
-    def forward(self, src, tgt_in):
-        states, last = self.read(src)
-        h = self.write(tgt_in, last)
-        if not self.attn:
-            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
-        context, weights = self.look_back(h, states, (src != 0)[:, None])
-        return self.logits(h, context), weights
-
 
 @misconception("bottleneck_study", symbol="AttnSeq2Seq")
-class context_before_state(Parts):
+class context_before_state(InPieces):
     """The context stands before the decoder's state. The output layer reads [h; c], the state first.
 
     Both are d wide, so nothing complains.
@@ -142,23 +146,10 @@ class context_before_state(Parts):
     def logits(self, h, context):
         return self.output(torch.cat([context, h], dim=-1))
 
-    def forward(self, src, tgt_in):
-        states, last = self.read(src)
-        h = self.write(tgt_in, last)
-        if not self.attn:
-            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
-        context, weights = self.look_back(h, states, (src != 0)[:, None])
-        return self.logits(h, context), weights
-
 
 @misconception("bottleneck_study", symbol="AttnSeq2Seq")
-class decoder_from_zeros(Parts):
+class decoder_from_zeros(InPieces):
     """The decoder starts from zeros. It is to start from the encoder's last real state, with attention and without."""
 
-    def forward(self, src, tgt_in):
-        states, last = self.read(src)
-        h = self.decoder(self.embed(tgt_in))[0]
-        if not self.attn:
-            return self.logits(h, last[:, None].expand(-1, h.shape[1], -1)), None
-        context, weights = self.look_back(h, states, (src != 0)[:, None])
-        return self.logits(h, context), weights
+    def write(self, tgt_in, last):
+        return self.decoder(self.embed(tgt_in))[0]
