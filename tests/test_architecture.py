@@ -137,12 +137,10 @@ MAY_IMPORT = {
     "sandbox/cells.py": {"sandbox/magics.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/warm.py": {"sandbox/operators.py"},
-    "sandbox/running.py": {"sandbox/cells.py", "sandbox/refuse.py", "sandbox/wire.py"},
+    "sandbox/running.py": {f"sandbox/{name}.py" for name in ("cells", "interrupts", "refuse", "wire")},
     "sandbox/worker.py": {
-        *(
-            f"sandbox/{name}.py"
-            for name in ("wire", "packing", "channel", "measure", "refuse", "running", "stand_ins", "turns", "carried")
-        ),
+        *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "turns")),
+        *(f"sandbox/{name}.py" for name in ("carried", "interrupts", "stand_ins")),
     },
     "sandbox/forkserver.py": {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),

@@ -1,6 +1,7 @@
 """A page that does too much while it is loaded: the result, the table and `check` say so, in bounds."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ class Scale(nn.Module):
 # more than half of the time limit, which is 2 s in the tiny course
 SLOW = SOLVED + "import time\ntime.sleep(1.3)\n"
 ENDLESS = SOLVED + "while True:\n    pass\n"
+TWICE = SOLVED.replace("class Scale", "time.sleep(60)\n\n\nclass Scale").replace(
+    "from torch", "import time\n\nfrom torch"
+)
+TWICE += "def train():\n    for step in range(10**12):\n        double(step)\n\n\ntrain()\n"
+STUBBORN = (
+    SOLVED + "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
+)
+NOTHING_ELSE = "while True:\n    pass\n"
 GUARDED = SOLVED + 'if __name__ == "__main__":\n    while True:\n        pass\n'
 LOUD = SOLVED + "for step in range(1000):\n    print('loss', step)\n"
 WARNS = SOLVED + "import warnings\nfor n in range(9):\n    warnings.warn(f'number {n} is odd', stacklevel=1)\n"
@@ -39,6 +48,9 @@ PAGES = {
     "slow": SLOW,
     "endless": ENDLESS,
     "guarded": GUARDED,
+    "twice": TWICE,
+    "stubborn": STUBBORN,
+    "nothing_else": NOTHING_ELSE,
     "loud": LOUD,
     "warns": WARNS,
     "many": MANY,
@@ -85,10 +97,34 @@ def test_a_slow_page_is_told_what_to_move(graded: dict[str, Any]) -> None:
 
 
 def test_a_page_that_does_not_end_says_the_same(graded: dict[str, Any]) -> None:
-    """The guard helps: the page that has it gets everything."""
-    assert any("did not end within 2.0 s" in said for said in graded["endless"]["problems"])
+    """What does not end is named with its line, and the guard; what the page defines counts."""
+    stopped, guard = graded["endless"]["problems"]
+    assert re.match("tiny_page.py: line 1[56]: TookTooLong: this did not end within the 2 s for loading", stopped)
+    assert "did not end within 2.0 s" in guard and '`if __name__ == "__main__":`' in guard
     assert [load["ended"] for load in graded["endless"]["pages"]] == [False]
-    assert (graded["endless"]["score"], graded["guarded"]["score"], graded["guarded"]["problems"]) == (0, 10, [])
+    assert (graded["endless"]["score"], graded["guarded"]["score"], graded["guarded"]["problems"]) == (10, 10, [])
+
+
+def test_each_statement_that_does_not_end_is_passed_over(graded: dict[str, Any]) -> None:
+    """One that waits and one that trains, in a function called at the top level: told by the line of the call."""
+    lines = [said.split(": ")[1] for said in graded["twice"]["problems"] if "TookTooLong" in said]
+    text = TWICE.splitlines()
+    assert [text[int(line.removeprefix("line ")) - 1] for line in lines] == ["time.sleep(60)", "train()"]
+    assert graded["twice"]["score"] == 10
+
+
+def test_a_page_that_nothing_stops_is_lost(graded: dict[str, Any]) -> None:
+    """Its own fault, and bounded: the time is over, once for all its tests."""
+    outcomes = {t["outcome"] for e in graded["stubborn"]["exercises"] for t in e["tests"]}
+    assert (graded["stubborn"]["score"], outcomes) == (0, {"timed_out"})
+    assert any("did not end within 2.0 s" in said for said in graded["stubborn"]["problems"])
+
+
+def test_what_is_missing_where_a_page_did_not_end_has_timed_out(graded: dict[str, Any]) -> None:
+    """Nothing was handed in under that name, and the reason is the loop before it."""
+    tests = [t for e in graded["nothing_else"]["exercises"] for t in e["tests"]]
+    assert {t["outcome"] for t in tests} == {"timed_out"}
+    assert "is not defined in tiny_page (tiny_page.py, line 1: TookTooLong" in tests[0]["message"]
 
 
 def test_output_and_warnings_are_told(graded: dict[str, Any]) -> None:

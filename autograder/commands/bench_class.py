@@ -146,12 +146,14 @@ def _raising(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
 
 
 def _greedy(course: Course, unit: Unit, number: int) -> dict[str, list[str]]:
-    """A function that does not return, one that takes 3 GiB, and a page that never ends, in turn."""
+    """A function that does not return, one that takes 3 GiB, and an exercise's cell that never ends, in turn."""
     functions = [(e, s) for e in unit.exercises for s in e.symbols if s[0].islower()]
     exercise, symbol = functions[number % len(functions)]
-    code = (_LOOP, _EAT, _LOOP_AT_IMPORT)[number % 3].format(symbol=symbol)
-    cells = _sources(_solved(course, unit, unit.page(exercise.page)))
-    return {exercise.page: [*cells, "import torch\n" + code]}
+    solved = _solved(course, unit, unit.page(exercise.page))
+    if number % 3 == 2:  # in the place of the exercise: what stands beside a loop counts
+        return {exercise.page: [_LOOP_AT_IMPORT if c.exercise == exercise.id else c.source for c in solved]}
+    code = (_LOOP, _EAT)[number % 3].format(symbol=symbol)
+    return {exercise.page: [*_sources(solved), "import torch\n" + code]}
 
 
 # ---------------------------------------------------------------- pages as cells

@@ -7,6 +7,7 @@ import asyncio
 import builtins
 import inspect
 import types
+from collections.abc import Collection
 from typing import Any
 
 from autograder.sandbox.magics import AWAITING, plain_python, runs_body
@@ -32,17 +33,18 @@ class Cells:
         self._flags = AWAITING  # and what the cells before imported from __future__
         self.incomplete = False  # a statement was passed over: later ones may fail for want of it
 
-    def run(self, code: str, file: str, line: int = 0, after: int = 0) -> str | None:
+    def run(self, code: str, file: str, line: int = 0, after: int = 0, passed_over: Collection[int] = ()) -> str | None:
         """Run a cell that begins below `line` of `file`. The name of the cell magic for which it is not run, if any.
 
-        With `after`, run only what follows the statement that this line of the file belongs to.
+        With `after`, run only what follows the statement that this line of the file belongs to; and none that a line
+        of `passed_over` belongs to.
         """
         magic = None
         try:
-            compiled = self._compile(code, file, line, after)
+            compiled = self._compile(code, file, line, after, passed_over)
         except SyntaxError:
             code, magic = plain_python(code)
-            compiled = self._compile(code, file, line, after)
+            compiled = self._compile(code, file, line, after, passed_over)
         self._flags |= compiled.co_flags & _FUTURE
         if compiled.co_flags & inspect.CO_COROUTINE:
             asyncio.run(types.FunctionType(compiled, self._namespace)())
@@ -50,11 +52,11 @@ class Cells:
             exec(compiled, self._namespace)  # noqa: S102 - what a worker is for
         return magic
 
-    def _compile(self, code: str, file: str, line: int, after: int) -> types.CodeType:
+    def _compile(self, code: str, file: str, line: int, after: int, passed_over: Collection[int]) -> types.CodeType:
         source: Any = "\n" * line + code
-        if after:
+        if after or passed_over:
             source = ast.parse(source, file)
-            source.body = [statement for statement in source.body if _first_line(statement) > after]
+            source.body = [s for s in source.body if _first_line(s) > after and not _holds(s, passed_over)]
         compiled: types.CodeType = compile(source, file, "exec", self._flags, dont_inherit=True)
         return compiled
 
@@ -63,6 +65,10 @@ def _first_line(statement: ast.stmt) -> int:
     """Decorators are above the line of the function or class that they stand on."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _holds(statement: ast.stmt, lines: Collection[int]) -> bool:
+    return any(_first_line(statement) <= line <= (statement.end_lineno or statement.lineno) for line in lines)
 
 
 class _Shell:

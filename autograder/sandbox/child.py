@@ -4,6 +4,7 @@ Run as `python -P child.py <folder of the kit>`; stdin brings a line of JSON wit
 here: the code is run by the one who wrote it.
 """
 
+import _thread
 import json
 import os
 import socket
@@ -50,8 +51,12 @@ def _first_line() -> bytes:
 
 
 def _end_with(descriptor: int) -> None:
-    """The other end of stdin closes with the process that started this one, however that ended."""
-    os.read(descriptor, 1)
+    """The other end of stdin closes with the process that started this one, however that ended.
+
+    A byte that comes from there is an interruption; Python handles it as if Ctrl-C had been pressed.
+    """
+    while os.read(descriptor, 1):
+        _thread.interrupt_main()
     os._exit(1)
 
 

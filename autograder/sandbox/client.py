@@ -33,6 +33,7 @@ from autograder.sandbox.failures import (
 )
 from autograder.sandbox.packing import Packer, Unpacker
 from autograder.sandbox.refuse import refusable
+from autograder.sandbox.watching import Loading, LoadWatch, Watch
 from autograder.sandbox.workers import SandboxError, Workers
 
 _HANG_LIMIT = 3
@@ -41,7 +42,7 @@ _MOST_CHARS = 10**9
 LOOK_EVERY_S = 0.1
 PICTURE = "figure_data"  # what a page calls the numbers of its picture
 _GETS_TORCH = re.compile(r"\b(?:import|from)\b.*\b(?:torch|given)\b")  # how an honest page does
-_PATIENCE = 4  # how often a call's time limit is granted again on a machine that is too busy
+_MOST_STOPPED, _MOST_NAME = 8, 200
 
 
 class Answered(Struct, frozen=True):
@@ -58,43 +59,6 @@ class Answered(Struct, frozen=True):
     randoms: list[float] | None
     printed: str
     measured: Mapping[str, int] = {}
-
-
-class Loading(Struct, frozen=True, kw_only=True):
-    """What running a page took, measured outside, and by the worker's word what it printed and was warned of."""
-
-    seconds: float
-    limit_s: float
-    ended: bool = True
-    printed_chars: int = 0
-    warnings: Sequence[str] = ()
-
-
-class _Watch:
-    """Looks after one call: what it uses at every tick, and at its end whether the machine was too busy for it."""
-
-    def __init__(self, page: "Page", seconds: float) -> None:
-        self._page = page
-        self._seconds = seconds
-        self._patience = _PATIENCE
-        self._cpu_s: float | None = None
-
-    def tick(self) -> None:
-        self._page.look()
-        if self._cpu_s is None:  # not before the first tick: most calls are over by then
-            self._cpu_s = self._page._sandbox.cpu_seconds()
-
-    def more_s(self) -> float:
-        """The limit once more for a worker that wanted to run and mostly could not: another's load is not its fault."""
-        if self._cpu_s is None or self._patience == 0 or not self._page._sandbox.wants_to_run():
-            return 0.0
-        cpu_s = self._page._sandbox.cpu_seconds()
-        used, self._cpu_s = cpu_s - self._cpu_s, cpu_s
-        if used > self._seconds / 2:
-            return 0.0
-        self._patience -= 1
-        self._page.ends_at += self._seconds
-        return self._seconds
 
 
 class Page:
@@ -125,6 +89,7 @@ class Page:
         self._sources = list(sources)
         self._symbols = list(symbols)
         self._defined: set[str] = set()
+        self._stopped: list[wire.Place] = []  # statements that did not end: no later worker begins them
         self._channel: Channel | None = None
         self._generation = 0
         self._exercise = ""
@@ -203,10 +168,10 @@ class Page:
         self._generation += 1
         numbered = enumerate(self.carried.items(), start=wire.STANDING)
         carried = [wire.Carried(name, number, answerer.is_module) for number, (name, answerer) in numbered]
-        request = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden, carried)
+        load = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden, carried, self._stopped)
         left_s = self.ends_at - time.monotonic()
         try:
-            reply, _, _ = self._exchange(request, [], [], f"importing {self.name}")
+            reply, _, _ = self._exchange(load, [], [], f"importing {self.name}")
             if not isinstance(reply, wire.Loaded):
                 raise StudentBroke(f"importing {self.name} failed: {str(getattr(reply, 'message', reply))[:200]}")
         except StudentError as error:  # the same would happen for every test: do not pay for it again
@@ -214,17 +179,26 @@ class Page:
             if isinstance(error, StudentTimedOut) and self.loading is None and left_s >= self.limits.call_wall_s:
                 self.loading = Loading(seconds=self.limits.call_wall_s, limit_s=self.limits.call_wall_s, ended=False)
             raise
-        if self.loading is None or self.loading.seconds > self.last_call_s:  # less of it is the busy machine's
+        stopped = [self._stopped_at(place) for place in reply.stopped[:_MOST_STOPPED]]
+        if self.loading is None or (self.loading.ended and self.loading.seconds > self.last_call_s):  # less busy
             self.loading = Loading(
                 seconds=self.last_call_s,
                 limit_s=self.limits.call_wall_s,
+                ended=not stopped,
                 printed_chars=max(0, min(reply.printed_chars, _MOST_CHARS)),  # SECURITY: its own word
                 warnings=reply.warnings[:_WARNINGS],
             )
         # an exercise with other refusals runs the page again: what only one of the runs met is told as well
-        self.problems = list(dict.fromkeys([*self.problems, *reply.problems]))
+        self.problems = list(dict.fromkeys([*stopped, *self.problems, *reply.problems]))
         self.skipped = list(dict.fromkeys([*self.skipped, *reply.skipped]))
         self._defined = set(reply.defined)
+
+    def _stopped_at(self, place: wire.Place) -> wire.Problem:
+        """Remember a statement that was interrupted. SECURITY: its own word, sent to nobody but the page's workers."""
+        self._stopped.append(wire.Place(place.file[:_MOST_NAME], place.line))
+        limit = f"the {self.limits.call_wall_s:g} s for loading the page (limit call_wall_s)"
+        said = f"this did not end within {limit} and was stopped; what follows it was run"
+        return wire.Problem(place.file, place.line, "TookTooLong", said)
 
     @property
     def is_broken(self) -> bool:
@@ -320,7 +294,8 @@ class Page:
         symbol = target._target.path[0] if target._target.handle is None else None
         if symbol is not None and symbol not in self._defined and symbol in self._symbols:
             why = self._first_problem() or renamed(symbol, (cell for s in self._sources for cell in s.cells))
-            raise StudentMissing(f"{symbol} is not defined in {self.name}{why}")
+            kind = StudentTimedOut if self._stopped else StudentMissing
+            raise kind(f"{symbol} is not defined in {self.name}{why}")
         if self._hung.get(target._name(), 0) >= _HANG_LIMIT:
             raise StudentTimedOut(f"{target._name()} did not return in time {_HANG_LIMIT} times; not tried again")
 
@@ -343,7 +318,7 @@ class Page:
         """Send a request, serve callbacks until the reply comes. Any fault ends the worker."""
         assert self._channel is not None
         budget = min(self.limits.call_wall_s, self.ends_at - time.monotonic())
-        watch = _Watch(self, budget)
+        watch = (LoadWatch if isinstance(request, wire.Load) else Watch)(self, budget)
         wait = deadline(budget, LOOK_EVERY_S, on_tick=watch.tick, more_s=watch.more_s)
         with self.ending_what_fails(what, budget):
             self.look_now_and_then()
@@ -395,6 +370,17 @@ class Page:
     def cpu_seconds(self) -> float:
         """Processor time that the sandbox's processes have used so far, as the kernel counts it."""
         return self._sandbox.cpu_seconds()
+
+    def wants_to_run(self) -> bool:
+        """As of the sandbox."""
+        return self._sandbox.wants_to_run()
+
+    def interrupt(self) -> bool:
+        """Interrupt the statement that is running. False where that cannot be."""
+        try:
+            return self._sandbox.interrupt()
+        except SandboxError:  # stuck or killed: `_fork` starts another
+            return False
 
     def look_now_and_then(self) -> None:
         """SECURITY: many quick calls are watched like a long one; what runs behind them may grow meanwhile."""

@@ -60,6 +60,10 @@ class Count(msgspec.Struct, tag="count", frozen=True):
     """Say how many processes there are, and touch none."""
 
 
+class Interrupt(msgspec.Struct, tag="interrupt", frozen=True):
+    """Interrupt the worker: a statement of its page that does not end is passed over (`interrupts.py`)."""
+
+
 class Ready(msgspec.Struct, frozen=True):
     """The answer to every command: the worker's pid as seen inside, 0 where there is none; or the count.
 
@@ -92,16 +96,21 @@ def main() -> None:
     from autograder.sandbox import warm
 
     warm.warm_up(for_pages=True)
-    put_off, steps, has_worker = warm.cheapen_forks(), 0, False
-    commands = msgspec.msgpack.Decoder(Fork | Wipe | Count)
+    put_off, steps, pid = warm.cheapen_forks(), 0, 0
+    commands = msgspec.msgpack.Decoder(Fork | Wipe | Count | Interrupt)
     control.send(msgspec.msgpack.encode(Ready(0)))
     while True:
-        while not has_worker and not select.select([control], [], [], 0)[0] and next(put_off, _DONE) is not _DONE:
+        while pid == 0 and not select.select([control], [], [], 0)[0] and next(put_off, _DONE) is not _DONE:
             steps += 1
         data, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         command = commands.decode(data) if data else None
         if isinstance(command, Count):
             control.send(msgspec.msgpack.encode(Ready(0, count_others(config), steps)))
+            continue
+        if isinstance(command, Interrupt):
+            if pid != 0:  # not reaped before the next wipe, so the number is still its own
+                _kill(pid, signal.SIGINT)
+            control.send(msgspec.msgpack.encode(Ready(pid, steps=steps)))
             continue
         kill_others(config)
         if command is None:
@@ -112,7 +121,6 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 _become_worker(command, config, *descriptors)
-        has_worker = pid != 0
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(msgspec.msgpack.encode(Ready(pid, steps=steps)))

@@ -36,7 +36,7 @@ import msgspec
 
 from autograder.course import Limits
 from autograder.sandbox import forkserver, gpu, mounts, usage
-from autograder.sandbox.forkserver import Config, Count, Fork, Ready, Wipe
+from autograder.sandbox.forkserver import Config, Count, Fork, Interrupt, Ready, Wipe
 from autograder.sandbox.workers import SandboxError
 
 _START_TIMEOUT_S = 60.0
@@ -116,6 +116,10 @@ class Sandbox:
     def wipe(self) -> None:
         """End every worker and everything it left behind."""
         self._command(msgspec.msgpack.encode(Wipe()), [])
+
+    def interrupt(self) -> bool:
+        """Interrupt the statement of a page that the worker is at. Whether there is a worker."""
+        return self._command(msgspec.msgpack.encode(Interrupt()), []).pid != 0
 
     def left_behind(self) -> bool:
         """Whether anything runs in the sandbox besides the forkserver and the one worker."""

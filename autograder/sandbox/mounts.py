@@ -13,7 +13,8 @@ KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins"),
-    *("refuse", "operators", "warm", "fence", "forkserver", "processes", "measure", "carried", "driver", "turns"),
+    *("refuse", "operators", "interrupts", "warm", "fence", "forkserver", "processes", "measure", "carried", "driver"),
+    *("turns",),
 )
 INSIDE_FILES = (
     *sorted(f"given/{path.name}" for path in (KIT / "given").glob("*.py")),

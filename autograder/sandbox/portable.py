@@ -90,6 +90,10 @@ class Children:
             self._worker.kill()
             self._worker = None
 
+    def interrupt(self) -> bool:
+        """Interrupt the statement of a page that the worker is at."""
+        return self._worker is not None and self._worker.interrupt()
+
     def left_behind(self) -> bool:
         """Whether the worker has children."""
         return self._worker is not None and usage.count(self._worker.pid) > 1
@@ -209,6 +213,16 @@ class _Child:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         return f"the process for your code did not start: {lines[-1] if lines else 'it did not answer in time'}"
+
+    def interrupt(self) -> bool:
+        """By a byte on its stdin: Windows has no signal for it."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(b"!")
+            self._process.stdin.flush()
+        except OSError:  # it has just ended
+            return False
+        return True
 
     def kill(self) -> None:
         """End it with all its children, now."""

@@ -1,5 +1,6 @@
 """Runs the pages of a submission, cell by cell, and tells what went wrong in the student's own lines."""
 
+import contextlib
 import importlib.machinery
 import io
 import itertools
@@ -12,6 +13,7 @@ from typing import Any
 
 from autograder.sandbox import wire
 from autograder.sandbox.cells import Cells
+from autograder.sandbox.interrupts import DidNotEnd, interruptible
 from autograder.sandbox.refuse import ForbiddenCall, is_refusal
 
 _MESSAGE_CHARS = 2000
@@ -32,6 +34,13 @@ class Pages:
         self.modules: dict[str, types.ModuleType] = {}
         self._sources: dict[str, wire.Source] = {}
         self._files: set[str] = set()
+        self._passed_over: list[wire.Place] = []
+        self.stopped: list[wire.Place] = []  # statements that were interrupted
+
+    def interruptible(self, passed_over: list[wire.Place]) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, statements of the pages can be interrupted; those in `passed_over` are not even begun."""
+        self._passed_over = passed_over
+        return interruptible(self._files)
 
     def add(self, sources: list[wire.Source]) -> None:
         """Know these pages and helper modules from now on."""
@@ -75,15 +84,19 @@ class Pages:
 
         A page may compare its own function with the library's wherever it likes: that costs the comparison only. With
         `problems` any statement that raises is recorded there and passed over: an import that only Colab has costs
-        what needs it, and not the definitions below it.
+        what needs it, and not the definitions below it. One that was interrupted is noted in `stopped`.
         """
         after = failed = 0
+        passed_over = [place.line for place in self._passed_over if place.file == file]
         while True:
             try:
-                return cells.run(code, file, line, after)
+                return cells.run(code, file, line, after, passed_over)
             except BaseException as error:
                 cells.incomplete = cells.incomplete or is_refusal(error)
                 after = next((n for frame, n in traceback.walk_tb(error.__traceback__) if _is_top(frame, file)), 0)
+                if isinstance(error, DidNotEnd) and after > line:
+                    self.stopped.append(wire.Place(file, after))
+                    continue
                 into = skipped if cells.incomplete else problems
                 failed += into is problems
                 if into is None or failed > _FAILED_STATEMENTS or after <= line:  # or none of a statement of this cell

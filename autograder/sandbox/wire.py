@@ -132,8 +132,15 @@ class Carried(Struct, frozen=True):
     is_module: bool
 
 
+class Place(Struct, frozen=True):
+    """A top-level statement of a page, by the line that it was at."""
+
+    file: str
+    line: int
+
+
 class Load(Struct, frozen=True, tag="load"):
-    """Run the page, and then put what is `carried` in place.
+    """Run the page but what is `passed_over`, and then put what is `carried` in place.
 
     What is `forbidden` is refused from before that, for the rest of the worker's life.
 
@@ -146,6 +153,7 @@ class Load(Struct, frozen=True, tag="load"):
     symbols: list[str]
     forbidden: list[str] = []
     carried: list[Carried] = []
+    passed_over: list[Place] = []
 
 
 class Gradient(Struct, frozen=True):
@@ -258,6 +266,7 @@ class Problem(Struct, frozen=True):
 class Loaded(Struct, frozen=True, tag="loaded"):
     """`skipped` are cells that are no Python: a problem only where something is missing that they may hold.
 
+    `stopped` are statements that the grader interrupted.
     `printed_chars` is how much the page has printed, and `warnings` are the first ones that Python gave.
     """
 
@@ -267,6 +276,7 @@ class Loaded(Struct, frozen=True, tag="loaded"):
     skipped: list[Problem] = []
     printed_chars: int = 0
     warnings: list[str] = []
+    stopped: list[Place] = []
 
 
 class Done(Struct, frozen=True, tag="done"):

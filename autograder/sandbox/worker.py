@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.sandbox import measure, stand_ins, turns, wire
+from autograder.sandbox import interrupts, measure, stand_ins, turns, wire
 from autograder.sandbox.carried import stand_in
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.packing import Packer, Unpacker
@@ -47,6 +47,7 @@ class Session:
         sys.meta_path.insert(0, self._pages)
         sys.stdout = sys.stderr = self._printed
         self._refusals = Refusals()
+        interrupts.ignore()
         stand_ins.install()
         # a notebook's own check cells have no say in grading, also where the whole kit is importable (rung `none`)
         importlib.import_module("autograder").check = lambda *args, **kwargs: None  # type: ignore[attr-defined]
@@ -83,12 +84,21 @@ class Session:
             self._refusals.install(request.forbidden)
         problems: list[wire.Problem] = []
         skipped: list[wire.Problem] = []
-        with Warned() as warned:
+        stoppable = self._pages.interruptible(request.passed_over) if self._refusals else contextlib.nullcontext()
+        with Warned() as warned, stoppable:
             module = self._pages.run(request.page, problems, skipped)
         for carried in request.carried:
             setattr(module, carried.symbol, self._stand_in(carried))
         defined = [name for name in request.symbols if hasattr(module, name)]
-        return wire.Loaded(request.id, problems, defined, skipped, self._printed.chars, warned.texts)
+        return wire.Loaded(
+            request.id,
+            problems,
+            defined,
+            skipped,
+            printed_chars=self._printed.chars,
+            warnings=warned.texts,
+            stopped=self._pages.stopped,
+        )
 
     def _stand_in(self, carried: wire.Carried) -> Any:
         def ask(operation: str, *rest: Any) -> tuple[Any, ...]:

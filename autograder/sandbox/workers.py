@@ -27,6 +27,9 @@ class Workers(Protocol):
     def wipe(self) -> None:
         """End the worker and everything that it left behind."""
 
+    def interrupt(self) -> bool:
+        """Interrupt the statement of a page that the worker is at. False where that cannot be."""
+
     def left_behind(self) -> bool:
         """Whether anything runs besides the one worker."""
 

@@ -34,6 +34,15 @@ def test_an_endless_loop_is_ended_and_a_fresh_worker_goes_on(rung: Sandbox) -> N
 
 
 @rungs
+def test_a_late_interruption_does_nothing(rung: Sandbox) -> None:
+    """It is for the statement of a page that does not end; the page may have ended when it arrives."""
+    student = page(rung, "held = []\n\n\ndef add(x):\n    held.append(x)\n    return len(held)\n")
+    assert Student(student).add(1) == 1
+    assert rung.interrupt()
+    assert Student(student).add(1) == 2  # the same worker
+
+
+@rungs
 def test_a_blocked_alarm_does_not_help(rung: Sandbox) -> None:
     """Blocking every signal that can be blocked changes nothing about the limit."""
     code = (

@@ -65,6 +65,16 @@ def test_a_limit_ends_the_whole_family(workers: Children, tmp_path: Path) -> Non
     assert probe.double(21) == 42
 
 
+def test_a_statement_that_does_not_end_is_stopped_while_the_page_is_loaded(workers: Children) -> None:
+    """As on Linux: what follows it is run, and the next worker does not begin it."""
+    page = Page(workers, "endless", [wire.Source("endless", ["while True:\n    pass\nx = 1\n"])], ["x"], LIMITS)
+    for _ in range(2):
+        assert page.defines("x")
+        page.close()
+    (problem,) = page.problems
+    assert (problem.error, problem.line in (1, 2)) == ("TookTooLong", True)
+
+
 def test_memory_and_files_are_watched(workers: Children, tmp_path: Path) -> None:
     """As on Linux, with the same words; small answers take nothing."""
     probe = student(workers, tmp_path)
