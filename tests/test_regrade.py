@@ -119,6 +119,20 @@ def lines(report: dict[str, Any]) -> set[tuple[Any, ...]]:
     return {(c["student"], c["exercise"], c["old"], c["new"], c["why"]) for c in report["changes"]}
 
 
+def test_a_result_of_another_version_is_not_written_over(quick: Batch) -> None:
+    """Somebody graded with a newer kit: its file stays, the others are graded, and the report says what to do."""
+    quick.grade()
+    file = quick.out / "students" / "ada" / UNIT / "result.json"
+    newer = file.read_bytes().replace(b"result/v1", b"result/v2")
+    file.write_bytes(newer)
+    for options in ({"dry_run": True}, {}, {"regrade": True}):
+        report = quick.grade(**options)
+        (said,) = report["passed_over"]
+        assert "ada" in said and "of the form 'autograder/result/v2'" in said and "it stays as it is" in said
+        assert [grade["student"] for grade in report["grades"]] == ["bob", "late"]
+        assert file.read_bytes() == newer
+
+
 def test_a_dry_run_tells_what_grade_then_does(batch: Batch) -> None:
     """A grader's and the course's change: shown and not written, then applied, and the same comes of it."""
     first = batch.grade(dry_run=True)

@@ -190,13 +190,18 @@ def read_result(path: Path) -> UnitResult | None:
 
 def why_unreadable(path: Path) -> str:
     """Why `read_result` finds nothing there, and what to do."""
+    return of_another_version(path) or "cannot be read as a result; grade that student again"
+
+
+def of_another_version(path: Path) -> str:
+    """That the result was written by another version of the kit, and what to do; empty where it was not."""
     try:
         schema = msgspec.json.decode(path.read_bytes(), type=_Schema).schema
     except (OSError, msgspec.DecodeError):
-        schema = SCHEMA
-    if schema != SCHEMA:
-        return f"of the form {schema[:80]!r}, and this version of the kit reads {SCHEMA!r}; take the one that wrote it"
-    return "cannot be read as a result; grade that student again"
+        return ""
+    if schema == SCHEMA:
+        return ""
+    return f"of the form {schema[:80]!r}, and this version of the kit reads {SCHEMA!r}; take the one that wrote it"
 
 
 def write_result(out: Path, result: UnitResult) -> Path:

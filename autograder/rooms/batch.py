@@ -23,7 +23,16 @@ from autograder.intake.submission import HandedIn, Submission
 from autograder.results import late
 from autograder.results.attempts import read_submissions, write_latest
 from autograder.results.folders import RUNS_FILE, colliding, result_path
-from autograder.results.record import Basis, Late, Outcome, TestResult, UnitResult, encode_json, write_atomically
+from autograder.results.record import (
+    Basis,
+    Late,
+    Outcome,
+    TestResult,
+    UnitResult,
+    encode_json,
+    of_another_version,
+    write_atomically,
+)
 from autograder.results.scoring import score_exercise
 from autograder.rooms.pool import grade_all
 from autograder.rooms.room import Graded
@@ -153,6 +162,10 @@ def make_plan(run: Run, found: ClassSeen) -> Plan:
     timeless: list[str] = []
     for submission in found.submissions:
         job = Job(submission, msgspec.structs.replace(bases[submission.unit], submission=submission.digest))
+        path = result_path(run.out, submission.student, submission.unit)
+        if newer := of_another_version(path):
+            plan.passed_over.append(f"{path}: {newer}, or another folder with --out; it stays as it is")
+            continue
         before = read_submissions(run.out, submission.student, submission.unit)
         if before and before[0].submitted_at is not None and submission.submitted_at is None:
             timeless.append(f"{submission.student} {submission.unit}")
