@@ -69,6 +69,9 @@ def members(file: BinaryIO, name: str, caps: Caps) -> Iterator[Member]:
 # ---------------------------------------------------------------- zip
 
 
+_SAYS_UTF8 = 0x800
+
+
 class _Bounded(io.RawIOBase):
     """A zip file whose directory can be read only if it is of a sane size."""
 
@@ -110,7 +113,17 @@ def _zip_members(file: BinaryIO, caps: Caps) -> Iterator[Member]:
             kind = "folder" if info.is_dir() else "file"
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "a link in the archive" if stat.S_ISLNK(mode) else "a special file in the archive"
-            yield Member(info.filename, kind, info.file_size, functools.partial(_read_zip, archive, info))
+            yield Member(_zip_name(info), kind, info.file_size, functools.partial(_read_zip, archive, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name as it was written: Finder and some platforms write UTF-8 and do not say so, and Python reads cp437."""
+    if info.flag_bits & _SAYS_UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -102,6 +102,27 @@ def test_archives_inside_the_folder(handed: Handed, kind: str) -> None:
     assert len({s.digest for s in read.values()}) == 1
 
 
+class _Unsaid(zipfile.ZipInfo):
+    """A name in UTF-8 (or in another encoding) whose entry does not say so, as Finder writes it."""
+
+    encoding = "utf-8"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return self.filename.encode(self.encoding), self.flag_bits & ~0x800
+
+
+def test_names_in_a_zip_that_does_not_say_how_they_are_written(handed: Handed) -> None:
+    """UTF-8 is read as that; what is no UTF-8 stays what the format says, and its page is read all the same."""
+    for_name = handed.submitted.parent / "class.zip"
+    old = _Unsaid(f"J\xfcrgen/{UNIT}/{PAGE}")
+    old.encoding = "cp437"
+    names = [_Unsaid(f"Jose\u0301/{UNIT}/{PAGE}"), _Unsaid(f"\u738b\u82b3/{UNIT}/{PAGE}"), old, f"Zo\xeb/{UNIT}/{PAGE}"]
+    for_name.write_bytes(pack("zip", *((name, CODE) for name in names)))
+    read = handed.by_student(for_name)
+    assert set(read) == {"Jos\xe9", "\u738b\u82b3", "J\xfcrgen", "Zo\xeb"}
+    assert all(submission.pages == READ for submission in read.values())
+
+
 def test_an_archive_inside_an_archive(handed: Handed) -> None:
     """One level is opened, as platforms pack what students packed; a second one is named."""
     inner = pack("tar.gz", (PAGE, CODE))
