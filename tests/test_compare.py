@@ -11,6 +11,7 @@ from autograder.grading.compare import Disagreement, agree, close
 from autograder.grading.context import Student
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
+from autograder.sandbox.failures import StudentError
 from autograder.sandbox.launch import Sandbox
 
 INF, NAN = math.inf, math.nan
@@ -35,6 +36,40 @@ def test_infinite_and_missing_numbers_in_place_of_others():
     with pytest.raises(Disagreement):
         close(torch.tensor([1.0]), torch.tensor([NAN]))
     close(torch.tensor([INF, 1e30]), torch.zeros(2), rtol=0.0, atol=INF)  # how graders ask for a shape and a dtype only
+
+
+NO_VALUES = """
+async def coroutine():
+    return 1.0
+
+def generator():
+    yield 1.0
+
+def function():
+    return lambda: 1.0
+
+nothing = None
+a_list = [1.0]
+"""
+
+
+SAID = {
+    "coroutine": "an object of type coroutine (write def instead of async def), expected",
+    "generator": "an object of type generator (write return instead of yield), expected",
+    "function": "an object of type function (call it, and return what it returns), expected",
+    "nothing": "nothing is None and cannot be called",
+    "a_list": "a_list is of type list and cannot be called",
+}
+
+
+def test_what_is_no_answer_at_all_says_what_to_write():
+    """Beginners' slips that Python does not complain about where they are made."""
+    with Sandbox("none", Limits()) as sandbox:
+        student = Student(Page(sandbox, "page", [wire.Source("page", [NO_VALUES])], [], Limits()))
+        for name, said in SAID.items():
+            with pytest.raises((Disagreement, StudentError)) as caught:
+                close(getattr(student, name)(), torch.tensor(1.0))
+            assert said in str(caught.value)
 
 
 CHANGES = """

@@ -158,6 +158,14 @@ def quiet_rng(student: Callable[..., Any], *args: Any, seed: int = 20, **kwargs:
     return answered.value
 
 
+_NO_VALUES = {
+    "coroutine": "write def instead of async def",
+    "generator": "write return instead of yield",
+    "function": "call it, and return what it returns",
+    "method": "call it, and return what it returns",
+}
+
+
 def describe(value: Any) -> str:
     """A short description of a value: kind, shape and dtype, or the value itself when it is small."""
     if isinstance(value, torch.Tensor):
@@ -166,7 +174,10 @@ def describe(value: Any) -> str:
         return f"a {value.dtype} array of shape {value.shape}" if value.ndim else f"the number {value.item()!r}"
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {len(value)}"
-    text = repr(value) if not isinstance(value, Remote) else f"an object of type {value._type}"
+    if isinstance(value, Remote):
+        text = f"an object of type {value._type}"
+        return f"{text} ({_NO_VALUES[value._type]})" if value._type in _NO_VALUES else text
+    text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

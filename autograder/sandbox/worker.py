@@ -117,6 +117,9 @@ class Session:
         if request.seed_globals is not None:
             seed_globals(request.seed_globals)
         function = self._find(request.target)
+        if not callable(function):
+            kind = "None" if function is None else f"of type {type(function).__name__}"
+            raise TypeError(f"{'.'.join(map(str, request.target.path))} is {kind} and cannot be called")
         refusing = self._refusals.during_a_call() if self._refusals else contextlib.nullcontext()
         meter = measure.Meter((args, kwargs)) if request.measure else None
         with refusing, meter or measure.guarded():
