@@ -1,6 +1,5 @@
 """The grader's end of `turns`: asks for one turn of an announced function, within the page's limits."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +66,7 @@ class Asking:
         """One byte there, one byte back. Raises StudentError."""
         page, channel = self._page, self._page._channel
         assert channel is not None
-        budget = min(page.limits.call_wall_s, page.ends_at - time.monotonic())
+        budget = min(page.limits.call_wall_s, page.left_s())
         wait = deadline(budget, LOOK_EVERY_S, on_tick=page.look)
         with page.ending_what_fails(self._name(), budget):
             channel.sock.send(GO)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from autograder.sandbox.processes import Process, below
 
 _MAX_ENTRIES = 20_000
+_CROWD = 2  # a room with its worker is one, of as many rooms as there are processors
 
 
 def memory_bytes(root: int, limit_bytes: int = 0) -> int:
@@ -58,6 +59,12 @@ def _own_bytes(process: Process) -> int:
     except (OSError, KeyError) as error:
         ended = sys.platform == "linux" and not os.path.exists(f"/proc/{process.pid}")
         return 0 if ended or isinstance(error, ProcessLookupError) else process.resident
+
+
+def crowded() -> bool:
+    """Whether far more wants to run on this machine than there are processors, in the mean of a minute."""
+    processors, load = os.cpu_count() or 1, getattr(os, "getloadavg", lambda: (0.0,))()[0]  # Windows has no such mean
+    return bool(load > _CROWD * processors)
 
 
 def cpu_seconds(root: int) -> float:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-_PATIENCE = 4  # how often a time limit is granted again on a machine that is too busy
+PATIENCE = 4  # how often a time limit is granted again on a machine that is too busy
 _STOPS = 4  # how many statements of a page that do not end are passed over in one load
 
 
@@ -43,7 +43,7 @@ class Watch:
     def __init__(self, page: Asking, seconds: float) -> None:
         self._page = page
         self._seconds = seconds
-        self._patience = _PATIENCE
+        self._patience = PATIENCE
         self._cpu_s: float | None = None
 
     def tick(self) -> None:

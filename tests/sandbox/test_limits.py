@@ -42,6 +42,26 @@ def test_a_late_interruption_does_nothing(rung: Sandbox) -> None:
     assert Student(student).add(1) == 2  # the same worker
 
 
+@pytest.mark.parametrize(("processors", "ends"), [(2, True), (0.5, False)])
+def test_a_crowded_machine_costs_no_submission_its_time(
+    monkeypatch: pytest.MonkeyPatch, processors: float, ends: bool
+) -> None:
+    """Where far more wants to run than can, all the calls that the submission is asked for are still made."""
+    monkeypatch.setattr(usage.os, "getloadavg", lambda: (2.0, 0.0, 0.0))
+    monkeypatch.setattr(usage.os, "cpu_count", lambda: processors)
+    limits = Limits(call_wall_s=10.0, submission_wall_s=10.0, memory_mb=600)
+    with start("none") as sandbox:
+        asked = page(sandbox, "def f():\n    return 5\n", limits)
+        student = Student(asked)
+        for _ in range(3):
+            assert student.f() == 5
+            asked.ends_at -= 10.0  # as if so much time had gone
+            if ends:
+                with pytest.raises(StudentTimedOut, match="submission_wall_s"):
+                    student.f()
+                break
+
+
 @rungs
 def test_a_blocked_alarm_does_not_help(rung: Sandbox) -> None:
     """Blocking every signal that can be blocked changes nothing about the limit."""
