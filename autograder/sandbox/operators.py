@@ -88,6 +88,18 @@ def every_operator() -> Sequence[str]:
     return [operator for operator in found if operator.partition(".")[0] not in _HARMLESS]
 
 
+# Functions of torch._C, for torch's own tests and for C++ servers: a runtime that calls kernels without asking the
+# dispatcher, and a differentiator of TorchScript graphs that needs no record of what was computed.
+_BESIDE_THE_DISPATCHER = ("_jit_to_static_module", "_fuse_to_static_module", "_jit_differentiate")
+
+
+def close_side_doors() -> None:
+    """From now on nothing in this process computes or differentiates past the dispatcher."""
+    for name in _BESIDE_THE_DISPATCHER:
+        # SECURITY: its one reference; another import of torch._C brings no second
+        vars(torch._C).pop(name, None)
+
+
 def stop_recording() -> None:
     """From now on no operator records what autograd would need: only a Function of the page's own has a gradient.
 
