@@ -1,9 +1,9 @@
 """An error costs its points once: what calls a function that failed is tested again, with the grader in its place.
 
 Where the code of an exercise calls an asked symbol of its page that it builds on, and that symbol failed its own tests,
-the failed tests of the exercise are run once more, in a fresh worker in which the reference answers for that symbol, over the
-wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests are never run
-again, and nothing that has passed is.
+the failed tests of the exercise are run once more, in a fresh worker in which the reference answers for that symbol,
+over the wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests are
+never run again, and nothing that has passed is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -63,9 +63,9 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
     """The symbols that the exercise's code calls and that failed their own tests, with their exercises.
 
     SECURITY: only what the exercise builds on. Whoever has another one answered may have the exercise answered: a
-    softmax is the exponential of a log-softmax, and attention over the unit matrix shows its causal mask. Nor where that
-    code calls the exercise in turn: two functions of which each gives the other's answer could be handed in as each
-    other, and both would be right with the reference in the other's place.
+    softmax is the exponential of a log-softmax, and attention over the unit matrix shows its causal mask. Nor where
+    that code calls the exercise in turn: two functions of which each gives the other's answer could be handed in as
+    each other, and both would be right with the reference in the other's place.
     """
     source = context.source(page.name)
     if source is None:
