@@ -35,8 +35,11 @@ EXERCISES = {
     "slope": "slope",
 }
 MORE = {  # of some exercises, what else course.toml says
+    "norm": 'builds_on = ["square"]\n',
+    "stack": 'builds_on = ["layer"]\n',
+    "total": 'builds_on = ["counter"]\n',
     "root": 'builds_on = ["norm"]\n',
-    "slope": 'forbidden = ["torch.autograd.grad"]\n',
+    "slope": 'builds_on = ["square"]\nforbidden = ["torch.autograd.grad"]\n',
 }
 PAGE = """
 import torch
@@ -216,6 +219,10 @@ def norm(x):
 """
 # Foundations are no answers: `norm` is easily had from `square_root`, which is built on it.
 BACKWARDS = "def norm(x):\n    return root(x) ** 2\n\n\ndef root(x):\n    raise NotImplementedError\n"
+# Nor is what has nothing to do with it: half a slope is the number itself.
+SIDEWAYS = (
+    "def norm(x):\n    return (slope(x) / 2).square().sum(-1)\n\n\ndef slope(x):\n    raise NotImplementedError\n"
+)
 # A gradient by hand, had from the grader's end of the function that failed.
 ASKED = """
 def square(x):
@@ -247,6 +254,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Callable[[str]
         "wrong_both": f"{PAGE}\n\n{WRONG['square']}\n\n{WRONG['norm']}",
         "circle": f"{PAGE}\n\n{CIRCLE}",
         "backwards": f"{PAGE}\n\n{BACKWARDS}",
+        "sideways": f"{PAGE}\n\n{SIDEWAYS}",
         "asked": f"{PAGE}\n\n{ASKED}",
         "thief": f"{PAGE}\n\n{NOTHING}\n\n{THIEF}",
     }
@@ -316,6 +324,11 @@ def test_nothing_is_gained_from_what_builds_on_it(graded: Callable[[str], Any]) 
     assert scores(graded("backwards")) == FULL | {"norm": 0.0, "root": 0.0}
 
 
+def test_nothing_is_gained_from_what_it_does_not_build_on(graded: Callable[[str], Any]) -> None:
+    """Two exercises of which none builds on the other have nothing to answer for each other."""
+    assert scores(graded("sideways")) == FULL | {"norm": 0.0, "slope": 0.0}
+
+
 def test_gradients_that_are_asked_for_are_not_given(graded: Callable[[str], Any]) -> None:
     """Where automatic differentiation is forbidden, the grader does not differentiate either."""
     found = graded("asked")
@@ -361,3 +374,11 @@ def test_the_answers_of_a_layer_are_the_layers() -> None:
     grads = answerer("vjp", number, True, parameters, (x,), {}, [torch.tensor([1.0, 2.0]).double()])[1]
     assert [g.tolist() for g in grads] == [[3.0, 3.0, 3.0], [[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]], [1.0, 2.0]]
     assert answerer("new", (), {})[:2] == ("raised", "TypeError")
+
+
+def test_the_layers_that_are_made_are_counted() -> None:
+    """Whoever has the grader make one layer after the other is refused before they fill its memory."""
+    answerer = Answerer(torch.nn.Linear)
+    asked = [answerer("new", (1000, 1000), {})[0] for _ in range(20)]
+    assert asked == ["value"] * 16 + ["raised"] * 4
+    assert answerer("new", (1000, 1000), {})[1] == "MemoryError"

@@ -404,6 +404,14 @@ def test_only_what_waits_is_taken(graded: Class) -> None:
     assert found.results[0].waiting() == [TIERS[1]]
 
 
+def test_words_about_the_other_machine_are_fit_to_be_shown(graded: Class) -> None:
+    """What the bundle calls the machine is written out where it cannot be seen."""
+    told = _told({TIERS[0]: "passed"}).replace(b'"title": "x"', b'"title": "\\u202ea \\u001b[31m card"')
+    found = merged(graded, lambda files: files.update({"completed/00001.json": told}))
+    (completion,) = found.results[0].completed or []
+    assert completion.title == r"\u202ea \x1b[31m card"
+
+
 def test_a_test_that_nobody_knows(graded: Class) -> None:
     """The whole result is refused."""
     told = _told({TIERS[0]: "passed", "power::test_more": "passed"})

@@ -139,6 +139,8 @@ def test_well_formed_lies(value: Any, payload: bytes) -> None:
         Tensor("float32", [2**32, 2**32], 0),  # 2**64 wraps to 0 where sizes are 64 bits
         Tensor("float32", [0, 2**63], 0),
         Tensor("float32", [0, 2**62, 2**62], 0),
+        Tensor("float32", [2**21, 0], 0),  # nothing at all, two million times
+        Array("float64", [0, 2**21], 0),
         Tensor("float32", [1] * 17, 4),
         Tensor("qint8", [24], 24),
         Tensor("__class__", [6], 24),

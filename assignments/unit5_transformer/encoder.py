@@ -85,7 +85,8 @@ class EncoderLayer(nn.Module):
     method `load_reference(self, state_dict)` that copies such a dict into it, as often as it is called, and replaces
     all weights that were there.
 
-    `nn.TransformerEncoderLayer` and the ready-made EncoderLayer of autograder.given may not be used.
+    `nn.TransformerEncoderLayer`, `nn.TransformerDecoderLayer` and the ready-made EncoderLayer and DecoderLayer of
+    autograder.given may not be used.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """An error costs its points once: what calls a function that failed is tested again, with the grader in its place.
 
-Where the code of an exercise calls another asked symbol of its page, and that symbol failed its own tests, the failed
-tests of the exercise are run once more, in a fresh worker in which the reference answers for that symbol, over the
-wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests are never run
-again, and nothing that has passed is.
+Where the code of an exercise calls an asked symbol of its page that comes before it, and that symbol failed its own
+tests, the failed tests of the exercise are run once more, in a fresh worker in which the reference answers for that symbol,
+over the wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests are
+never run again, and nothing that has passed is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from autograder.grading.session import CollectedTests
 
 Results = Mapping[tuple[str, str], TestResult]
+_MOST_LAYERS = 10_000
+_MOST_NUMBERS = 1 << 24  # in the parameters of all layers that are made for one exercise
 _GRADIENTS = frozenset(("torch.autograd.grad", "torch.autograd.backward", "torch.enable_grad"))
 
 
@@ -60,9 +62,10 @@ def _costs(result: TestResult) -> bool:
 def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) -> dict[str, str]:
     """The symbols that the exercise's code calls and that failed their own tests, with their exercises.
 
-    SECURITY: not where that code calls the exercise in turn. Two functions of which each gives the other's answer could
-    be handed in as each other, and both would be right with the reference in the other's place. Nor one that builds on
-    the exercise: whoever has that answered has the exercise answered (a softmax is the exponential of a log-softmax).
+    SECURITY: only what it builds on, or what stands before it on the page and does not build on it. Whoever has a later
+    one answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over the
+    unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each gives
+    the other's answer could be handed in as each other, and both would be right with the reference in the other's place.
     """
     source = context.source(page.name)
     if source is None:
@@ -70,11 +73,14 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
     others = context.others(page.name)
     names = reached(source, exercise.symbols, others)
     reference = load_reference(context.course, context.unit.id, page.name)
+    foundations = _foundations(context, exercise)
+    order = [other.id for other in page.exercises]
     return {
         symbol: other.id
-        for other in page.exercises
+        for place, other in enumerate(page.exercises)
         if other.id != exercise.id and other.id in failed and names.intersection(other.symbols)
         if not reached(source, other.symbols, others).intersection(exercise.symbols)
+        if other.id in foundations or place < order.index(exercise.id)
         if exercise.id not in _foundations(context, other)
         for symbol in other.symbols
         if symbol in names and _can_be_answered(getattr(reference, symbol, None))
@@ -137,6 +143,7 @@ class Answerer:
         self._differentiates = differentiates
         self._target = target
         self._made: list[nn.Module] = []
+        self._numbers = 0
 
     def __call__(self, operation: str, *rest: Any) -> tuple[Any, ...]:
         """("value", ...), or ("raised", class, message): a refusal of the reference's own is an answer too."""
@@ -151,6 +158,10 @@ class Answerer:
     def _new(self, args: Any, kwargs: Any) -> Any:
         """The layer's number, its parameters, and its plain attributes."""
         layer = self._target(*args, **kwargs)
+        # SECURITY: they stay here for as long as the exercise is tested; a student's code decides how many and how wide
+        self._numbers += sum(parameter.numel() for parameter in layer.parameters())
+        if self._numbers > _MOST_NUMBERS or len(self._made) >= _MOST_LAYERS:
+            raise MemoryError("too many layers, or too large ones")
         self._made.append(layer)
         plain = {n: v for n, v in vars(layer).items() if not n.startswith("_") and isinstance(v, int | float | str)}
         return len(self._made) - 1, dict(layer.named_parameters()), plain

@@ -17,6 +17,7 @@ from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.results.folders import result_path
 from autograder.results.record import (
+    Completion,
     Measured,
     Outcome,
     TestResult,
@@ -122,7 +123,7 @@ def _problem(course: Course, now: UnitResult | None, packed: str | None, told: T
     if now.unit not in course.unit_ids:
         return "its unit is no longer in the course; nothing was changed"
     if _result_digest(now) != packed:
-        if isinstance(now.completed, list) and told.completion in now.completed:
+        if isinstance(now.completed, list) and _named(told.completion) in now.completed:
             return "merged before; nothing was changed"
         return "graded again or completed elsewhere since the bundle was packed; nothing was changed (pack anew)"
     unknown = set(told.tests) - {f"{e.id}::{test.name}" for e in now.exercises for test in e.tests}
@@ -142,7 +143,7 @@ def _merged(course: Course, now: UnitResult, told: Told) -> UnitResult:
         )
         for name, test in told.tests.items()
     }
-    return completed(course, now, tests, told.completion)
+    return completed(course, now, tests, _named(told.completion))
 
 
 def _shown(measured: Measured | UnsetType) -> Measured | UnsetType:
@@ -151,6 +152,14 @@ def _shown(measured: Measured | UnsetType) -> Measured | UnsetType:
         return UNSET
     words = {name: printable(getattr(measured, name), 80) for name in ("measure", "device", "title", "pseudonym")}
     return msgspec.structs.replace(measured, **words)
+
+
+def _named(completion: Completion) -> Completion:
+    """The other machine, in words that are fit to be shown."""
+    names = ("at", "device", "title", "isolation", "seed_id")
+    words = {name: printable(getattr(completion, name)) for name in names}
+    versions = {printable(name): printable(version) for name, version in completion.versions.items()}
+    return msgspec.structs.replace(completion, versions=versions, **words)
 
 
 def remember_merged(out: Path, bundle: Bundle, results: Sequence[UnitResult]) -> None:

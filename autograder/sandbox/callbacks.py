@@ -1,6 +1,11 @@
 """Functions and modules of the grader that student code may call, and what it makes of a module in between."""
 
+import contextlib
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,6 +25,13 @@ class Stream:
         return next(((item,) for item in self._items), ())
 
 
+_ROOM_BYTES = 2 << 30  # of addresses, for what a callback takes for as long as it runs
+
+
+class _Overdue(BaseException):
+    """A callback computes for longer than it may. No Exception: code of a grader's would take it for its own."""
+
+
 class SeenModule(Struct, frozen=True):
     """A module of the grader as the student's code left it."""
 
@@ -29,9 +41,14 @@ class SeenModule(Struct, frozen=True):
 
 
 def run_callback(
-    ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]]
+    ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]], limit_s: float
 ) -> tuple[wire.Answer, list[bytes]]:
-    """The answer of a callback. What goes wrong in it is the caller's exception inside. Raises WireError."""
+    """The answer of a callback. What goes wrong in it is the caller's exception inside.
+
+    Args:
+        limit_s: processor time that it may take.
+    Raises WireError; TimeoutError where the callback takes longer.
+    """
     if not 0 <= ask.callback < len(callbacks):
         raise wire.WireError("a callback that was never given")
     unpacker = Unpacker(payload)
@@ -39,13 +56,45 @@ def run_callback(
     function = callbacks[ask.callback]
     packer = Packer(keep_strides=isinstance(function, Stream))
     try:
-        if isinstance(function, torch.nn.Module):
-            value = _run_module(function, ask.training, state, args, kwargs)
-        else:
-            value = function(*args, **kwargs)
+        with _bounded(limit_s):
+            if isinstance(function, torch.nn.Module):
+                value = _run_module(function, ask.training, state, args, kwargs)
+            else:
+                value = function(*args, **kwargs)
         return wire.Answer(ask.id, packer.pack(_detached(value))), packer.chunks
+    except _Overdue:
+        raise TimeoutError from None
     except Exception as error:
         return wire.Answer(ask.id, None, f"{type(error).__name__}: {str(error)[:300]}"), []
+
+
+@contextlib.contextmanager
+def _bounded(limit_s: float) -> Iterator[None]:
+    """Raises _Overdue in the block after so much processor time, and MemoryError or torch's where it takes too much.
+
+    SECURITY: the arguments are a student's. A number of steps, or a shape, that is enormous would keep the grader busy
+    for hours, or take the machine's memory, and no limit of the sandbox counts what is done outside of it.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as statm:
+        most = int(statm.read().split()[0]) * resource.getpagesize() + _ROOM_BYTES
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    with contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGPROF, signal.signal(signal.SIGPROF, _overdue))
+        stack.callback(resource.setrlimit, resource.RLIMIT_AS, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (min([most, *limits]), hard))
+        stack.callback(signal.setitimer, signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_PROF, max(limit_s, 0.01))  # of this process: another's load is no delay
+        yield
+
+
+def _overdue(number: int, frame: FrameType | None) -> None:
+    raise _Overdue
 
 
 def _run_module(

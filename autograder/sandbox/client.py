@@ -331,7 +331,7 @@ class Page:
                 reply, payload = self._channel.receive(wire.Reply, wait)
                 if not isinstance(reply, wire.Ask):
                     break
-                self._answer(reply, payload, callbacks, wait)
+                self._answer(reply, payload, callbacks, wait, budget)
             self.last_call_s = time.perf_counter() - started
             self.watch_disk()
             if reply.id != request.id:
@@ -411,14 +411,19 @@ class Page:
             raise StudentBroke(f"more than {self.limits.disk_mb} MB, or too many, of files (limit disk_mb)")
 
     def _answer(
-        self, ask: wire.Ask, payload: memoryview, callbacks: list[Callable[..., Any]], wait: Callable[[], float | None]
+        self,
+        ask: wire.Ask,
+        payload: memoryview,
+        callbacks: list[Callable[..., Any]],
+        wait: Callable[[], float | None],
+        limit_s: float,
     ) -> None:
         """Run a callback of the grader on what the student passed to it."""
         assert self._channel is not None
         if ask.callback >= wire.STANDING:
             ask = msgspec.structs.replace(ask, callback=ask.callback - wire.STANDING)
             callbacks = list(self.carried.values())
-        self._channel.send(*run_callback(ask, payload, callbacks), wait)
+        self._channel.send(*run_callback(ask, payload, callbacks, limit_s), wait)
 
     def _finish(self, reply: wire.Reply, payload: memoryview, callbacks: list[Callable[..., Any]]) -> Answered:
         if isinstance(reply, wire.Raised):

@@ -45,7 +45,8 @@ class LocalPage(Page):
         return reply, memoryview(b"".join(answer)), callbacks
 
     def _ask(self, ask: wire.Ask, chunks: list[bytes]) -> tuple[wire.Answer, memoryview]:
-        answer, payload = run_callback(ask, memoryview(b"".join(chunks)), self._callbacks)
+        callbacks, limit_s = self._callbacks, self.limits.call_wall_s
+        answer, payload = run_callback(ask, memoryview(b"".join(chunks)), callbacks, limit_s)
         return answer, memoryview(b"".join(payload))
 
     def adopt(self, module: ModuleType, namespace: dict[str, Any]) -> None:

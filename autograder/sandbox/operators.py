@@ -8,6 +8,7 @@ never given back.
 """
 
 import ctypes
+import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -86,6 +87,21 @@ def every_operator() -> Sequence[str]:
     """All that computes on this machine's processor, so that torch as a whole is refused."""
     found = _with_kernel("CPU", "CompositeExplicitAutograd")
     return [operator for operator in found if operator.partition(".")[0] not in _HARMLESS]
+
+
+# Functions of torch._C, for torch's own tests and for C++ servers: a runtime that calls kernels without asking the
+# dispatcher, and a differentiator of TorchScript graphs that needs no record of what was computed.
+_BESIDE_THE_DISPATCHER = ("_jit_to_static_module", "_fuse_to_static_module", "_jit_differentiate")
+
+
+def close_side_doors() -> None:
+    """From now on nothing in this process computes or differentiates past the dispatcher. Before `gc.freeze`."""
+    doors = [vars(torch._C).pop(name) for name in _BESIDE_THE_DISPATCHER if hasattr(torch._C, name)]
+    # SECURITY: torch._dynamo keeps a table of all that torch has; who asks the garbage collector would find it there
+    for holder in gc.get_referrers(*doors) if doors else ():
+        if isinstance(holder, dict):
+            for key in [key for key, value in holder.items() if any(key is door or value is door for door in doors)]:
+                del holder[key]
 
 
 def stop_recording() -> None:

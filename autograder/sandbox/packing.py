@@ -27,6 +27,7 @@ from autograder.sandbox.wire import (
 _MAX_DEPTH = 32
 _MAX_AXES = 16
 _MAX_ELEMENTS = 1 << 48
+_MAX_EMPTY = 1 << 20  # places of an array that has no element
 _MAX_DIGITS = 4000
 _MAX_ODD_KEYS = 1000
 _MAX_VALUES = 500_000
@@ -257,6 +258,9 @@ def _count(shape: list[int]) -> int:
     # an axis of 0 makes the product 0 whatever the others are, and NumPy and torch raise on what 64 bits cannot count
     if len(shape) > _MAX_AXES or any(n < 0 for n in shape) or math.prod(n or 1 for n in shape) > _MAX_ELEMENTS:
         raise WireError(f"impossible shape {str(shape)[:80]}")
+    # SECURITY: (2**40, 0) takes no byte on the wire, and 2**40 rounds or lists of whoever goes through it
+    if math.prod(shape) == 0 and math.prod(n or 1 for n in shape) > _MAX_EMPTY:
+        raise WireError(f"an empty array of shape {str(shape)[:80]}")
     return math.prod(shape)
 
 

@@ -18,7 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from autograder.sandbox.operators import every_operator, operators_of, refuse_operators, stop_recording
+from autograder.sandbox.operators import (
+    every_operator,
+    operators_of,
+    refuse_operators,
+    stop_recording,
+)
 
 _TORCH = "torch"  # the package as a whole: none of its operators computes anything
 _RECORDING = "torch.enable_grad"  # where this is forbidden, so is every other way to automatic differentiation
@@ -31,10 +36,20 @@ _FLEX = (
     "torch._higher_order_ops.flex_attention.math_attention",
     "torch._higher_order_ops.flex_attention.sdpa_dense",
 )
+_ONNX = ("torch.onnx.ops.attention", "torch.onnx.ops._impl.attention_23._init_fn")
+_DECOMPOSED = "torch._decomp.decompositions."
+_REFERENCE = "torch._refs.nn.functional."
 _WRITTEN_OUT = {
-    "torch.nn.functional.scaled_dot_product_attention": _FLEX,
+    "torch.nn.functional.scaled_dot_product_attention": (*_FLEX, *_ONNX),
     "torch.nn.MultiheadAttention": (_QUANTIZABLE,),
     "torch.nn.functional.multi_head_attention_forward": (_QUANTIZABLE,),
+    "torch.nn.functional.cross_entropy": ("torch.nn.functional.linear_cross_entropy",),
+    "torch.nn.RMSNorm": (f"{_DECOMPOSED}_fused_rms_norm",),
+    "torch.nn.functional.rms_norm": (f"{_DECOMPOSED}_fused_rms_norm",),
+    "torch.nn.Unfold": (f"{_DECOMPOSED}im2col",),
+    "torch.nn.functional.fold": (f"{_DECOMPOSED}col2im",),
+    "torch.nn.functional.pixel_shuffle": (f"{_REFERENCE}pixel_shuffle",),
+    "torch.nn.functional.pixel_unshuffle": (f"{_REFERENCE}pixel_unshuffle",),
 }
 
 
@@ -120,10 +135,12 @@ def _refuse_python(dotted: str, name: str) -> None:
 def _refuse_function(owner: Any, attribute: str, name: str) -> None:
     function = getattr(owner, attribute)
     raising = _raising(name)
-    if isinstance(function, types.FunctionType) and not function.__closure__:
-        function.__code__ = raising.__code__  # SECURITY: in the object itself, so that no other name keeps the old one
-    else:
+    if not isinstance(function, types.FunctionType):
         setattr(owner, attribute, raising)
+    while isinstance(function, types.FunctionType):
+        # SECURITY: in the object itself, so that no other name keeps the old one; and what decorators have wrapped too
+        function.__code__ = raising.__code__.replace(co_freevars=function.__code__.co_freevars)
+        function = getattr(function, "__wrapped__", None)
 
 
 def _raising(name: str) -> types.FunctionType:

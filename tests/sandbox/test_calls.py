@@ -17,6 +17,7 @@ from autograder.sandbox.failures import (
     StudentBroke,
     StudentMissing,
     StudentRaised,
+    StudentTimedOut,
 )
 from autograder.sandbox.launch import Sandbox
 from tests.sandbox.conftest import LIMITS, page, rungs
@@ -134,6 +135,30 @@ def test_callbacks_run_in_the_grader(rung: Sandbox) -> None:
 
     with pytest.raises(StudentRaised, match="KeyError"):
         student.twice(broken, torch.zeros(2))
+
+
+@rungs
+def test_a_callback_ends_with_the_call(rung: Sandbox) -> None:
+    """A function of the grader's that what it was given would keep busy for ever is the call's time-out, no more."""
+    student = Student(page(rung, "def ask(f, x):\n    return f(x)"))
+
+    def count_down(x: torch.Tensor) -> torch.Tensor:
+        while x != 0:
+            x = x - 1
+        return x
+
+    with pytest.raises(StudentTimedOut, match="call_wall_s"):
+        student.ask(count_down, torch.tensor(-1))
+    assert student.ask(count_down, torch.tensor(3)).item() == 0
+
+
+@rungs
+def test_a_callback_takes_no_more_memory_than_is_left_to_it(rung: Sandbox) -> None:
+    """What would take the machine's memory raises here, and is an exception inside; afterwards all is as before."""
+    student = Student(page(rung, "def ask(f, n):\n    return len(f(n))"))
+    with pytest.raises(StudentRaised, match="MemoryError"):
+        student.ask(bytes, 3 << 30)
+    assert len(bytes(3 << 30)) == 3 << 30
 
 
 @rungs

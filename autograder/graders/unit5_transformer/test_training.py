@@ -262,12 +262,19 @@ def test_generator_decides(student, reference, draw):
 
 
 def trained(student, kind, steps, seed):
-    """A model trained by the student's loop from torch's initial weights, and its losses."""
+    """A model trained by the student's loop from torch's initial weights, and its losses.
+
+    The model is the kit's, with the weights that came back: what else was done to the one inside has no say.
+    """
     model = student.given.BareTransformer(**SIZES)
     model.load_reference(initial(seed, torch.float32, **SIZES).state_dict())
     task = student.given.SequenceTask(kind, VOCAB, LENGTH, BATCH)
     answer = student.train_copy(model, task, steps, RATE, WARMUP, torch.Generator().manual_seed(seed))
-    return model, numbers(answer, steps)
+    ours, state = initial(seed, torch.float32, **SIZES), model.state_dict()
+    untrained = {name: torch.zeros_like(value) for name, value in ours.state_dict().items()}
+    close(state, untrained, rtol=0.0, atol=math.inf, what="the trained model")
+    ours.load_state_dict(state)
+    return ours, numbers(answer, steps)
 
 
 def copies(model, seed, n=200):
@@ -276,8 +283,8 @@ def copies(model, seed, n=200):
     inp = torch.ones_like(src[:, :1])
     for t in range(1, tgt.shape[1] + 1):
         mask = torch.ones(t, t, dtype=torch.bool).tril()
-        logits = model(src, inp, tgt_mask=mask, positions=torch.arange(LENGTH + 1))
-        close(logits, torch.zeros(n, t, VOCAB), rtol=0.0, atol=math.inf, what="the trained model's answer")
+        with torch.no_grad():
+            logits = model(src, inp, tgt_mask=mask, positions=torch.arange(LENGTH + 1))
         inp = torch.cat([inp, logits[:, -1:].argmax(dim=-1)], dim=1)
     counts = tgt != 0
     return (inp[:, 1:] == tgt)[counts].double().mean().item()
@@ -285,7 +292,7 @@ def copies(model, seed, n=200):
 
 @train_copy_task
 @pytest.mark.gate
-@pytest.mark.weight(3)
+@pytest.mark.weight(0)
 def test_no_leak(student, draw):
     """Trained on noise, which nobody can predict, the model gains nothing: the loss stays above 1.5.
 
@@ -299,7 +306,7 @@ def test_no_leak(student, draw):
 
 
 @train_copy_task
-@pytest.mark.weight(7)
+@pytest.mark.weight(10)
 def test_copies_by_itself(student, draw):
     """After 150 steps the model copies fresh sequences by itself: at least 95 of 100 symbols are right.
 
