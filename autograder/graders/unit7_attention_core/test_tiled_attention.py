@@ -440,9 +440,13 @@ class Device:
         return self.now
 
 
-def timed(student, works_s, warmup, repeats, flops=3e12):
-    """The student's benchmark of a device whose calls take these times; it must call exactly as often as said."""
+def timed(student, works_s, warmup, repeats, flops=3e12, left_s=0.0):
+    """The student's benchmark of a device whose calls take these times; it must call exactly as often as said.
+
+    For the first left_s seconds the device still does what it was asked for before.
+    """
     device = Device([*works_s, *[1e6] * 20])
+    device.busy_until += left_s
     found = student.benchmark(
         device.launch, flops, warmup=warmup, repeats=repeats, synchronize=device.wait, clock=device.clock
     )
@@ -462,6 +466,7 @@ def test_benchmark_waits(student):
     """Each measured call is timed from an idle device to the end of its own work."""
     timed(student, [2.0] * 5, warmup=0, repeats=5)
     timed(student, [3.0] * 7, warmup=2, repeats=5)
+    timed(student, [2.0], warmup=0, repeats=1, left_s=9.0)
 
 
 @attention_roofline
