@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course
+from autograder.grading.diagnose import same_answer
 from autograder.intake.submission import PageSource, Submission
 from autograder.rooms.room import Room
+from autograder.sandbox import wire
+from autograder.sandbox.failures import StudentRaised
 
 UNIT = "unit0_tiny"
 GRADER = '''
@@ -113,3 +116,18 @@ def test_of_an_exception_class_and_words_count(room: Room, wrong: str, cause: st
     found = named(room, right + LAYER.format(wrong))
     assert found == {"test_factor": found["test_factor"]}
     assert (found["test_factor"] or "").lower() == (cause or "").lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('Error(s) in loading state_dict for Mine:\n\tMissing key(s) in state_dict: "bias".', True),
+        ('Error(s) in loading state_dict for Theirs:\n\tUnexpected key(s) in state_dict: "bias".', False),
+        ("Error(s) in loading state_dict for Theirs:\n\tsize mismatch for weight: copying a param ...", False),
+    ],
+)
+def test_what_does_not_fit_counts_when_weights_are_loaded(text: str, same: bool) -> None:
+    """That weights lack a bias is another mistake than that they have another size; the class's name is nobody's."""
+    theirs = 'Error(s) in loading state_dict for Theirs:\n\tMissing key(s) in state_dict: "bias".'
+    one, other = (StudentRaised(wire.Raised(0, ["RuntimeError"], words, [])) for words in (theirs, text))
+    assert same_answer(one, other) is same

@@ -65,7 +65,7 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
     SECURITY: only what it builds on, or what stands before it on the page and does not build on it. Whoever has a later
     one answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over the
     unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each gives
-    the other's answer could be handed in as each other, and both would be right with the reference in the other's place.
+    the other's answer could be handed in as each other, and be right with the reference in the other's place.
     """
     source = context.source(page.name)
     if source is None:

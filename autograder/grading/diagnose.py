@@ -98,8 +98,10 @@ def _same_failure(a: BaseException, b: BaseException) -> bool:
 
 
 def _words(text: str) -> str:
-    """The first line of a message, numbers and names left out."""
-    return _NAMELESS.sub("#", text.strip().partition("\n")[0])
+    """The first line of a message, numbers and names left out; of weights that do not fit, also in what."""
+    first, _, rest = text.strip().partition("\n")
+    more = rest.partition("\n")[0] if "loading state_dict" in first else ""
+    return _NAMELESS.sub("#", first + more)
 
 
 def _mutant(context: Context, page_name: str, suspect: Misconception) -> LocalPage:

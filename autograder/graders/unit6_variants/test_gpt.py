@@ -71,8 +71,9 @@ def test_one_layer(student, reference, draw):
 @gpt_model
 @pytest.mark.weight(2)
 def test_shorter_than_the_block(student, reference, draw):
-    """Any length up to block will do, and a longer text than block is a ValueError."""
+    """Any length up to block will do, and a longer text than block is a ValueError; the attribute block says so."""
     theirs, ours = models(student, reference, draw, n_layer=1)
+    close(theirs.block.value(), 11, what="the attribute block")
     for T in (1, 2, 7, 11):
         same(theirs, ours, draw.integers(0, 13, 3, T))
     raises(ValueError, theirs, draw.integers(0, 13, 2, 12))
@@ -138,12 +139,25 @@ def test_past(student, reference, draw):
 
     def written_down(layer, q, k, v):
         asked.append(layer)
-        return past(layer, q, k, v)
+        return past(layer % 3, q, k, v)
 
     with torch.no_grad():
         expected = ours(ids, past=past, positions=torch.arange(4, 11))[0]
-    close(pair(theirs(ids, past=written_down, positions=torch.arange(4, 11)))[0], expected, what="the logits")
+    logits = pair(theirs(ids, past=written_down, positions=torch.arange(4, 11)))[0]
     close(asked, [0, 1, 2], what="the list of the layers that have asked past")
+    close(logits, expected, what="the logits")
+
+
+@gpt_model
+def test_past_comes_back(student, reference, draw):
+    """With past, the second of the pair is past itself."""
+    theirs, _ = models(student, reference, draw, n_layer=0, n_head=1)
+    past = student.given.FeedForward(3, 2)  # lives behind the wall, so it can come back; without layers nobody asks it
+    second = pair(theirs(draw.integers(0, 13, 2, 7), past=past))[1]
+    if not callable(second):
+        raise Disagreement(f"with past, the second of the pair is a {type(second).__name__}, expected past itself")
+    x = draw.tensor(2, 3, dtype=torch.float32)
+    close(second(x), past(x), what="what the second of the pair gives where past is expected")
 
 
 @gpt_model
@@ -250,6 +264,8 @@ def test_layers_and_length(student, reference, draw):
         for layer, three in enumerate(layers):
             close(cache(layer, *three[:, :, :, cut].unbind(0)), expected[layer][:, :, cut], tolerance=EXACT)
         close(cache.length.value(), cut.stop, what="the length")
+    cache(0, *qkv(draw, T=2).unbind(0))
+    close(cache.length.value(), 13, what="the length where layer 0 has been given two more tokens than the others")
 
 
 @kv_cache

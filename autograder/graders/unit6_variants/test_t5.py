@@ -153,6 +153,23 @@ def test_all_cuts_are_equally_likely(student, draw):
 
 
 @span_corruption
+def test_every_cut_occurs(student, draw):
+    """Of 13 tokens 5 are cut out, in 2 spans: in 200 masks each of 1+4, 2+3, 3+2 and 4+1 occurs, and each of the seven
+    ways to cut the other 8.
+
+    One of the eleven is missing by chance with a probability below 3e-13, since (6/7)^200 is 4.1e-14.
+    """
+    seen = [span_lengths(student.random_spans_mask(13, 0.4, 2.3, draw.rng()), 13) for _ in range(200)]
+    for side, total, what in ((1, 5, "spans"), (0, 8, "runs of tokens that stay")):
+        found = {tuple(lengths[side].tolist()) for lengths in seen}
+        for first in range(1, total):
+            if (first, total - first) not in found:
+                raise Disagreement(
+                    f"in 200 masks of 13 tokens no two {what} have the lengths {first} and {total - first}"
+                )
+
+
+@span_corruption
 def test_chance_comes_from_the_generator(student, draw):
     """The same seed gives the same mask, another one another; the global generators are left alone.
 
@@ -218,7 +235,7 @@ def test_encoder_layer(student, reference, draw):
 @pytest.mark.weight(3)
 def test_decoder_layer(student, reference, draw):
     """In a decoder self-attention is causal, and cross-attention to the memory follows, without a bias."""
-    for d, d_kv, H, S in ((6, 2, 3, 7), (10, 5, 2, 3)):
+    for d, d_kv, H, S in ((6, 2, 3, 7), (10, 5, 2, 3), (6, 2, 3, 5)):  # at last one whose memory the bias would fit
         theirs, ours = blocks(student, reference, draw, True, d=d, d_kv=d_kv, H=H)
         same(theirs, ours, draw.tensor(2, 5, d), draw.tensor(1, H, 5, 5), memory=draw.tensor(2, S, d))
 

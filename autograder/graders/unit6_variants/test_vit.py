@@ -188,7 +188,7 @@ def test_images_are_independent(student, reference, draw):
 def test_wrong_sizes(student, reference, draw):
     """An image of another height or width is a ValueError, even if patches fit; the image is not changed."""
     theirs, ours, _ = vits(student, reference, draw)
-    for H, W in ((8, 6), (6, 8), (4, 9), (8, 8)):
+    for H, W in ((8, 6), (6, 8), (4, 9), (8, 8), (2, 18), (18, 2)):  # at last as many patches as there should be
         raises(ValueError, theirs, draw.tensor(2, 3, H, W))
     img = draw.tensor(2, 3, 6, 6)
     called = student.call(theirs, img)
@@ -272,8 +272,18 @@ def test_larger_grids(student, reference, draw):
 @interpolation
 @pytest.mark.weight(3)
 def test_other_grids(student, reference, draw):
-    """Rows and columns may differ in number, and may be fewer than before (without antialiasing)."""
-    for g, h, w, D in ((3, 5, 4, 2), (3, 4, 7, 5), (3, 3, 6, 2), (5, 2, 3, 7), (4, 1, 9, 3), (5, 5, 3, 2)):
+    """Rows and columns may differ in number, and may be fewer than before (without antialiasing), or as many in all."""
+    for g, h, w, D in (
+        (3, 5, 4, 2),
+        (3, 4, 7, 5),
+        (3, 3, 6, 2),
+        (5, 2, 3, 7),
+        (4, 1, 9, 3),
+        (5, 5, 3, 2),
+        (4, 2, 8, 3),
+        (3, 9, 1, 2),
+        (11, 15, 2, 1),
+    ):
         agree(student.interpolate_pos, reference.interpolate_pos, draw.tensor(1, 1 + g * g, D), h, w)
 
 

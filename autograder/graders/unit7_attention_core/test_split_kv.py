@@ -40,10 +40,16 @@ def test_negative_logsumexps(student, reference, draw):
 @split_kv_merge
 @pytest.mark.weight(2)
 def test_far_apart(student, reference, draw):
-    """Logsumexps of ±10000, and 10000 apart, neither overflow nor vanish."""
+    """Logsumexps of ±10000, and 10000 apart, neither overflow nor vanish, nor do they beside a row without keys."""
     for a, b in ((1e4, 1e4), (-1e4, -1e4), (5e3, -5e3), (0.0, 1e4)):
         args = *piece(draw, 5, level=a), *piece(draw, 5, level=b)
         agree(student.merge_attention, reference.merge_attention, *args, tolerance=(1e-9, 1e-11))
+        args[1][2] = args[3][2] = -math.inf
+        agree(student.merge_attention, reference.merge_attention, *args, tolerance=(1e-9, 1e-11))
+    args = *piece(draw, 5), *piece(draw, 5)
+    levels = 2e3 * torch.tensor([2.0, -5.0, 0.0, 5.0, -1.0], dtype=torch.float64)  # each row has a size of its own
+    args[1][:], args[3][:] = args[1] + levels, args[3] + levels
+    agree(student.merge_attention, reference.merge_attention, *args, tolerance=(1e-9, 1e-11))
 
 
 @split_kv_merge
@@ -129,12 +135,12 @@ def test_uneven_scores(student, reference, draw):
     "dtype", [torch.float16, torch.bfloat16, torch.float32], ids=["float16", "bfloat16", "float32"]
 )
 def test_decode_in_short_dtypes(student, reference, draw, dtype):
-    """The output has the dtype of q, lse is float32; inside everything is float32."""
+    """The output has the dtype of q, lse is float32; inside all is float32, also what the pieces give."""
     q, k, v, _ = draw.attention(2, 3, 1, 61, 17, 7, dtype=dtype)
     exact, lse = reference.decode_split(q.double(), k.double(), v.double(), 1)
     found = student.decode_split(q, k, v, 7)
-    rounding = torch.finfo(dtype).eps * (2.1 if dtype != torch.float32 else 16.0)
-    close(found[0], exact.to(dtype), rtol=rounding, atol=rounding, what="o")
+    rounding = torch.finfo(dtype).eps * (1.02 if dtype != torch.float32 else 16.0)
+    close(found[0], exact.to(dtype), rtol=rounding, atol=2e-6, what="o")
     close(found[1], lse.float(), rtol=1e-5, atol=1e-5, what="lse")
 
 

@@ -341,25 +341,25 @@ def test_nothing_square(student, reference, draw):
 @flash_backward_tiled
 @pytest.mark.weight(2)
 def test_training_longer_than_memory(student, draw):
-    """Forward and backward at length 6007, whose scores alone have 144 MB, run within 128 MB."""
+    """Forward and backward at length 6007, whose scores alone have 144 MB, run within 128 MB.
+
+    Not causal: strips that grow from row to row leave holes that the allocator cannot fill, which is nobody's mistake.
+    """
     q, k, v = draw.tensor(3, 1, 1, 6007, 3, dtype=torch.float32)
     cotangent = torch.ones(1, 1, 6007, 3)
-    seen = student.vjp(student.FlashAttention.apply, q, k, v, True, cotangent=cotangent)
+    seen = student.vjp(student.FlashAttention.apply, q, k, v, False, cotangent=cotangent)
     if not isinstance(seen.grads, list | tuple) or len(seen.grads) != 3:
         raise Disagreement("no gradients came back")
     for name, found in zip("qkv", seen.grads, strict=True):
         finite(found, q, f"the gradient of {name}")
     # with a gradient of ones each row's dP is the sum of a value's entries, so dV of a key is the weight it receives
-    total = seen.grads[2].double().sum(dim=2)
-    close(total, torch.full((1, 1, 3), 6007.0).double(), rtol=1e-3, atol=0.0, what="the sum of dV over the keys")
+    received = sum(torch.softmax(rows @ k[0, 0].mT / math.sqrt(3), -1).double().sum(0) for rows in q[0, 0].split(600))
+    close(seen.grads[2][0, 0].double(), received[:, None].expand(6007, 3), rtol=1e-3, atol=1e-6, what="dV")
+    gained = v[0, 0].double().sum(-1)
     for number in (0, 3005, *draw.integers(1, 6007, 5).tolist()):  # some rows of dQ, and what they give to their keys
-        weights = torch.softmax(q[0, 0, number].double() @ k[0, 0, : number + 1].double().mT / math.sqrt(3), -1)
-        gained = v[0, 0, : number + 1].double().sum(-1)
-        row = weights * (gained - weights @ gained) / math.sqrt(3) @ k[0, 0, : number + 1].double()
+        weights = torch.softmax(q[0, 0, number].double() @ k[0, 0].double().mT / math.sqrt(3), -1)
+        row = weights * (gained - weights @ gained) / math.sqrt(3) @ k[0, 0].double()
         close(seen.grads[0][0, 0, number].double(), row, rtol=1e-3, atol=1e-5, what=f"row {number} of dQ")
-    last = q[0, 0, -1].double() @ k[0, 0, -1].double() / math.sqrt(3)
-    share = (last - torch.logsumexp(q[0, 0, -1].double() @ k[0, 0].double().mT / math.sqrt(3), -1)).exp()
-    close(seen.grads[2][0, 0, -1].double(), share.repeat(3), rtol=1e-3, atol=1e-7, what="the last row of dV")
 
 
 # ---------------------------------------------------------------- attention_roofline
@@ -440,9 +440,13 @@ class Device:
         return self.now
 
 
-def timed(student, works_s, warmup, repeats, flops=3e12):
-    """The student's benchmark of a device whose calls take these times; it must call exactly as often as said."""
+def timed(student, works_s, warmup, repeats, flops=3e12, left_s=0.0):
+    """The student's benchmark of a device whose calls take these times; it must call exactly as often as said.
+
+    For the first left_s seconds the device still does what it was asked for before.
+    """
     device = Device([*works_s, *[1e6] * 20])
+    device.busy_until += left_s
     found = student.benchmark(
         device.launch, flops, warmup=warmup, repeats=repeats, synchronize=device.wait, clock=device.clock
     )
@@ -462,6 +466,7 @@ def test_benchmark_waits(student):
     """Each measured call is timed from an idle device to the end of its own work."""
     timed(student, [2.0] * 5, warmup=0, repeats=5)
     timed(student, [3.0] * 7, warmup=2, repeats=5)
+    timed(student, [2.0], warmup=0, repeats=1, left_s=9.0)
 
 
 @attention_roofline

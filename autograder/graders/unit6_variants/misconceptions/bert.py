@@ -27,7 +27,10 @@ class _Embeddings(correct.BertEmbeddings):
 
     def forward(self, ids, segments=None):
         super().forward(ids[:1])  # complains about too long a row
-        return self.norm(self.token_rows(ids) + self.position_rows(ids) + self.segment_rows(ids, segments))
+        return self.mix(self.token_rows(ids), self.position_rows(ids), self.segment_rows(ids, segments))
+
+    def mix(self, tokens, positions, segments):
+        return self.norm(tokens + positions + segments)
 
 
 @misconception("bert_embeddings", symbol="BertEmbeddings")
@@ -60,9 +63,24 @@ class ln_before_sum(_Embeddings):
     The norm is for the sum: what leaves the embeddings has the mean of norm.bias and a spread that norm.weight decides.
     """
 
-    def forward(self, ids, segments=None):
-        super().forward(ids[:1])
-        return self.norm(self.tokens(ids)) + self.position_rows(ids) + self.segment_rows(ids, segments)
+    def mix(self, tokens, positions, segments):
+        return self.norm(tokens) + positions + segments
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class ln_before_segments(_Embeddings):
+    """The segment row was added behind the norm. The norm is for the sum of all three."""
+
+    def mix(self, tokens, positions, segments):
+        return self.norm(tokens + positions) + segments
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class norm_missing(_Embeddings):
+    """The sum of the three rows was returned as it is: the layer norm behind it is missing."""
+
+    def mix(self, tokens, positions, segments):
+        return tokens + positions + segments
 
 
 @misconception("bert_embeddings", symbol="BertEmbeddings")
@@ -116,9 +134,8 @@ class unbiased_deviation(_Embeddings):
     Look at the option `correction` (or `unbiased`).
     """
 
-    def forward(self, ids, segments=None):
-        super().forward(ids[:1])
-        x = self.token_rows(ids) + self.position_rows(ids) + self.segment_rows(ids, segments)
+    def mix(self, tokens, positions, segments):
+        x = tokens + positions + segments
         variance = x.var(dim=-1, keepdim=True)
         centred = x - x.mean(dim=-1, keepdim=True)
         return centred / torch.sqrt(variance + self.norm.eps) * self.norm.weight + self.norm.bias
@@ -134,6 +151,53 @@ class pad_row_learns(correct.BertEmbeddings):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.tokens.padding_idx = None
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class pad_is_always_0(correct.BertEmbeddings):
+    """The row that gets no gradient is row 0, whatever pad_id says. Hand the argument on to nn.Embedding."""
+
+    def __init__(self, vocab, d, max_len, n_segments=2, pad_id=0, eps=1e-12):
+        super().__init__(vocab, d, max_len, n_segments, 0, eps)
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class first_segment_is_padding(correct.BertEmbeddings):
+    """The row of segment 0 gets no gradient: the table of segments has a padding_idx, too.
+
+    Segment 0 is no filler; every text that is alone belongs to it. Only the table of tokens has a row for padding.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.segments.padding_idx = 0
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class pad_rows_are_zero(_Embeddings):
+    """For the token pad_id nothing was added, as if its row were 0.
+
+    The row is looked up like any other; padding_idx only keeps the gradient from it.
+    """
+
+    def token_rows(self, ids):
+        return self.tokens(ids) * (ids != self.tokens.padding_idx)[..., None]
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class positions_skip_padding(_Embeddings):
+    """The positions count only the tokens other than pad_id. A position is a place in the row, padding or not."""
+
+    def position_rows(self, ids):
+        return self.positions(((ids != self.tokens.padding_idx).cumsum(dim=1) - 1).clamp(min=0))
+
+
+@misconception("bert_embeddings", symbol="BertEmbeddings")
+class positions_from_1(_Embeddings):
+    """The first token got row 1 of the position table; its position is 0."""
+
+    def position_rows(self, ids):
+        return self.positions(torch.arange(1, ids.shape[1] + 1).clamp(max=self.max_len - 1))
 
 
 # ---------------------------------------------------------------- mlm_mask
@@ -229,6 +293,13 @@ def always_mask(ids, special, mask_id, vocab, p=0.15, *, generator):
     """
     inputs, labels = correct.mlm_mask(ids, special, mask_id, vocab, p, generator=generator)
     return inputs.masked_fill(labels != -100, mask_id), labels
+
+
+@misconception("mlm_mask", symbol="mlm_mask")
+def random_is_another(ids, special, mask_id, vocab, p=0.15, *, generator):
+    """A random token is never the one that it replaces. It is any of 0 ... V - 1, all of them equally likely."""
+    chosen, fate, steps = _drawn(ids, special, vocab - 1, p, generator)
+    return _hide(ids, chosen, fate, (ids + 1 + steps) % vocab, mask_id), torch.where(chosen, ids, -100)
 
 
 @misconception("mlm_mask", symbol="mlm_mask")
@@ -379,6 +450,31 @@ def shortened_at_the_front(docs, cls, sep, max_len, generator):
     def fit(a, b):
         while len(a) + len(b) > max_len - 3:
             (a if len(a) > len(b) else b).pop(0)
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
+def a_loses_ties(docs, cls, sep, max_len, generator):
+    """Where A and B have the same length, A lost a token. Then it is B that loses one."""
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 3:
+            (a if len(a) >= len(b) else b).pop()
+
+    return _pairs(docs, cls, sep, max_len, generator, fit=fit)
+
+
+@misconception("nsp_pairs", symbol="make_nsp_examples")
+def room_for_two_specials(docs, cls, sep, max_len, generator):
+    """Some examples have max_len + 1 tokens: room was left for two special tokens. There are three.
+
+    A and B together may have max_len - 3.
+    """
+
+    def fit(a, b):
+        while len(a) + len(b) > max_len - 2:
+            (a if len(a) > len(b) else b).pop()
 
     return _pairs(docs, cls, sep, max_len, generator, fit=fit)
 
@@ -537,6 +633,44 @@ class gelu_tanh(_Bert):
     def guess(self, sequence):
         hidden = nn.functional.gelu(self.transform(sequence), approximate="tanh")
         return self.decoder(self.transform_norm(hidden))
+
+
+@misconception("bert_model", symbol="Bert")
+class gelu_tanh_in_layers(_Bert):
+    """The GELU of the layers is the approximation with tanh. BERT's is exact, with erf, as it is in your head."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        for layer in self.layers:
+            layer.ffn.activation = "gelu_tanh"
+
+
+@misconception("bert_model", symbol="Bert")
+class gelu_tanh_in_head(_Bert):
+    """The GELU of the head for hidden tokens is the approximation with tanh. BERT's is exact, with erf."""
+
+    def guess(self, sequence):
+        hidden = nn.functional.gelu(self.transform(sequence), approximate="tanh")
+        return self.decoder(self.transform_norm(hidden))
+
+
+@misconception("bert_model", symbol="Bert")
+class queries_of_padding_masked(_Bert):
+    """The mask was laid along the queries, (B, 1, T, 1): padding asks nothing, but real tokens still read it.
+
+    Keys stand in the last axis of the scores: hand it on as (B, 1, 1, T).
+    """
+
+    def mask_of(self, ids, mask):
+        return None if mask is None else mask[:, None, :, None]
+
+
+@misconception("bert_model", symbol="Bert")
+class mask_inverted(_Bert):
+    """Real tokens were masked, and padding was read. The kit's mask is True where a token may be attended to."""
+
+    def mask_of(self, ids, mask):
+        return None if mask is None else ~mask[:, None, None]
 
 
 @misconception("bert_model", symbol="Bert")
@@ -713,6 +847,19 @@ class seed_sum(_Dataset):
 
     def generator_of(self, i, epoch):
         return torch.Generator().manual_seed(self.seed + i + epoch)
+
+
+@misconception("roberta_dynamic_masking", symbol="DynamicMaskingDataset")
+class digits_of_one_number(_Dataset):
+    """Seed, text and epoch were laid side by side as the digits of one number: text 1 in epoch 0 has the mask of text 0
+    in epoch 1000.
+
+    No two of the triples may share a generator, however large the numbers. A hash of all three, or a SeedSequence,
+    keeps them apart.
+    """
+
+    def generator_of(self, i, epoch):
+        return torch.Generator().manual_seed(self.seed * 1_000_000 + i * 1000 + epoch)
 
 
 @misconception("roberta_dynamic_masking", symbol="DynamicMaskingDataset")

@@ -19,8 +19,14 @@ def causal(q, k):
 class Written(correct.GPT):
     """The model in pieces, of which the wrong ones below replace one each."""
 
+    def tokens_of(self, ids):
+        return self.embed(ids)
+
     def positions_of(self, ids, positions):
         return torch.arange(ids.shape[1]) if positions is None else positions
+
+    def position_rows(self, ids, positions):
+        return self.position(self.positions_of(ids, positions))
 
     def attended(self, i, q, k, v, past):
         return scaled_dot_product_attention(q, k, v, causal(q, k)) if past is None else past(i, q, k, v)
@@ -35,7 +41,7 @@ class Written(correct.GPT):
         x = x + self.attention(i, layer, layer["norm1"](x), past)
         return x + layer["ffn"](layer["norm2"](x))
 
-    def head(self, x):
+    def logits_of(self, x):
         return F.linear(self.norm(x), self.embed.weight)
 
     def loss(self, logits, targets):
@@ -44,10 +50,10 @@ class Written(correct.GPT):
     def forward(self, ids, targets=None, past=None, positions=None):
         if ids.shape[1] > self.block:
             raise ValueError("more tokens than block")
-        x = self.embed(ids) + self.position(self.positions_of(ids, positions))
+        x = self.tokens_of(ids) + self.position_rows(ids, positions)
         for i, layer in enumerate(self.layers):
             x = self.layer(i, layer, x, past)
-        logits = self.head(x)
+        logits = self.logits_of(x)
         return logits, past if targets is None else self.loss(logits, targets)
 
 
@@ -85,7 +91,7 @@ class no_final_ln(Written):
     In a pre-LN model nothing has normalised the stream; a last norm does it before the logits.
     """
 
-    def head(self, x):
+    def logits_of(self, x):
         return F.linear(x, self.embed.weight) + 0.0 * self.norm(x).sum()
 
 
@@ -139,6 +145,35 @@ class sees_the_future(Written):
 
 
 @misconception("gpt_model", symbol="GPT")
+class sees_the_next_token(Written):
+    """The causal mask is off by one: every token sees the one behind it, which it is to predict.
+
+    Query t attends to the keys 0 to t: the diagonal is the last that stays.
+    """
+
+    def attended(self, i, q, k, v, past):
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(1)
+        return scaled_dot_product_attention(q, k, v, mask) if past is None else past(i, q, k, v)
+
+
+@misconception("gpt_model", symbol="GPT")
+class does_not_see_itself_in_the_layer(Written):
+    """The causal mask is off by one: a token sees those before it, but not itself. Query t attends to keys 0 to t."""
+
+    def attended(self, i, q, k, v, past):
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(-1)
+        return scaled_dot_product_attention(q, k, v, mask) if past is None else past(i, q, k, v)
+
+
+@misconception("gpt_model", symbol="GPT")
+class positions_missing(Written):
+    """No positions were added: to such a model the tokens before the last one are a bag of words."""
+
+    def position_rows(self, ids, positions):
+        return 0.0
+
+
+@misconception("gpt_model", symbol="GPT")
 class past_ignored(Written):
     """`past` is not asked: the layers attend among the tokens of this call, as if it were not there.
 
@@ -170,13 +205,158 @@ class head_of_its_own(Written):
 
     def __init__(self, vocab, block, d, n_layer, n_head):
         super().__init__(vocab, block, d, n_layer, n_head)
-        self.output = nn.Linear(d, vocab, bias=False)
+        self.head = nn.Linear(d, vocab, bias=False)
 
     def load_reference(self, state_dict):
-        self.load_state_dict(state_dict | {"output.weight": state_dict["embed.weight"]})
+        self.load_state_dict(state_dict | {"head.weight": state_dict["embed.weight"]})
 
-    def head(self, x):
-        return self.output(self.norm(x))
+    def logits_of(self, x):
+        return self.head(self.norm(x))
+
+
+@misconception("gpt_model", symbol="GPT")
+class past_not_returned(Written):
+    """With past, the second of the pair is None; it is past itself.
+
+    The logits are right.
+    """
+
+    def forward(self, ids, targets=None, past=None, positions=None):
+        logits, second = super().forward(ids, targets, past, positions)
+        return logits, None if past is not None else second
+
+
+@misconception("gpt_model", symbol="GPT")
+class scaled_before_past(Written):
+    """The queries that past is asked with are divided by √Dh already, so the scores are divided twice.
+
+    Nothing is scaled yet where past is called: it attends in your place, the scale included.
+    """
+
+    def attended(self, i, q, k, v, past):
+        return super().attended(i, q if past is None else q / math.sqrt(q.shape[-1]), k, v, past)
+
+
+@misconception("gpt_model", symbol="GPT")
+class attention_without_residual(Written):
+    """What attention has found replaces the stream: its residual connection is missing.
+
+    Each branch adds to the stream, x + f(norm(x)).
+    """
+
+    def layer(self, i, layer, x, past):
+        x = self.attention(i, layer, layer["norm1"](x), past)
+        return x + layer["ffn"](layer["norm2"](x))
+
+
+@misconception("gpt_model", symbol="GPT")
+class network_without_residual(Written):
+    """What the feed-forward network gives replaces the stream: its residual connection is missing.
+
+    Each branch adds to the stream, x + f(norm(x)).
+    """
+
+    def layer(self, i, layer, x, past):
+        x = x + self.attention(i, layer, layer["norm1"](x), past)
+        return layer["ffn"](layer["norm2"](x))
+
+
+@misconception("gpt_model", symbol="GPT")
+class residual_of_the_normed(Written):
+    """Attention's result was added to the normalised stream, not to the stream itself.
+
+    That happens where x = norm(x) comes first. In a pre-LN layer the norm stands inside the branch: x + f(norm(x)).
+    """
+
+    def layer(self, i, layer, x, past):
+        normed = layer["norm1"](x)
+        x = normed + self.attention(i, layer, normed, past)
+        return x + layer["ffn"](layer["norm2"](x))
+
+
+@misconception("gpt_model", symbol="GPT")
+class relu_left(Written):
+    """The feed-forward network has a ReLU, the default of the kit's FeedForward. GPT-2 has the GELU with tanh."""
+
+    def layer(self, i, layer, x, past):
+        x = x + self.attention(i, layer, layer["norm1"](x), past)
+        return x + layer["ffn"].fc2(torch.relu(layer["ffn"].fc1(layer["norm2"](x))))
+
+
+@misconception("gpt_model", symbol="GPT")
+class mask_of_the_forbidden(Written):
+    """The mask is True where a token may *not* look: every token sees only what comes after it.
+
+    `triu(1)` marks the future. The kit's attention takes a mask that is True where a query may attend.
+    """
+
+    def attended(self, i, q, k, v, past):
+        return scaled_dot_product_attention(q, k, v, ~causal(q, k)) if past is None else past(i, q, k, v)
+
+
+@misconception("gpt_model", symbol="GPT")
+class scaled_by_the_stream(Written):
+    """The scores are divided by √D, the width of the stream. A head is Dh = D / H wide: divide by √Dh."""
+
+    def attended(self, i, q, k, v, past):
+        return super().attended(i, q / math.sqrt(self.n_head) if past is None else q, k, v, past)
+
+
+@misconception("gpt_model", symbol="GPT")
+class heads_cut_across_tokens(Written):
+    """The heads were cut by a reshape to (B, H, T, Dh) alone, which mixes numbers of different tokens.
+
+    Split the last axis, (B, T, H, Dh), and then exchange two axes.
+    """
+
+    def attention(self, i, layer, x, past):
+        attn, shape = layer["self_attn"], (len(x), self.n_head, x.shape[1], -1)
+        q, k, v = (f(x).reshape(shape) for f in (attn.q_proj, attn.k_proj, attn.v_proj))
+        return attn.out_proj(self.attended(i, q, k, v, past).transpose(1, 2).flatten(2))
+
+
+@misconception("gpt_model", symbol="GPT")
+class heads_merged_across_tokens(Written):
+    """What the heads have found was brought back to (B, T, D) by a reshape alone, which mixes different tokens.
+
+    (B, H, T, Dh) becomes (B, T, H, Dh) first, by exchanging two axes, and only then the last two are one.
+    """
+
+    def attention(self, i, layer, x, past):
+        attn = layer["self_attn"]
+        q, k, v = (f(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+                   for f in (attn.q_proj, attn.k_proj, attn.v_proj))  # fmt: skip
+        return attn.out_proj(self.attended(i, q, k, v, past).reshape(x.shape))
+
+
+@misconception("gpt_model", symbol="GPT")
+class embedding_scaled(Written):
+    """The token rows were multiplied by √D, as in the transformer of 2017.
+
+    There the positions are fixed sines. In GPT-2 both tables are learned, and nothing is scaled.
+    """
+
+    def tokens_of(self, ids):
+        return math.sqrt(self.embed.embedding_dim) * self.embed(ids)
+
+
+@misconception("gpt_model", symbol="GPT")
+class loss_summed(Written):
+    """The losses of all places were added up. The loss is their mean, so that it does not hang on the batch's size."""
+
+    def loss(self, logits, targets):
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+
+
+@misconception("gpt_model", symbol="GPT")
+class loss_of_probabilities(Written):
+    """The cross-entropy was given probabilities. It takes logits and does the softmax itself.
+
+    A softmax of a softmax is nearly uniform: the loss hardly falls.
+    """
+
+    def loss(self, logits, targets):
+        return super().loss(torch.softmax(logits, dim=-1), targets)
 
 
 # ---------------------------------------------------------------- kv_cache
@@ -267,6 +447,49 @@ class first_chunk_only_causal(Kept):
         return super().mask(Tq, Tk) if Tq == Tk else torch.ones(Tq, Tk, dtype=torch.bool)
 
 
+@misconception("kv_cache", symbol="KVCache")
+class does_not_see_itself(Kept):
+    """A new token sees those before it, but not itself. The i-th new token attends to the new ones 0 to i, and so to
+    its own key as well.
+    """
+
+    def mask(self, Tq, Tk):
+        return torch.ones(Tq, Tk, dtype=torch.bool).tril(Tk - Tq - 1)
+
+
+@misconception("kv_cache", symbol="KVCache")
+class length_of_all_layers(Kept):
+    """length adds up the tokens of all layers. All are given the same tokens: it is the number that layer 0 has."""
+
+    @property
+    def length(self):
+        return sum(k.shape[2] for k, _ in self.kept.values())
+
+
+@misconception("kv_cache", symbol="KVCache")
+class length_counts_calls(Kept):
+    """length counts the calls, not the tokens. A call may bring a chunk of several tokens."""
+
+    calls = 0
+
+    @property
+    def length(self):
+        return self.calls
+
+    def joined(self, layer, k, v):
+        self.calls += layer == 0
+        return super().joined(layer, k, v)
+
+
+@misconception("kv_cache", symbol="KVCache")
+class length_of_the_last_layer(Kept):
+    """length is that of the last layer. It is how many tokens layer 0 has been given, the first in each pass."""
+
+    @property
+    def length(self):
+        return self.kept[max(self.kept)][0].shape[2] if self.kept else 0
+
+
 @misconception("kv_cache", symbol="generate")
 def recomputes_everything(model, ids, n, use_cache=True, choose=None):
     """The tokens are right, but each step passes the whole text through the model, with use_cache too.
@@ -311,6 +534,15 @@ class reorder_does_nothing(Kept):
 
     def reorder(self, rows):
         pass
+
+
+@misconception("kv_cache", symbol="KVCache")
+class reorder_of_layer_0(Kept):
+    """reorder moves the rows of layer 0 only. The keys and values of every layer belong to the rows."""
+
+    def reorder(self, rows):
+        if self.kept:
+            self.kept[0] = tuple(x[rows] for x in self.kept[0])
 
 
 @misconception("kv_cache", symbol="generate")
@@ -379,6 +611,27 @@ def masked_fill_noop(logits, temperature=1.0, top_k=None, top_p=None):
 
 
 @misconception("sampling_filters", symbol="filter_logits")
+def kth_dropped(logits, temperature=1.0, top_k=None, top_p=None):
+    """The k-th largest logit was dropped too, so that k − 1 stay. What goes is smaller than it, not equal to it."""
+    if temperature <= 0 or not top_k:
+        return correct.filter_logits(logits, temperature, top_k, top_p)
+    out = logits / temperature
+    kth = out.topk(min(top_k, out.shape[-1]), dim=-1).values[:, -1:]
+    return correct.filter_logits(out.masked_fill(out <= kth, -math.inf), 1.0, None, top_p)
+
+
+@misconception("sampling_filters", symbol="filter_logits")
+def exactly_k(logits, temperature=1.0, top_k=None, top_p=None):
+    """Exactly k logits stayed. Those as large as the k-th stay too: where several are equal there may be more."""
+    if temperature <= 0 or not top_k:
+        return correct.filter_logits(logits, temperature, top_k, top_p)
+    best = (logits / temperature).topk(min(top_k, logits.shape[-1]), dim=-1)
+    return correct.filter_logits(
+        torch.full_like(logits, -math.inf).scatter(1, best.indices, best.values), 1.0, None, top_p
+    )
+
+
+@misconception("sampling_filters", symbol="filter_logits")
 def drops_crossing_token(logits, temperature=1.0, top_k=None, top_p=None):
     """The token with which the sum of the probabilities crosses top_p was dropped.
 
@@ -437,6 +690,32 @@ def temperature_last(logits, temperature=1.0, top_k=None, top_p=None):
     """
     out = correct.filter_logits(logits, 1.0, top_k, top_p)
     return correct.filter_logits(out, temperature)
+
+
+@misconception("sampling_filters", symbol="filter_logits")
+def zero_is_a_small_temperature(logits, temperature=1.0, top_k=None, top_p=None):
+    """At temperature 0 the logits were divided by a tiny number (or by 0), which makes huge numbers of them, or NaN.
+
+    0 is a case of its own: the largest logit of each row stays as it is, the others become −inf.
+    """
+    return correct.filter_logits(logits, temperature or 1e-8, top_k, top_p)
+
+
+@misconception("sampling_filters", symbol="filter_logits")
+def one_hot_at_zero(logits, temperature=1.0, top_k=None, top_p=None):
+    """At temperature 0 the result holds ones and zeros, which are probabilities. Logits are asked for: the largest of
+    each row as it is, and −inf for the others.
+    """
+    if temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    return correct.filter_logits(logits, temperature, top_k, top_p)
+
+
+@misconception("sampling_filters", symbol="filter_logits")
+def zero_logit_at_zero(logits, temperature=1.0, top_k=None, top_p=None):
+    """At temperature 0 the largest logit became 0. It stays as it is."""
+    out = correct.filter_logits(logits, temperature, top_k, top_p)
+    return torch.where(out.isfinite(), 0.0, out) if temperature == 0 else out
 
 
 @misconception("sampling_filters", symbol="sample")

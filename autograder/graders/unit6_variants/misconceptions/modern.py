@@ -42,6 +42,24 @@ def normalised_over_the_batch(img, txt, logit_scale):
 
 
 @misconception("clip_loss", symbol="clip_loss")
+def only_images_normalised(img, txt, logit_scale):
+    """The lengths of the texts' vectors were not divided out. A cosine needs both vectors to have length 1."""
+    logits = logit_scale.exp() * (F.normalize(img, dim=-1) @ txt.mT)
+    return sum(pair_losses(logits)) / 2, logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
+def lengths_with_eps(img, txt, logit_scale):
+    """A small number was added to the lengths. Beside a vector of length 1e-4 it counts: the lengths are not to matter.
+
+    No vector is zero here, so nothing has to be added.
+    """
+    u, w = (x / (x.norm(dim=-1, keepdim=True) + 1e-8) for x in (img, txt))
+    logits = logit_scale.exp() * (u @ w.mT)
+    return sum(pair_losses(logits)) / 2, logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
 def one_direction(img, txt, logit_scale):
     """Only the images are asked for their texts. The texts are asked for their images as well.
 
@@ -84,6 +102,38 @@ def sum_of_directions(img, txt, logit_scale):
     """The two cross-entropies were added. The loss is their mean: half of that."""
     logits = table(img, txt, logit_scale.exp())
     return sum(pair_losses(logits)), logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
+def losses_summed(img, txt, logit_scale):
+    """The losses of all images and texts were added up. Each of the two cross-entropies is a mean over the batch."""
+    logits = table(img, txt, logit_scale.exp())
+    return sum(pair_losses(logits)) / 2 * len(logits), logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
+def one_softmax_for_the_table(img, txt, logit_scale):
+    """One softmax ran over the whole table. Each image asks about the texts in its row, each text about its column."""
+    logits = table(img, txt, logit_scale.exp())
+    return logits.flatten().logsumexp(dim=0) - logits.diagonal().mean(), logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
+def logarithm_of_a_softmax(img, txt, logit_scale):
+    """A logarithm was taken of probabilities: where one is too small for a float, the loss is infinite.
+
+    F.cross_entropy and log_softmax work on the logits and stay finite.
+    """
+    logits = table(img, txt, logit_scale.exp())
+    rows, columns = logits.softmax(dim=1).diagonal(), logits.softmax(dim=0).diagonal()
+    return -(rows.log() + columns.log()).mean() / 2, logits
+
+
+@misconception("clip_loss", symbol="clip_loss")
+def computed_in_float32(img, txt, logit_scale):
+    """float64 inputs were computed in float32: half of their digits are lost."""
+    loss, logits = correct.clip_loss(img.float(), txt.float(), logit_scale.float())
+    return loss.to(img.dtype), logits.to(img.dtype)
 
 
 @misconception("clip_loss", symbol="clip_loss")
@@ -169,6 +219,33 @@ class equal_gates(_MoE):
     def gates(self, logits):
         chosen = logits.topk(self.k, dim=-1).indices
         return torch.zeros_like(logits).scatter(-1, chosen, 1.0 / self.k)
+
+
+@misconception("moe_top_k", symbol="TopKMoE")
+class gates_missing(_MoE):
+    """The answers of the chosen experts were added up without their gates."""
+
+    def gates(self, logits):
+        return torch.zeros_like(logits).scatter(-1, logits.topk(self.k, dim=-1).indices, 1.0)
+
+
+@misconception("moe_top_k", symbol="TopKMoE")
+class best_expert_only(_MoE):
+    """Only the best expert of each token was used. A token uses k of them."""
+
+    def gates(self, logits):
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
+
+
+@misconception("moe_top_k", symbol="TopKMoE")
+class last_expert_wins(_MoE):
+    """Of a token's experts only the last one's answer is left: it was written over the others, not added."""
+
+    def gates(self, logits):
+        gates = super().gates(logits)
+        number = torch.arange(1, gates.shape[-1] + 1).expand_as(gates)
+        last = torch.where(gates > 0, number, 0).argmax(dim=-1, keepdim=True)
+        return torch.zeros_like(gates).scatter(-1, last, gates.gather(-1, last))
 
 
 @misconception("moe_top_k", symbol="TopKMoE")
@@ -317,6 +394,25 @@ def no_normaliser(q, k, v, causal=True):
 
 
 @misconception("linear_attention", symbol="linear_attention_parallel")
+def queries_scaled(q, k, v, causal=True):
+    """The queries were divided by √D before φ. There is no 1/√D in linear attention."""
+    return weighted(phi(q / q.shape[-1] ** 0.5) @ phi(k).mT, v, causal)
+
+
+@misconception("linear_attention", symbol="linear_attention_parallel")
+def feature_map_of_the_product(q, k, v, causal=True):
+    """φ was applied to the products q·k. It is for q and k by themselves: only then can the query leave the sums."""
+    return weighted(phi(q @ k.mT), v, causal)
+
+
+@misconception("linear_attention", symbol="linear_attention_parallel")
+def own_token_excluded(q, k, v, causal=True):
+    """With causal=True a token does not see itself, and the first one sees nothing, 0/0. j runs over 0..i, i too."""
+    similarity = phi(q) @ phi(k).mT
+    return weighted(similarity.tril(-1) if causal else similarity, v, False)
+
+
+@misconception("linear_attention", symbol="linear_attention_parallel")
 def feature_map_missing(q, k, v, causal=True):
     """Queries and keys were multiplied as they are, without φ.
 
@@ -449,6 +545,25 @@ def past_forgotten(q_t, k_t, v_t, state=None):
 
 
 @misconception("linear_attention", symbol="linear_attention_recurrent")
+def only_the_new_key_divides(q_t, k_t, v_t, state=None):
+    """z holds the new key only: what the earlier ones weigh is missing where the output is divided. Both sums go on."""
+    o_t, (S, z) = correct.linear_attention_recurrent(q_t, k_t, v_t, state)
+    q, k = phi(q_t.to(z.dtype)), phi(k_t.to(z.dtype))
+    total, new = (q * z).sum(dim=-1, keepdim=True), (q * k).sum(dim=-1, keepdim=True)
+    return (o_t * total / new).to(o_t.dtype), (S, k)
+
+
+@misconception("linear_attention", symbol="linear_attention_recurrent")
+def keys_without_features(q_t, k_t, v_t, state=None):
+    """φ was left out for the keys of the recurrent form; it is for queries and keys, in both forms."""
+    S, z = k_t[..., :, None] * v_t[..., None, :], k_t
+    if state is not None:
+        S, z = state[0] + S, state[1] + z
+    q = phi(q_t)
+    return torch.einsum("bhk,bhkv->bhv", q, S) / (q * z).sum(dim=-1, keepdim=True), (S, z)
+
+
+@misconception("linear_attention", symbol="linear_attention_recurrent")
 def state_changed_in_place(q_t, k_t, v_t, state=None):
     """The caller's state was changed in place (+=). It is still needed: a text may be continued in several ways.
 
@@ -503,6 +618,12 @@ def state_before_input(x, a, b, c, h0=None):
         y[:, t] = (c * h).sum(axis=-1)
         h = a * h + b * x[:, t, :, None]
     return y, h
+
+
+@misconception("ssm_scan", symbol="ssm_scan")
+def b_and_c_exchanged(x, a, b, c, h0=None):
+    """b and c have changed places: b lets the input in, c reads the state. From h0 = 0 the outputs are the same."""
+    return correct.ssm_scan(x, a, c, b, h0)
 
 
 @misconception("ssm_scan", symbol="ssm_scan")

@@ -45,6 +45,20 @@ def sentinel_per_token(tokens, noise, sentinel0, eos):
 
 
 @misconception("span_corruption", symbol="apply_span_mask")
+def sentinel_repeated_in_its_span(tokens, noise, sentinel0, eos):
+    """Each token that was cut out became its span's sentinel: a span of three tokens is three times the same one.
+
+    A span, however long, is replaced by one sentinel.
+    """
+    _, targets = correct.apply_span_mask(tokens, noise, sentinel0, eos)
+    inputs, done = [], 0
+    for i, (begin, end) in enumerate(spans_of(noise)):
+        inputs += [*tokens[done:begin].tolist(), *[sentinel0 - i] * (end - begin)]
+        done = end
+    return np.array([*inputs, *tokens[done:].tolist(), eos], dtype=tokens.dtype), targets
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
 def sentinel_increasing(tokens, noise, sentinel0, eos):
     """The sentinels count upwards.
 
@@ -89,6 +103,50 @@ def last_sentinel_missing(tokens, noise, sentinel0, eos):
     Behind the last span comes the next sentinel, which belongs to no span, and then eos.
     """
     return cut_out(tokens, spans_of(noise), sentinel0, eos, last=False)
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
+def last_sentinel_only_before_text(tokens, noise, sentinel0, eos):
+    """Where the text ends with a span, the sentinel that ends the list of the targets is missing.
+
+    The released code of T5 leaves it out there; on this page, as in the paper, it always stands behind the last span.
+    """
+    return cut_out(tokens, spans_of(noise), sentinel0, eos, last=not (len(noise) and noise[-1]))
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
+def sentinels_behind_their_spans(tokens, noise, sentinel0, eos):
+    """In the targets each sentinel stands behind its span. It comes first: it says which hole is being filled."""
+    inputs, _ = correct.apply_span_mask(tokens, noise, sentinel0, eos)
+    spans = spans_of(noise)
+    targets = [x for i, (begin, end) in enumerate(spans) for x in (*tokens[begin:end].tolist(), sentinel0 - i)]
+    return inputs, np.array([*targets, sentinel0 - len(spans), eos], dtype=tokens.dtype)
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
+def targets_without_eos(tokens, noise, sentinel0, eos):
+    """The targets do not end with eos.
+
+    Both do, inputs and targets.
+    """
+    inputs, targets = correct.apply_span_mask(tokens, noise, sentinel0, eos)
+    return inputs, targets[:-1]
+
+
+@misconception("span_corruption", symbol="apply_span_mask")
+def begin_looks_at_the_end(tokens, noise, sentinel0, eos):
+    """Whether a span begins at the first token was asked of the *last* one: np.roll goes round in a circle.
+
+    Nothing stands before the first token. If it is cut out, a span begins with it.
+    """
+    begins = noise & ~np.roll(noise, 1)
+    span = np.cumsum(begins) - 1
+    inputs = np.where(begins, sentinel0 - span, tokens)[begins | ~noise]
+    targets = []
+    for i in range(int(begins.sum())):
+        targets += [sentinel0 - i, *tokens[noise & (span == i)].tolist()]
+    targets += [sentinel0 - int(begins.sum()), eos]
+    return np.append(inputs, eos).astype(tokens.dtype), np.array(targets, dtype=tokens.dtype)
 
 
 @misconception("span_corruption", symbol="apply_span_mask")
@@ -194,15 +252,19 @@ class Pieces(correct.T5Block):
     def memory_of(self, memory):
         return memory
 
-    def attention(self, attn, query, source, mask, bias, cross=False):
-        q, k, v = (f(y).unflatten(-1, (self.H, -1)).transpose(1, 2) for f, y in
-                   ((attn["q_proj"], query), (attn["k_proj"], source), (attn["v_proj"], source)))  # fmt: skip
-        scores = self.bias_of(q @ k.mT * self.factor(q.shape[-1]), bias, cross)
+    def split(self, x):
+        return x.unflatten(-1, (self.H, -1)).transpose(1, 2)
+
+    def weights_of(self, scores, mask):
         if mask is None:
-            weights = torch.softmax(scores, dim=-1)
-        else:
-            weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-            weights = torch.where(mask.any(-1, keepdim=True), weights, torch.zeros_like(weights))
+            return torch.softmax(scores, dim=-1)
+        weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+        return torch.where(mask.any(-1, keepdim=True), weights, torch.zeros_like(weights))
+
+    def attention(self, attn, query, source, mask, bias, cross=False):
+        q, k, v = (self.split(f(y)) for f, y in
+                   ((attn["q_proj"], query), (attn["k_proj"], source), (attn["v_proj"], source)))  # fmt: skip
+        weights = self.weights_of(self.bias_of(q @ k.mT * self.factor(q.shape[-1]), bias, cross), mask)
         return attn["out_proj"]((weights @ v).transpose(1, 2).flatten(2))
 
     def causal(self, T):
@@ -277,7 +339,21 @@ class layer_norm_used(Pieces):
 
 @misconception("t5_block", symbol="T5Block")
 class linear_biases(Pieces):
-    """The linear layers have biases. T5 has none.
+    """The linear layers have biases, so that weights without any cannot be loaded. T5 has none.
+
+    Ask nn.Linear for a layer without: bias=False.
+    """
+
+    def __init__(self, d, d_kv, H, d_ff, is_decoder):
+        super().__init__(d, d_kv, H, d_ff, is_decoder)
+        for module in list(self.modules()):
+            if isinstance(module, nn.Linear):
+                module.bias = nn.Parameter(torch.zeros(module.out_features))
+
+
+@misconception("t5_block", symbol="T5Block")
+class linear_biases_beside(Pieces):
+    """The linear layers have biases beside the weights that are loaded. T5 has none.
 
     Ask nn.Linear for a layer without: bias=False.
     """
@@ -326,6 +402,42 @@ class decoder_not_causal(Pieces):
 
     def causal(self, T):
         return torch.ones(T, T, dtype=torch.bool)
+
+
+@misconception("t5_block", symbol="T5Block")
+class causal_in_the_encoder(Pieces):
+    """The encoder's self-attention is causal, too. In an encoder every token sees all that mask allows."""
+
+    def forward(self, x, bias, memory=None, mask=None, memory_mask=None):
+        mask = mask if self.is_decoder else self.both(x.shape[1], mask)
+        return super().forward(x, bias, memory, mask, memory_mask)
+
+
+@misconception("t5_block", symbol="T5Block")
+class causal_replaces_mask(Pieces):
+    """In the decoder `mask` has no effect: the causal mask took its place.
+
+    A token is attended to if both allow it: what the mask says, and that it does not come later.
+    """
+
+    def both(self, T, mask):
+        return self.causal(T)
+
+
+@misconception("t5_block", symbol="T5Block")
+class mask_inverted(Pieces):
+    """What the masks allow was hidden, and what they forbid was read. They are True where a token may attend."""
+
+    def weights_of(self, scores, mask):
+        return super().weights_of(scores, None if mask is None else ~mask)
+
+
+@misconception("t5_block", symbol="T5Block")
+class eps_of_a_layer_norm(Pieces):
+    """The norms have an eps of 1e-5, as layer norms often do. T5's have 1e-6."""
+
+    def norm(self, module, x):
+        return module.weight * x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-5)
 
 
 @misconception("t5_block", symbol="T5Block")
@@ -384,6 +496,84 @@ class memory_normed(Pieces):
 
     def memory_of(self, memory):
         return self.norm2(memory)
+
+
+@misconception("t5_block", symbol="T5Block")
+class memory_mask_ignored(Pieces):
+    """memory_mask has no effect: cross-attention reads the padding of the memory."""
+
+    def forward(self, x, bias, memory=None, mask=None, memory_mask=None):
+        return super().forward(x, bias, memory, mask)
+
+
+@misconception("t5_block", symbol="T5Block")
+class cross_attention_scaled(Pieces):
+    """The scores of cross-attention are divided by √d_kv. T5 divides nowhere."""
+
+    def bias_of(self, scores, bias, cross):
+        return scores * self.self_width**-0.5 if cross else scores + bias
+
+    def __init__(self, d, d_kv, H, d_ff, is_decoder):
+        super().__init__(d, d_kv, H, d_ff, is_decoder)
+        self.self_width = d_kv
+
+
+@misconception("t5_block", symbol="T5Block")
+class cross_attention_without_residual(Pieces):
+    """What cross-attention has found replaces the stream: its residual connection is missing. Each branch adds to x."""
+
+    def kept(self, x, normed, branch):
+        return 0.0 if branch == 1 else x
+
+
+@misconception("t5_block", symbol="T5Block")
+class network_without_residual(Pieces):
+    """What the feed-forward network gives replaces the stream: its residual connection is missing.
+
+    Each branch adds to x.
+    """
+
+    def kept(self, x, normed, branch):
+        return 0.0 if branch == 2 else x
+
+
+@misconception("t5_block", symbol="T5Block")
+class nan_where_nothing_is_allowed(Pieces):
+    """A token that may attend to nothing became NaN: a softmax of nothing but −inf is 0/0. Attention writes 0 there."""
+
+    def weights_of(self, scores, mask):
+        return torch.softmax(scores if mask is None else scores.masked_fill(~mask, float("-inf")), dim=-1)
+
+
+@misconception("t5_block", symbol="T5Block")
+class evenly_where_nothing_is_allowed(Pieces):
+    """A token that may attend to nothing attended to everything: equally low scores make a softmax that is even.
+
+    Attention writes 0 to such a token.
+    """
+
+    def weights_of(self, scores, mask):
+        low = torch.finfo(scores.dtype).min
+        return torch.softmax(scores if mask is None else scores.masked_fill(~mask, low), dim=-1)
+
+
+@misconception("t5_block", symbol="T5Block")
+class heads_cut_across_tokens(Pieces):
+    """The heads were cut by a reshape to (B, H, T, d_kv) alone, which mixes numbers of different tokens.
+
+    Split the last axis, (B, T, H, d_kv), and then exchange two axes.
+    """
+
+    def split(self, x):
+        return x.reshape(len(x), self.H, x.shape[1], -1)
+
+
+@misconception("t5_block", symbol="T5Block")
+class bias_detached(Pieces):
+    """No gradient reaches the bias: it was cut off (detach, no_grad, .data?). The table behind it is learned."""
+
+    def bias_of(self, scores, bias, cross):
+        return scores if cross else scores + bias.detach()
 
 
 @misconception("t5_block", symbol="T5Block")

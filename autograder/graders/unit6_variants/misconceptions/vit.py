@@ -90,6 +90,14 @@ def unpatchify_by_reshape(patches, P, H, W):
 
 
 @misconception("patchify", symbol="unpatchify")
+def unpatchify_takes_ppc_order(patches, P, H, W):
+    """unpatchify takes the numbers of a patch for (row, column, channel). They come channel by channel."""
+    C = correct.unpatchify(patches, P, H, W).shape[1]
+    parts = patches.reshape(len(patches), H // P, W // P, P, P, C)
+    return parts.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), C, H, W)
+
+
+@misconception("patchify", symbol="unpatchify")
 def unpatchify_on_its_side(patches, P, H, W):
     """unpatchify lays the patches down column by column. They were counted row by row."""
     C = correct.unpatchify(patches, P, H, W).shape[1]
@@ -130,6 +138,44 @@ class cls_last(_ViT):
 
     def read(self, tokens):
         return tokens[:, -1]
+
+
+@misconception("vit_model", symbol="ViT")
+class cls_last_and_first_read(_ViT):
+    """The class token was put behind the patches, and the head read what stands at place 0, a patch. It comes first."""
+
+    def embed(self, patches):
+        return torch.cat([patches, self.cls_token.expand(len(patches), -1, -1)], dim=1) + self.pos_embed
+
+
+@misconception("vit_model", symbol="ViT")
+class last_token_read(_ViT):
+    """The head read the last token, a patch. It reads the class token, tokens[:, 0]."""
+
+    def read(self, tokens):
+        return tokens[:, -1]
+
+
+@misconception("vit_model", symbol="ViT")
+class positions_missing(_ViT):
+    """No positions were added: to such a model an image and its patches in another order are the same."""
+
+    def embed(self, patches):
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+
+
+@misconception("vit_model", symbol="ViT")
+class patches_counted_only(correct.ViT):
+    """Images of another size are taken as long as they have as many patches. Height and width both have to be image."""
+
+    def forward(self, img):
+        B, C, H, W = img.shape
+        if self.image**2 == H * W and H % self.patch == W % self.patch == 0:
+            img = given.patchify(img, self.patch)
+            n = self.image // self.patch
+            img = img.unflatten(2, (C, self.patch, self.patch)).unflatten(1, (n, n))
+            img = img.permute(0, 3, 1, 4, 2, 5).reshape(B, C, self.image, self.image)
+        return super().forward(img)
 
 
 @misconception("vit_model", symbol="ViT")
@@ -364,6 +410,47 @@ def interpolated_in_float32(pos, new_h, new_w):
 def antialiased(pos, new_h, new_w):
     """The table was smoothed (antialias=True), which also takes other weights. The plain interpolation is asked for."""
     return _stretched(pos, new_h, new_w, mode="bicubic", align_corners=False, antialias=True)
+
+
+@misconception("pos_embed_interpolation", symbol="interpolate_pos")
+def unchanged_for_as_many_places(pos, new_h, new_w):
+    """Where the new grid has as many places as the old one, the table was returned as it is, in another shape too.
+
+    4 by 4 and 2 by 8 are both 16. Compare rows and columns, not their product.
+    """
+    if new_h * new_w == pos.shape[1] - 1:
+        return pos
+    return correct.interpolate_pos(pos, new_h, new_w)
+
+
+@misconception("pos_embed_interpolation", symbol="interpolate_pos")
+def size_by_a_factor(pos, new_h, new_w):
+    """The new grid lacks a row or a column: its size was computed from a factor, and rounded down.
+
+    11 · (15/11) is a little less than 15 for a computer. Pass the size instead of scale_factor.
+    """
+    g = _grid(pos).shape[2]
+    grid = nn.functional.interpolate(_grid(pos), scale_factor=(new_h / g, new_w / g), mode="bicubic")
+    return torch.cat([pos[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
+@misconception("pos_embed_interpolation", symbol="interpolate_pos")
+def old_grid_on_its_side(pos, new_h, new_w):
+    """Rows and columns of the *old* grid were exchanged: its rows come one after the other in the table."""
+    grid = nn.functional.interpolate(_grid(pos).mT, size=(new_h, new_w), mode="bicubic", align_corners=False)
+    return torch.cat([pos[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
+@misconception("pos_embed_interpolation", symbol="interpolate_pos")
+def rows_torn_into_channels(pos, new_h, new_w):
+    """The rows were reshaped into channels, (1, g², D) to (1, D, g, g), without a permute: places and channels mix.
+
+    Bring the channels to the front as an axis first.
+    """
+    g, D = _grid(pos).shape[2], pos.shape[2]
+    grid = pos[:, 1:].reshape(1, D, g, g)
+    grid = nn.functional.interpolate(grid, size=(new_h, new_w), mode="bicubic", align_corners=False)
+    return torch.cat([pos[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 @misconception("pos_embed_interpolation", symbol="interpolate_pos")

@@ -15,6 +15,20 @@ def _finite(m):
     return np.where(np.isneginf(m), np.zeros_like(m), m)
 
 
+def _both(a, b):
+    (m_a, l_a), (m_b, l_b) = a, b
+    m = np.maximum(m_a, m_b)
+    return m, l_a * np.exp(m_a - _finite(m)) + l_b * np.exp(m_b - _finite(m))
+
+
+def _rows(blocks):
+    """The right answer."""
+    so_far = None
+    for block in blocks:
+        so_far = _summary(block) if so_far is None else _both(so_far, _summary(block))
+    return so_far
+
+
 @misconception("online_softmax", symbol="online_softmax")
 def no_rescale(blocks):
     """The sum of a new block is added to the old sum as it is, although the maximum has grown in between.
@@ -112,6 +126,97 @@ def whole_row_kept(blocks):
     x = np.concatenate(blocks, axis=-1)
     m = x.max(axis=-1, initial=-np.inf)
     return m, np.exp(x - _finite(m)[..., None]).sum(axis=-1)
+
+
+@misconception("online_softmax", symbol="online_softmax")
+def maximum_begins_at_0(blocks):
+    """The running maximum began at 0, so that rows whose entries are all below 0 keep it.
+
+    The maximum of nothing is −inf.
+    """
+    m, l = _rows(blocks)
+    top = np.maximum(m, np.zeros_like(m))
+    return top, l * np.exp(_finite(m) - top)
+
+
+@misconception("online_softmax", symbol="online_softmax")
+def nothing_subtracted(blocks):
+    """l is Σ exp(x): the maximum was not subtracted, and large entries overflow. It is Σ exp(x − m)."""
+    m, l = None, 0.0
+    for block in blocks:
+        top = block.max(axis=-1, initial=-np.inf)
+        m = top if m is None else np.maximum(m, top)
+        l = l + np.exp(block).sum(axis=-1)
+    return m, l
+
+
+@misconception("online_softmax", symbol="online_softmax")
+def logsumexp_returned(blocks):
+    """The first of the pair is the logsumexp, m + log(l). Asked for is m, the largest entry."""
+    m, l = _rows(blocks)
+    with np.errstate(divide="ignore"):
+        return m + np.log(l), l
+
+
+@misconception("online_softmax", symbol="online_softmax")
+def one_maximum_for_all_rows(blocks):
+    """One maximum was taken for all rows of a block. Each row has its own: reduce along the last axis alone."""
+    m = l = None
+    for block in blocks:
+        top = np.full(block.shape[:-1], block.max(initial=-np.inf), block.dtype)
+        total = np.exp(block - _finite(top)[..., None]).sum(axis=-1)
+        m, l = (top, total) if m is None else _both((m, l), (top, total))
+    return m, l
+
+
+@misconception("online_softmax", symbol="online_softmax")
+def blocks_overwritten(blocks):
+    """The blocks were changed: the exponentials were written into them. Compute new arrays."""
+    so_far = None
+    for block in blocks:
+        here = _summary(block)
+        so_far = here if so_far is None else _both(so_far, here)
+        np.exp(block - _finite(here[0])[..., None], out=block)
+    return so_far
+
+
+@misconception("online_softmax", symbol="merge", id="one_row_decides")
+def one_row_decides(a, b):
+    """As soon as *one* row has seen nothing, nothing is subtracted in any row.
+
+    Which shift is right has to be decided for each row.
+    """
+    (m_a, l_a), (m_b, l_b) = a, b
+    m = np.maximum(m_a, m_b)
+    shift = np.zeros_like(m) if np.isneginf(m).any() else m
+    return m, l_a * np.exp(m_a - shift) + l_b * np.exp(m_b - shift)
+
+
+@misconception("online_softmax", symbol="merge", id="second_sum_as_it_is")
+def second_sum_as_it_is(a, b):
+    """The first sum is rescaled, and the second is added as it is.
+
+    Where the *first* maximum is the larger one, it is the second sum that has to be scaled down.
+    """
+    (m_a, l_a), (m_b, l_b) = a, b
+    m = np.maximum(m_a, m_b)
+    return m, l_a * np.exp(m_a - _finite(m)) + l_b
+
+
+@misconception("online_softmax", symbol="merge", id="factors_inverted")
+def factors_inverted(a, b):
+    """The sums are multiplied by exp(m' - m), which is never below 1; they are scaled *down*, by exp(m - m')."""
+    (m_a, l_a), (m_b, l_b) = a, b
+    m = np.maximum(m_a, m_b)
+    return m, l_a * np.exp(_finite(m) - m_a) + l_b * np.exp(_finite(m) - m_b)
+
+
+@misconception("online_softmax", symbol="merge", id="factors_exchanged")
+def factors_exchanged(a, b):
+    """Each sum was multiplied by the factor of the other piece."""
+    (m_a, l_a), (m_b, l_b) = a, b
+    m = np.maximum(m_a, m_b)
+    return m, l_b * np.exp(m_a - _finite(m)) + l_a * np.exp(m_b - _finite(m))
 
 
 @misconception("online_softmax", symbol="merge", id="sums_added")

@@ -82,6 +82,109 @@ def merged_in_half(o1, lse1, o2, lse2):
     return o, correct.merge_attention(o1, lse1, o2, lse2)[1]
 
 
+@misconception("split_kv_merge", symbol="merge_attention")
+def masses_not_divided(o1, lse1, o2, lse2):
+    """The outputs were weighted by their masses, and the sum was not divided by the mass of both together."""
+    o, lse = correct.merge_attention(o1, lse1, o2, lse2)
+    total = torch.exp(lse - torch.maximum(lse1, lse2)).nan_to_num(1.0)
+    return (o.to(lse.dtype) * total[..., None]).to(o.dtype), lse
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def weights_exchanged(o1, lse1, o2, lse2):
+    """Each output got the weight of the other piece."""
+    _, lse = correct.merge_attention(o1, lse1, o2, lse2)
+    return correct.merge_attention(o2, lse1, o1, lse2)[0], lse
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def lse_added(o1, lse1, o2, lse2):
+    """The two logsumexps were added: that is the logarithm of the *product* of the masses. The masses add up."""
+    return correct.merge_attention(o1, lse1, o2, lse2)[0], lse1 + lse2
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def lse_of_the_shifted(o1, lse1, o2, lse2):
+    """Returned as lse is the logarithm of the shifted masses; what was subtracted from both has to be added again."""
+    o, lse = correct.merge_attention(o1, lse1, o2, lse2)
+    top = torch.maximum(lse1, lse2)
+    return o, torch.where(torch.isneginf(lse), lse, lse - top)
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def one_empty_row_decides(o1, lse1, o2, lse2):
+    """As soon as both pieces of *one* row are empty, nothing is subtracted in any row, and large logsumexps overflow.
+
+    Which shift is right has to be decided for each row.
+    """
+    top = torch.maximum(lse1, lse2)
+    if torch.isneginf(top).any():
+        top = torch.zeros_like(top)
+    mass1, mass2 = torch.exp(lse1 - top), torch.exp(lse2 - top)
+    total, lse = mass1 + mass2, top + torch.log(mass1 + mass2)
+    total = torch.where(total == 0, torch.ones_like(total), total)
+    o = (mass1 / total)[..., None] * o1.to(top.dtype) + (mass2 / total)[..., None] * o2.to(top.dtype)
+    return o.to(o1.dtype), lse
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def one_shift_for_all_rows(o1, lse1, o2, lse2):
+    """The same number was subtracted in all rows, the largest logsumexp of them all: rows far below it vanish.
+
+    Each row has its own larger logsumexp.
+    """
+    top = torch.maximum(lse1, lse2)
+    top = torch.where(torch.isneginf(top), torch.zeros_like(top), top).max().expand(top.shape)
+    mass1, mass2 = torch.exp(lse1 - top), torch.exp(lse2 - top)
+    total, lse = mass1 + mass2, top + torch.log(mass1 + mass2)
+    total = torch.where(total == 0, torch.ones_like(total), total)
+    o = (mass1 / total)[..., None] * o1.to(top.dtype) + (mass2 / total)[..., None] * o2.to(top.dtype)
+    return o.to(o1.dtype), lse
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def lse_averaged(o1, lse1, o2, lse2):
+    """The logsumexp of both is the mean of the two. The masses add up, e to the logsumexp, and so it is larger than
+    either.
+    """
+    return correct.merge_attention(o1, lse1, o2, lse2)[0], (lse1 + lse2) / 2
+
+
+@misconception("split_kv_merge", symbol="merge_attention")
+def weights_in_half(o1, lse1, o2, lse2):
+    """The weights were rounded to the dtype of the outputs, and applied in it.
+
+    Make the weights in float32, apply them in float32, and round the result once, at the end.
+    """
+    _, lse = correct.merge_attention(o1, lse1, o2, lse2)
+    a, b = (torch.exp(x - lse).nan_to_num(0.0).to(o1.dtype)[..., None] for x in (lse1, lse2))
+    return a * o1 + b * o2, lse
+
+
+@misconception("split_kv_merge", symbol="decode_split")
+def scaled_by_the_values(q, k, v, n_splits):
+    """The scores were divided by √Dv, the width of the values. D is the width of queries and keys."""
+    return correct.decode_split(q * math.sqrt(q.shape[-1] / v.shape[-1]), k, v, n_splits)
+
+
+@misconception("split_kv_merge", symbol="decode_split")
+def decoded_in_half(q, k, v, n_splits):
+    """float16 and bfloat16 were computed as they came, or the pieces' outputs were rounded before they were merged.
+
+    Inside, all is to be float32, and rounded once, at the end.
+    """
+    pieces = [
+        (torch.softmax(q @ a.mT / math.sqrt(q.shape[-1]), -1) @ b, (q @ a.mT / math.sqrt(q.shape[-1])).logsumexp(-1))
+        for a, b in zip(k.tensor_split(n_splits, 2), v.tensor_split(n_splits, 2), strict=True) if a.shape[2]
+    ]  # fmt: skip
+    if not pieces or q.dtype not in (torch.float16, torch.bfloat16):
+        return correct.decode_split(q, k, v, n_splits)
+    o, lse = pieces[0][0], pieces[0][1].float()
+    for piece, its_lse in pieces[1:]:
+        o, lse = correct.merge_attention(o, lse, piece, its_lse.float())
+    return o, lse
+
+
 @misconception("split_kv_merge", symbol="decode_split", id="remainder_lost")
 def remainder_lost(q, k, v, n_splits):
     """Where the number of pieces does not divide the cache, the last keys are lost.
