@@ -67,7 +67,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autograder.given import sinusoidal_encoding  # (max_len, d_model), float64: the exercise of the first page
+from autograder.given import sinusoidal_encoding  # the first page's exercise; gives a float64 tensor (max_len, d_model)
 
 
 # %% [markdown]

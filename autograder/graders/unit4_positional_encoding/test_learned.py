@@ -91,11 +91,12 @@ def test_gradients(student, reference, draw):
     theirs, ours = tables(student, reference, draw)
     x, cotangent = draw.tensor(3, 5, 6), draw.tensor(3, 5, 6)
     agree_gradients(theirs, ours, x, offset=4)
-    seen = student.vjp(theirs, x, cotangent=cotangent, parameters=True, offset=4)
-    expected = torch.zeros(13, 6, dtype=torch.float64)
-    expected[4:9] = cotangent.sum(dim=0)
-    if list(seen.parameters) == ["weight"]:  # else the student's parameter has another form, see load_reference
-        close(seen.parameters, {"weight": expected}, tolerance=GRADIENT[torch.float64], what="the gradient")
+    for offset in (4, 0):
+        seen = student.vjp(theirs, x, cotangent=cotangent, parameters=True, offset=offset)
+        expected = torch.zeros(13, 6, dtype=torch.float64)
+        expected[offset : offset + 5] = cotangent.sum(dim=0)
+        if list(seen.parameters) == ["weight"]:  # else the student's parameter has another form, see load_reference
+            close(seen.parameters, {"weight": expected}, tolerance=GRADIENT[torch.float64], what="the gradient")
 
 
 @learned_positions

@@ -57,15 +57,19 @@ def test_relu_network(student, reference, draw):
         theirs, ours = networks(student, reference, draw, d_model, d_ff)
         agree(theirs, ours, draw.tensor(1, 1, d_model))
         agree(theirs, ours, draw.tensor(2, 11, d_model))
+        agree(theirs, ours, draw.tensor(2, d_model, d_model, scale=9.0))  # as many tokens as features, and large ones
 
 
 @feed_forward
 @pytest.mark.weight(2)
 def test_gelu_networks(student, reference, draw):
     """ "gelu" is the exact one with erf, "gelu_tanh" the approximation with tanh."""
-    for activation in ("gelu", "gelu_tanh"):
-        theirs, ours = networks(student, reference, draw, activation=activation)
-        agree(theirs, ours, draw.tensor(2, 11, 5))
+    made = [networks(student, reference, draw, activation=activation) for activation in ("gelu", "gelu_tanh")]
+    x = draw.tensor(2, 11, 5)
+    for theirs, _ in made:  # both are asked before one is judged: exchanged, or twice the same?
+        close(theirs(x), torch.zeros(2, 11, 5).double(), rtol=0.0, atol=math.inf)
+    for theirs, ours in made:
+        agree(theirs, ours, x)
 
 
 @feed_forward
@@ -198,6 +202,12 @@ def test_wide_open_gates(student, reference, draw):
     theirs, ours = gated(student, reference, draw)
     agree(theirs, ours, draw.tensor(2, 3, 5, scale=30.0))
     agree(theirs, ours, draw.tensor(2, 3, 5, scale=0.03))
+    for dtype, values in ((torch.float32, (100.0, 90.0, -100.0, 1.0)), (torch.float16, (30.0, 12.0, -30.0, 1.0))):
+        theirs, ours = student.SwiGLU(4, 4), reference.SwiGLU(4, 4).to(dtype)
+        state = {name: torch.eye(4, dtype=dtype) for name in ("w1.weight", "w2.weight", "w3.weight")}
+        theirs.load_reference(state)
+        ours.load_state_dict(state)
+        close(theirs(torch.tensor([values], dtype=dtype)), ours(torch.tensor([values], dtype=dtype)).detach())
 
 
 @swiglu

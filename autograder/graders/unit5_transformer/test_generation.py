@@ -90,6 +90,20 @@ def test_rows_end_by_themselves(student, reference, draw):
 
 
 @greedy_decode
+def test_ended_for_good(student):
+    """A row that has ended stays ended, whatever the model says about it in later steps."""
+    said = torch.tensor([[EOS, 5, 6, 7, 5], [7, 7, 5, 7, EOS]])
+
+    class Talkative(nn.Module):
+        def forward(self, src, inp):
+            rows = said[src[:, 0] - 3, : inp.shape[1]]  # a source's first symbol is 3 or 4
+            return nn.functional.one_hot(rows, VOCAB).double()
+
+    expected = torch.tensor([[EOS, PAD, PAD, PAD, PAD], [7, 7, 5, 7, EOS]])
+    close(student.greedy_decode(Talkative().eval(), torch.tensor([[3], [4]]), PAD, BOS, EOS, 5), expected)
+
+
+@greedy_decode
 def test_max_len(student, reference, draw):
     """After max_len symbols writing stops, EOS or not; one symbol is an ordinary case."""
     for max_len in (1, 2, 3):

@@ -52,10 +52,17 @@ def same(theirs, ours, x, **kwargs):
     return answer
 
 
+def other_variant(student, reference, draw, norm_first):
+    """An answer of the other variant, whatever its numbers: who knows one only is not taken for who exchanged them."""
+    theirs, _ = wrapped(student, reference, draw, norm_first)
+    close(theirs(draw.tensor(2, 5, 7)), torch.zeros(2, 5, 7).double(), rtol=0.0, atol=math.inf)
+
+
 @residual_norm_wrappers
 @pytest.mark.weight(3)
 def test_pre_norm(student, reference, draw):
     """With norm_first=True the result is x + f(N(x)): the stream itself is not normalised."""
+    other_variant(student, reference, draw, norm_first=False)
     for kind in SUBLAYERS:
         theirs, ours = wrapped(student, reference, draw, True, kind)
         same(theirs, ours, draw.tensor(2, 5, 7) + 1.0)
@@ -65,6 +72,7 @@ def test_pre_norm(student, reference, draw):
 @pytest.mark.weight(3)
 def test_post_norm(student, reference, draw):
     """With norm_first=False the result is N(x + f(x)): the sum is normalised, and f sees x itself."""
+    other_variant(student, reference, draw, norm_first=True)
     for kind in SUBLAYERS:
         theirs, ours = wrapped(student, reference, draw, False, kind)
         same(theirs, ours, draw.tensor(2, 5, 7) + 1.0)
@@ -128,6 +136,19 @@ def test_modes(student, reference, draw):
         close(quiet_rng(theirs, x), ours(x).detach())
         theirs, ours = wrapped(student, reference, draw, norm_first)
         close(quiet_rng(theirs, x), ours(x).detach())
+
+
+@residual_norm_wrappers
+def test_each_is_called_once(student, reference, draw):
+    """Sub-layer and norm are called once each: modules that remember what they saw, here batch norms, show it."""
+    x = draw.tensor(11, 7, dtype=torch.float32)
+    for norm_first in (True, False):
+        theirs = student.Residual(*(student.given.nn.BatchNorm1d(7, affine=False) for _ in range(2)), norm_first)
+        ours = reference.Residual(*(torch.nn.BatchNorm1d(7, affine=False) for _ in range(2)), norm_first)
+        for training in (True, False):
+            theirs.train(training)
+            ours.train(training)
+            close(theirs(x), ours(x).detach())
 
 
 @residual_norm_wrappers

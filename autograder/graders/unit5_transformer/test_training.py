@@ -146,7 +146,7 @@ def test_width_and_factor(student, reference):
     """The rate goes with d_model^-1/2 and with the factor, which is 1 by default."""
     for d_model in (1, 64, 512):
         rates(student, reference, (3, 29), d_model, 11)
-        rates(student, reference, (3, 29), d_model, 11, factor=2.5)
+        rates(student, reference, (29, 3), d_model, 11, factor=2.5)
 
 
 @noam_schedule

@@ -1,6 +1,7 @@
 """Known wrong answers to the page `learned`."""
 
 import torch
+from torch import nn
 
 from autograder.grading.misconceptions import correct, misconception
 
@@ -79,3 +80,45 @@ class buffer_not_param(correct.LearnedPositionalEmbedding):
         weight = self.weight.detach().clone()
         del self.weight
         self.register_buffer("weight", weight)
+
+
+@misconception("learned_positions", symbol="LearnedPositionalEmbedding")
+class table_without_gradient(correct.LearnedPositionalEmbedding):
+    """No gradient reaches the table, so training leaves it as it started.
+
+    Either the parameter is frozen (requires_grad=False), or its rows are taken out of the graph on their way to the sum
+    (.data, .detach(), no_grad).
+    """
+
+    def forward(self, x, offset=0):
+        return x + super().forward(torch.zeros_like(x), offset).detach()
+
+
+@misconception("learned_positions", symbol="LearnedPositionalEmbedding")
+class tokens_lost(correct.LearnedPositionalEmbedding):
+    """The rows alone came back. They are added to x, whose content is lost otherwise."""
+
+    def forward(self, x, offset=0):
+        return super().forward(x, offset) - x
+
+
+@misconception("learned_positions", symbol="LearnedPositionalEmbedding")
+class last_row_repeated(correct.LearnedPositionalEmbedding):
+    """A position that the table does not have got the nearest row there is, without an error.
+
+    All tokens behind the end then stand at one place, and only long texts show it. Say so instead: ValueError.
+    """
+
+    def forward(self, x, offset=0):
+        rows = (offset + torch.arange(x.shape[1])).clamp(0, len(self.weight) - 1)
+        return x + self.weight[rows]
+
+
+@misconception("learned_positions", symbol="LearnedPositionalEmbedding")
+class row_0_is_padding(correct.LearnedPositionalEmbedding):
+    """Row 0 gets no gradient: `padding_idx=0` keeps it from being trained. Position 0 is an ordinary position."""
+
+    def forward(self, x, offset=0):
+        super().forward(x, offset)  # raises what it should
+        rows = offset + torch.arange(x.shape[1])
+        return x + nn.functional.embedding(rows, self.weight, padding_idx=0)

@@ -84,6 +84,52 @@ def endpoint_included(max_len, d_model, base=1e4):
     return interleaved(np.arange(max_len)[:, None] * with_endpoint(d_model, base))
 
 
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def each_column_its_own(max_len, d_model, base=1e4):
+    """Sine and cosine of a hand have different frequencies: each column j has the exponent j / D of its own.
+
+    The two belong to one angle, so the cosine in column 2i + 1 has the frequency of the sine in column 2i. Otherwise
+    they are no hand of a clock, and moving by k is no rotation.
+    """
+    check(d_model)
+    angles = np.arange(max_len)[:, None] / base ** (np.arange(d_model) / d_model)
+    return np.where(np.arange(d_model) % 2, np.cos(angles), np.sin(angles))
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def pair_number_without_two(max_len, d_model, base=1e4):
+    """The 2 of the exponent is missing: your hands have the frequencies base ** (-i / D), where i counts pairs.
+
+    Over D / 2 pairs that exponent ends near one half, so the slowest hand is far too fast. Hand 0 is right either way.
+    """
+    check(d_model)
+    return interleaved(np.arange(max_len)[:, None] / base ** (np.arange(d_model // 2) / d_model))
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def cosine_first(max_len, d_model, base=1e4):
+    """Sine and cosine have changed places: the even columns are the sines, so the first row is 0, 1, 0, 1, ..."""
+    check(d_model)
+    angles = np.arange(max_len)[:, None] / base ** (np.arange(0, d_model, 2) / d_model)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1).reshape(max_len, d_model)
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def hands_get_faster(max_len, d_model, base=1e4):
+    """Your hands get faster from pair to pair: the sign of the exponent is missing, or it was multiplied for divided.
+
+    Hand 0 turns by one radian from one position to the next, and all others are slower.
+    """
+    check(d_model)
+    return interleaved(np.arange(max_len)[:, None] * base ** (np.arange(0, d_model, 2) / d_model))
+
+
+@misconception("sinusoidal_encoding", symbol="sinusoidal_encoding")
+def float32_result(max_len, d_model, base=1e4):
+    """The result is float32. The page asks for float64, to 1e-9; whoever uses it can still round it."""
+    return correct.sinusoidal_encoding(max_len, d_model, base).astype(np.float32)
+
+
 # ---------------------------------------------------------------- sinusoidal_shift
 
 
@@ -147,3 +193,32 @@ def shift_endpoint_included(k, d_model, base=1e4):
     out[sine, sine] = out[sine + 1, sine + 1] = np.cos(angles)
     out[sine, sine + 1], out[sine + 1, sine] = np.sin(angles), -np.sin(angles)
     return out
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def shift_base_hardcoded(k, d_model, base=1e4):
+    """The base was not used: your matrix moves the encoding of base 10000 whatever is passed."""
+    return correct.shift_matrix(k, d_model)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def no_minus_sign(k, d_model, base=1e4):
+    """Both sines of a block have the same sign. In a rotation one of them is negative: otherwise lengths change."""
+    out = correct.shift_matrix(k, d_model, base)
+    return np.where(np.eye(d_model, dtype=bool), out, np.triu(out) + np.triu(out).T)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def sign_of_k_lost(k, d_model, base=1e4):
+    """A negative k moves on as far as a positive one: its sign is lost. Hand i turns by k · ω_i, for k < 0 back."""
+    return correct.shift_matrix(abs(k), d_model, base)
+
+
+@misconception("sinusoidal_shift", symbol="shift_matrix")
+def shift_counts_twice(k, d_model, base=1e4):
+    """The exponent counts twice: your hands have the frequencies base ** (-4i / D).
+
+    2i in the formula *is* the number of the pair's first column. A loop over the columns 0, 2, 4, ... has the factor 2
+    in its variable already. The block of hand 0 is right either way, so look at the second one.
+    """
+    return correct.shift_matrix(k, d_model, base**2)

@@ -8,6 +8,9 @@ from autograder.grading.misconceptions import correct, misconception
 class Parts(correct.DecoderLayer):
     """The layer as a list of steps, so that a mistake is one step."""
 
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+
     def look_at_itself(self, x, tgt_mask):
         return self.joined(x, self.norm1, lambda y: self.self_attn(y, mask=tgt_mask))
 
@@ -45,9 +48,6 @@ class memory_normed(Parts):
     def look_at_memory(self, x, memory, memory_mask):
         return super().look_at_memory(x, self.norm2(memory), memory_mask)
 
-    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
-
 
 @misconception("decoder_layer", symbol="DecoderLayer")
 class no_causal(Parts):
@@ -84,9 +84,6 @@ class two_norms_only(Parts):
     def think(self, x):
         return self.joined(x, self.norm2, self.ffn)
 
-    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
-
 
 @misconception("decoder_layer", symbol="DecoderLayer")
 class keys_not_normed(Parts):
@@ -100,9 +97,6 @@ class keys_not_normed(Parts):
         if not self.norm_first:
             return super().look_at_itself(x, tgt_mask)
         return x + self.dropout(self.self_attn(self.norm1(x), x, x, mask=tgt_mask))
-
-    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
 
 
 @misconception("decoder_layer", symbol="DecoderLayer")
@@ -124,9 +118,6 @@ class ffn_not_dropped(Parts):
     def think(self, x):
         return x + self.ffn(self.norm3(x)) if self.norm_first else self.norm3(x + self.ffn(x))
 
-    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
-
 
 @misconception("decoder_layer", symbol="DecoderLayer")
 class whole_tokens_dropped(Parts):
@@ -141,9 +132,6 @@ class whole_tokens_dropped(Parts):
             written = written * self.dropout(torch.ones_like(written[..., :1]))
         return x + written if self.norm_first else norm(x + written)
 
-    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
-
 
 @misconception("decoder_layer", symbol="DecoderLayer")
 class normed_copy_dropped(Parts):
@@ -152,5 +140,116 @@ class normed_copy_dropped(Parts):
     def joined(self, x, norm, sublayer):
         return super().joined(x, norm, lambda y: sublayer(self.dropout(y)))
 
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class masks_exchanged(Parts):
+    """The masks were exchanged: tgt_mask is for the self-attention, memory_mask for the cross-attention."""
+
     def forward(self, x, memory, tgt_mask=None, memory_mask=None):
-        return self.think(self.look_at_memory(self.look_at_itself(x, tgt_mask), memory, memory_mask))
+        return super().forward(x, memory, memory_mask, tgt_mask)
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class memory_not_masked(Parts):
+    """The cross-attention did not get memory_mask, so it reads the padding of the source."""
+
+    def look_at_memory(self, x, memory, memory_mask):
+        return super().look_at_memory(x, memory, None)
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class own_causal_mask(Parts):
+    """The layer made a causal mask of its own where none was given. With None every token of x sees every other."""
+
+    def look_at_itself(self, x, tgt_mask):
+        if tgt_mask is None:
+            tgt_mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        return super().look_at_itself(x, tgt_mask)
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class variants_exchanged(Parts):
+    """The two variants were exchanged: norm_first=True is pre-LN, x + f(N(x)), and False post-LN, N(x + f(x))."""
+
+    def joined(self, x, norm, sublayer):
+        if self.norm_first:
+            return norm(x + self.dropout(sublayer(x)))
+        return x + self.dropout(sublayer(norm(x)))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class pre_norm_always(Parts):
+    """The argument norm_first changes nothing: the layer is pre-LN in any case."""
+
+    def joined(self, x, norm, sublayer):
+        return x + self.dropout(sublayer(norm(x)))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class post_norm_always(Parts):
+    """The argument norm_first changes nothing: the layer is post-LN in any case."""
+
+    def joined(self, x, norm, sublayer):
+        return norm(x + self.dropout(sublayer(x)))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class copy_is_the_stream(Parts):
+    """In pre-LN the normalised copy took the place of the stream: N(x) + f(N(x)). The addition is to x itself."""
+
+    def joined(self, x, norm, sublayer):
+        if not self.norm_first:
+            return super().joined(x, norm, sublayer)
+        copy = norm(x)
+        return copy + self.dropout(sublayer(copy))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class one_attention_for_both(Parts):
+    """self_attn was used for the memory as well, and cross_attn not at all. The two have weights of their own."""
+
+    def look_at_memory(self, x, memory, memory_mask):
+        return self.joined(x, self.norm2, lambda y: self.self_attn(y, memory, mask=memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class query_not_normed(Parts):
+    """In pre-LN the cross-attention was asked with x itself. Its queries are made from the copy that norm2 gives."""
+
+    def look_at_memory(self, x, memory, memory_mask):
+        if not self.norm_first:
+            return super().look_at_memory(x, memory, memory_mask)
+        return x + self.dropout(self.cross_attn(x, memory, mask=memory_mask))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class memory_without_residual(Parts):
+    """The cross-attention replaces the stream, where it should add to it. All three have a residual connection."""
+
+    def look_at_memory(self, x, memory, memory_mask):
+        written = self.dropout(self.cross_attn(self.norm2(x) if self.norm_first else x, memory, mask=memory_mask))
+        return written if self.norm_first else self.norm2(written)
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class nothing_dropped(Parts):
+    """In train mode nothing was dropped: the argument `dropout` has no effect."""
+
+    def joined(self, x, norm, sublayer):
+        return x + sublayer(norm(x)) if self.norm_first else norm(x + sublayer(x))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class stream_dropped(Parts):
+    """Dropout was applied to the sum, and with it to the stream. Drop what a sub-layer returns, before it is added."""
+
+    def joined(self, x, norm, sublayer):
+        return self.dropout(x + sublayer(norm(x))) if self.norm_first else norm(self.dropout(x + sublayer(x)))
+
+
+@misconception("decoder_layer", symbol="DecoderLayer")
+class norm3_at_the_end_too(Parts):
+    """norm3 was applied to the result once more. The norm behind a pre-LN stack belongs to the stack."""
+
+    def forward(self, x, memory, tgt_mask=None, memory_mask=None):
+        return self.norm3(super().forward(x, memory, tgt_mask, memory_mask))

@@ -144,6 +144,126 @@ class empty_mask_as_none(_Layer):
         return self.run(x, mask if mask is not None and mask.any() else None, self.norm1, self.norm2)
 
 
+@misconception("encoder_layer", symbol="EncoderLayer")
+class variants_exchanged(_Layer):
+    """The two variants were exchanged: norm_first=True is pre-LN, x + f(N(x)), and False post-LN, N(x + f(x))."""
+
+    def forward(self, x, mask=None):
+        own, self.norm_first = self.norm_first, not self.norm_first
+        try:
+            return self.run(x, mask, self.norm1, self.norm2)
+        finally:
+            self.norm_first = own
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class pre_norm_always(_Layer):
+    """The argument norm_first changes nothing: the layer is pre-LN in any case. The default is post-LN."""
+
+    def forward(self, x, mask=None):
+        self.norm_first = True
+        return self.run(x, mask, self.norm1, self.norm2)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class mask_inverted(_Layer):
+    """The mask was turned round. True means *may attend* in all of this course; `nn.MultiheadAttention` differs."""
+
+    def forward(self, x, mask=None):
+        return self.run(x, None if mask is None else ~mask, self.norm1, self.norm2)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class network_first(_Layer):
+    """The feed-forward network came before attention. First the tokens read each other, then each of them works."""
+
+    def forward(self, x, mask=None):
+        if self.norm_first:
+            x = x + self.work(self.norm2(x))
+            return x + self.attend(self.norm1(x), mask)
+        x = self.norm2(x + self.work(x))
+        return self.norm1(x + self.attend(x, mask))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class input_added_twice(_Layer):
+    """The second residual connection begins at the layer's input: what attention wrote is not in the stream any more.
+
+    The network's result is added to the stream as it is then, after attention.
+    """
+
+    def forward(self, x, mask=None):
+        if self.norm_first:
+            return x + self.work(self.norm2(x + self.attend(self.norm1(x), mask)))
+        return self.norm2(x + self.work(self.norm1(x + self.attend(x, mask))))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class attention_without_residual(_Layer):
+    """Attention replaces the stream, where it should add to it. Both sub-layers have a residual connection."""
+
+    def forward(self, x, mask=None):
+        if self.norm_first:
+            x = self.attend(self.norm1(x), mask)
+            return x + self.work(self.norm2(x))
+        x = self.norm1(self.attend(x, mask))
+        return self.norm2(x + self.work(x))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class copy_is_the_stream(_Layer):
+    """In pre-LN the normalised copy took the place of the stream: N(x) + f(N(x)). The addition is to x itself."""
+
+    def forward(self, x, mask=None):
+        if not self.norm_first:
+            return self.run(x, mask, self.norm1, self.norm2)
+        x = self.norm1(x)
+        x = self.norm2(x + self.attend(x, mask))
+        return x + self.work(x)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class keys_not_normed(_Layer):
+    """In pre-LN only the queries were normalised; keys and values were made from x. All three read the copy."""
+
+    def forward(self, x, mask=None):
+        if not self.norm_first:
+            return self.run(x, mask, self.norm1, self.norm2)
+        x = x + self.dropout(self.self_attn(self.norm1(x), x, x, mask=mask))
+        return x + self.work(self.norm2(x))
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class activation_ignored(_Layer):
+    """The argument activation changes nothing: the network has a relu in any case."""
+
+    def forward(self, x, mask=None):
+        self.ffn.activation = "relu"
+        return self.run(x, mask, self.norm1, self.norm2)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class nothing_dropped(_Layer):
+    """In train mode nothing was dropped: the argument `dropout` has no effect."""
+
+    def forward(self, x, mask=None):
+        self.dropout.p = 0.0
+        return self.run(x, mask, self.norm1, self.norm2)
+
+
+@misconception("encoder_layer", symbol="EncoderLayer")
+class stream_dropped(_Layer):
+    """Dropout was applied to the sum, and with it to the stream. Drop what a sub-layer writes, before it is added."""
+
+    def forward(self, x, mask=None):
+        drop = self.dropout
+        if self.norm_first:
+            x = drop(x + self.self_attn(self.norm1(x), mask=mask))
+            return drop(x + self.ffn(self.norm2(x)))
+        x = self.norm1(drop(x + self.self_attn(x, mask=mask)))
+        return self.norm2(drop(x + self.ffn(x)))
+
+
 # ---------------------------------------------------------------- encoder_stack
 
 
@@ -199,3 +319,95 @@ class python_list(correct.Encoder):
         layers = list(self.layers)
         del self.layers
         self.layers = layers
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class norm_of_pre_norm_only(correct.Encoder):
+    """The final norm depends on norm_first. Nothing decides about it but final_norm."""
+
+    def __init__(self, *args, norm_first=False, final_norm=False, **kwargs):
+        super().__init__(*args, norm_first=norm_first, final_norm=norm_first, **kwargs)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class norm_in_any_case(correct.Encoder):
+    """There is a final norm although final_norm is False: it has parameters that the state dict does not know."""
+
+    def __init__(self, *args, final_norm=False, **kwargs):
+        super().__init__(*args, final_norm=True, **kwargs)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class mask_for_nobody(correct.Encoder):
+    """No layer gets the mask: every token sees every other one, padding included."""
+
+    def forward(self, x, mask=None):
+        return super().forward(x)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class all_read_the_input(correct.Encoder):
+    """Every layer reads the input of the encoder, and only the last one's result counts.
+
+    The result of one layer is the input of the next: give both the same name.
+    """
+
+    def forward(self, x, mask=None):
+        out = x
+        for layer in self.layers:
+            out = layer(x, mask=mask)
+        return self.norm(out)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class input_added_again(correct.Encoder):
+    """x was added to the result of each layer. A layer has its residual connections inside."""
+
+    def forward(self, x, mask=None):
+        for layer in self.layers:
+            x = x + layer(x, mask=mask)
+        return self.norm(x)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class norm_after_every_layer(correct.Encoder):
+    """The final norm was applied after every layer. It follows the last one, and only that."""
+
+    def forward(self, x, mask=None):
+        for layer in self.layers:
+            x = self.norm(layer(x, mask=mask))
+        return x if len(self.layers) else self.norm(x)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class layers_backwards(correct.Encoder):
+    """The layers were applied from the last to the first. layers.0 reads the input."""
+
+    def forward(self, x, mask=None):
+        for layer in reversed(self.layers):
+            x = layer(x, mask=mask)
+        return self.norm(x)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class norm_first_not_handed_on(correct.Encoder):
+    """norm_first does not reach the layers: they are post-LN in any case."""
+
+    def __init__(self, *args, norm_first=False, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class activation_not_handed_on(correct.Encoder):
+    """activation does not reach the layers: they have a relu in any case."""
+
+    def __init__(self, *args, activation="relu", **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+@misconception("encoder_stack", symbol="Encoder")
+class dropout_not_handed_on(correct.Encoder):
+    """dropout does not reach the layers: in train mode nothing is dropped."""
+
+    def __init__(self, *args, dropout=0.0, **kwargs):
+        super().__init__(*args, **kwargs)

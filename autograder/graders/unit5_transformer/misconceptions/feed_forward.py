@@ -114,6 +114,116 @@ class one_hidden_mask(correct.FeedForward):
         return self.fc2(h)
 
 
+@misconception("feed_forward", symbol="FeedForward")
+class tanh_for_both(correct.FeedForward):
+    """ "gelu" and "gelu_tanh" gave the same function, the approximation. "gelu" is the exact one, with erf."""
+
+    def forward(self, x):
+        a = self.fc1(x)
+        h = F.relu(a) if self.activation == "relu" else F.gelu(a, approximate="tanh")
+        return self.fc2(F.dropout(h, self.dropout, training=self.training))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class gelus_exchanged(correct.FeedForward):
+    """ "gelu" and "gelu_tanh" were exchanged: "gelu" is the exact one, with erf, and "gelu_tanh" the approximation."""
+
+    def forward(self, x):
+        a = self.fc1(x)
+        form = "tanh" if self.activation == "gelu" else "none"
+        h = F.relu(a) if self.activation == "relu" else F.gelu(a, approximate=form)
+        return self.fc2(F.dropout(h, self.dropout, training=self.training))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class no_activation(correct.FeedForward):
+    """There is no activation between the layers where relu is asked for. Without a bend the two are one matrix."""
+
+    def forward(self, x):
+        if self.activation != "relu":
+            return super().forward(x)
+        return self.fc2(F.dropout(self.fc1(x), self.dropout, training=self.training))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class activation_twice(correct.FeedForward):
+    """There is an activation behind the second layer, too. It belongs between the two: a result may be negative."""
+
+    def forward(self, x):
+        out = super().forward(x)
+        if self.activation == "relu":
+            return F.relu(out)
+        return F.gelu(out, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class network_adds_its_input(correct.FeedForward):
+    """x was added to the result. The residual connection is on the next page; this network returns what it writes."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Dropping(correct.FeedForward):
+    """The right network, with places where dropout can be changed."""
+
+    def drop(self, h):
+        return F.dropout(h, self.dropout, training=self.training)
+
+    def forward(self, x):
+        return self.fc2(self.drop(activated(self, x)))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class nothing_dropped(Dropping):
+    """In train mode nothing was dropped: the argument `dropout` has no effect."""
+
+    def drop(self, h):
+        return h
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class dropped_in_eval_mode(Dropping):
+    """Hidden numbers were dropped in eval mode, too. `F.dropout` does not know the module's mode unless it is told."""
+
+    def drop(self, h):
+        return F.dropout(h, self.dropout)
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class survivors_not_enlarged(Dropping):
+    """The hidden numbers that were kept are not divided by 1 - dropout, so in train mode they add up to less."""
+
+    def drop(self, h):
+        return super().drop(h) * (1 - self.dropout) if self.training else h
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class output_dropped(correct.FeedForward):
+    """Dropout was applied to the result of the second layer. In this network the hidden numbers are dropped."""
+
+    def forward(self, x):
+        return F.dropout(self.fc2(activated(self, x)), self.dropout, training=self.training)
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class output_dropped_too(Dropping):
+    """Dropout was applied to the result of the second layer as well. Only hidden numbers are dropped."""
+
+    def forward(self, x):
+        return self.drop(super().forward(x))
+
+
+@misconception("feed_forward", symbol="FeedForward")
+class relu_capped(correct.FeedForward):
+    """Hidden numbers end at 6: that is `relu6`. A relu has no upper end."""
+
+    def forward(self, x):
+        if self.activation != "relu":
+            return super().forward(x)
+        return self.fc2(F.dropout(F.relu6(self.fc1(x)), self.dropout, training=self.training))
+
+
 # ---------------------------------------------------------------- swiglu
 
 
@@ -163,3 +273,48 @@ class silu_by_exp(correct.SwiGLU):
     def forward(self, x):
         a = self.w1(x)
         return self.w2(a / (1 + torch.exp(-a)) * self.w3(x))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class content_forgotten(correct.SwiGLU):
+    """There is no content: w3 was not used. silu(w1 x) is the gate, which is multiplied by w3 x."""
+
+    def forward(self, x):
+        return self.w2(F.silu(self.w1(x)))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class relu_gate(correct.SwiGLU):
+    """The gate is a relu: that is ReGLU, a relative. In SwiGLU it is silu(a) = a · sigmoid(a)."""
+
+    def forward(self, x):
+        return self.w2(F.relu(self.w1(x)) * self.w3(x))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class silu_on_both(correct.SwiGLU):
+    """silu was applied to gate and content. The content passes as it is: only the gate has a bend."""
+
+    def forward(self, x):
+        return self.w2(F.silu(self.w1(x)) * F.silu(self.w3(x)))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class gate_and_content_added(correct.SwiGLU):
+    """Gate and content were added. The gate says how much of the content passes: they are multiplied."""
+
+    def forward(self, x):
+        return self.w2(F.silu(self.w1(x)) + self.w3(x))
+
+
+@misconception("swiglu", symbol="SwiGLU")
+class silu_by_ratio(correct.SwiGLU):
+    """silu was written as a · exp(a) / (1 + exp(a)), which is infinity by infinity for a large gate: NaN.
+
+    That begins at a = 89 in float32, at a = 12 in float16 already. Torch has a sigmoid, and a silu, that know about
+    this.
+    """
+
+    def forward(self, x):
+        a = self.w1(x)
+        return self.w2(a * a.exp() / (1 + a.exp()) * self.w3(x))

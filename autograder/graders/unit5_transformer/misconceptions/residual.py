@@ -123,3 +123,112 @@ class what_is_read_dropped(Dropping):
 
     def read(self, x):
         return drop(self, x)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class variants_exchanged(correct.Residual):
+    """The two variants were exchanged: norm_first=True is pre-LN, x + f(N(x)), and False post-LN, N(x + f(x))."""
+
+    def forward(self, x, **kwargs):
+        if self.norm_first:
+            return self.norm(x + drop(self, self.sublayer(x, **kwargs)))
+        return x + drop(self, self.sublayer(self.norm(x), **kwargs))
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class always_pre_norm(correct.Residual):
+    """norm_first was not used: this is pre-LN in both cases."""
+
+    def forward(self, x, **kwargs):
+        return x + drop(self, self.sublayer(self.norm(x), **kwargs))
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class always_post_norm(correct.Residual):
+    """norm_first was not used: this is post-LN in both cases."""
+
+    def forward(self, x, **kwargs):
+        return self.norm(x + drop(self, self.sublayer(x, **kwargs)))
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class sum_normed_in_pre_norm(correct.Residual):
+    """In pre-LN the sum was normalised as well. The norm is on the way to the sub-layer, not on the stream."""
+
+    def forward(self, x, **kwargs):
+        return self.norm(super().forward(x, **kwargs)) if self.norm_first else super().forward(x, **kwargs)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class copy_read_in_post_norm(correct.Residual):
+    """In post-LN the sub-layer read a normalised copy as well: N(x + f(N(x))). It reads x itself."""
+
+    def forward(self, x, **kwargs):
+        if self.norm_first:
+            return super().forward(x, **kwargs)
+        return self.norm(x + drop(self, self.sublayer(self.norm(x), **kwargs)))
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class correction_normed_in_pre_norm(correct.Residual):
+    """In pre-LN the result of the sub-layer was normalised: x + N(f(x)). The norm comes before the sub-layer."""
+
+    def forward(self, x, **kwargs):
+        if not self.norm_first:
+            return super().forward(x, **kwargs)
+        return x + drop(self, self.norm(self.sublayer(x, **kwargs)))
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class nothing_dropped(Dropping):
+    """In train mode nothing was dropped: the argument `dropout` has no effect."""
+
+    def drop(self, written):
+        return written
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class dropped_in_eval_mode(Dropping):
+    """Numbers were dropped in eval mode, too. `F.dropout` does not know the module's mode unless it is told."""
+
+    def drop(self, written):
+        return F.dropout(written, self.dropout)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class survivors_not_enlarged(Dropping):
+    """The numbers that were kept are not divided by 1 - dropout, so in train mode less is written on average."""
+
+    def drop(self, written):
+        return super().drop(written) * (1 - self.dropout) if self.training else written
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class only_read_dropped(Dropping):
+    """Dropout was applied to what the sub-layer reads. What it writes is dropped, and only that."""
+
+    def read(self, x):
+        return drop(self, x)
+
+    def drop(self, written):
+        return written
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class whole_examples_dropped(Dropping):
+    """All that was written into an example is dropped together: that is stochastic depth, another idea.
+
+    Dropout decides about each number by itself.
+    """
+
+    def drop(self, written):
+        return drop_by(self, (len(written), *[1] * (written.ndim - 1)), written)
+
+
+@misconception("residual_norm_wrappers", symbol="Residual")
+class sublayer_called_twice(correct.Residual):
+    """The sub-layer was called more than once. It may draw numbers or keep a count: call it once."""
+
+    def forward(self, x, **kwargs):
+        self.sublayer(self.norm(x) if self.norm_first else x, **kwargs)
+        return super().forward(x, **kwargs)

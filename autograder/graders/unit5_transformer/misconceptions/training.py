@@ -81,6 +81,84 @@ def smooths_inputs(logits, target, eps=0.1, ignore_index=-100):
     return -right.log().sum() / max(1, len(right))
 
 
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def right_one_not_lowered(logits, target, eps=0.1, ignore_index=-100):
+    """The right symbol kept its whole 1, and eps came on top: the targets add up to 1 + eps. It has 1 - eps."""
+    V = logits.shape[1]
+    return with_targets(logits, target, ignore_index, lambda q: q + eps / V)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def eps_for_each(logits, target, eps=0.1, ignore_index=-100):
+    """Each symbol got eps. All V of them share it: eps / V each, which is eps times the *mean* of the log p."""
+    return with_targets(logits, target, ignore_index, lambda q: (1 - eps) * q + eps)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def share_too_large(logits, target, eps=0.1, ignore_index=-100):
+    """eps was divided by V - 1, and given to all V symbols, which adds up to more than eps. Each gets eps / V."""
+    V = logits.shape[1]
+    return with_targets(logits, target, ignore_index, lambda q: (1 - eps) * q + eps / (V - 1))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def right_one_without_share(logits, target, eps=0.1, ignore_index=-100):
+    """The right symbol has 1 - eps and no share of eps. All V symbols have one, the right one included."""
+    V = logits.shape[1]
+    return with_targets(logits, target, ignore_index, lambda q: (1 - eps) * q + eps / V * (1 - q))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def shares_exchanged(logits, target, eps=0.1, ignore_index=-100):
+    """eps and 1 - eps were exchanged: the right symbol gets eps, and the rest is spread evenly."""
+    V = logits.shape[1]
+    return with_targets(logits, target, ignore_index, lambda q: eps * q + (1 - eps) / V)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def not_smoothed(logits, target, eps=0.1, ignore_index=-100):
+    """eps was not used: this is plain cross-entropy."""
+    return with_targets(logits, target, ignore_index, lambda q: q)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def not_averaged(logits, target, eps=0.1, ignore_index=-100):
+    """The rows were added, not averaged: divide by the number of rows that count."""
+    return correct.label_smoothing_loss(logits, target, eps, ignore_index) * (target != ignore_index).sum()
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def mean_of_nothing(logits, target, eps=0.1, ignore_index=-100):
+    """Where no row counts the result is NaN, the mean of nothing. It is to be 0, with zero gradients."""
+    loss = correct.label_smoothing_loss(logits, target, eps, ignore_index)
+    counts = (target != ignore_index).sum()
+    return loss * counts / counts
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def log_after_softmax(logits, target, eps=0.1, ignore_index=-100):
+    """The logarithm was taken of a softmax that is 0: −∞. `F.log_softmax` does both at once, and stays finite."""
+    counts = target != ignore_index
+    logp = torch.softmax(logits[counts], dim=-1).log()
+    right = logp.gather(1, target[counts][:, None]).squeeze(1)
+    return ((eps - 1) * right - eps * logp.mean(dim=1)).sum() / max(1, int(counts.sum()))
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def only_minus_100_ignored(logits, target, eps=0.1, ignore_index=-100):
+    """ignore_index was not used: rows with -100 do not count, whatever is passed."""
+    return correct.label_smoothing_loss(logits, target, eps)
+
+
+@misconception("label_smoothing", symbol="label_smoothing_loss")
+def ignored_rows_smoothed(logits, target, eps=0.1, ignore_index=-100):
+    """In rows that do not count only the right symbol was left out; the smoothed part stayed. The whole row is 0."""
+    loss = correct.label_smoothing_loss(logits, target, eps, ignore_index)
+    counts = target != ignore_index
+    others = -eps * F.log_softmax(logits[~counts], dim=-1).mean(dim=-1).sum()
+    return loss + others / max(1, int(counts.sum()))
+
+
 # ---------------------------------------------------------------- noam_schedule
 
 
@@ -136,6 +214,43 @@ def float32_rate(step, d_model, warmup, factor=1.0):
     Numbers of Python are float64 and can be raised to any power; nothing here needs a tensor.
     """
     return torch.tensor(correct.noam_lr(step, d_model, warmup, factor))
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def step_0_is_0(step, d_model, warmup, factor=1.0):
+    """Step 0 has the rate 0. It has that of step 1."""
+    return correct.noam_lr(step, d_model, warmup, factor) if step else 0.0
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def one_step_ahead(step, d_model, warmup, factor=1.0):
+    """Every step has the rate of the next one. Only step 0 does; from 1 on the formula takes step itself."""
+    return correct.noam_lr(step + 1, d_model, warmup, factor)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def factor_not_used(step, d_model, warmup, factor=1.0):
+    """factor was not used. It multiplies the rate."""
+    return correct.noam_lr(step, d_model, warmup)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def width_not_used(step, d_model, warmup, factor=1.0):
+    """d_model was not used: the rate is multiplied by d_model ** -0.5."""
+    return correct.noam_lr(step, 1, warmup, factor)
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def width_makes_faster(step, d_model, warmup, factor=1.0):
+    """The rate was multiplied by the root of d_model. It is divided by it: wider models take smaller steps."""
+    return correct.noam_lr(step, d_model, warmup, factor) * d_model
+
+
+@misconception("noam_schedule", symbol="noam_lr")
+def warmup_to_one(step, d_model, warmup, factor=1.0):
+    """The warm-up is step / warmup, which rises to 1. It is step · warmup^-3/2, which meets step^-1/2 at the peak."""
+    step = max(step, 1)
+    return factor * d_model**-0.5 * min(step**-0.5, step / warmup)
 
 
 # ---------------------------------------------------------------- train_copy_task

@@ -62,6 +62,168 @@ def tgt_mutated(tgt, bos, pad):
     return inp, tgt
 
 
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def bos_written_over(tgt, bos, pad):
+    """BOS was written over the first symbol, and the rest stays where it is. All move one place to the right.
+
+    From place 1 on the model reads the very symbol that it is to predict.
+    """
+    return torch.cat([torch.full_like(tgt[:, :1], bos), tgt[:, 1:]], dim=1), correct.make_decoder_io(tgt, bos, pad)[1]
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def last_column_kept(tgt, bos, pad):
+    """BOS was put in front, and the last column stayed: the input is one symbol longer than the labels.
+
+    The last symbol is never read, since nothing comes after it.
+    """
+    return torch.cat([torch.full_like(tgt[:, :1], bos), tgt], dim=1), correct.make_decoder_io(tgt, bos, pad)[1]
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def target_has_bos(tgt, bos, pad):
+    """The target was taken to begin with BOS: input without its last column, labels without its first.
+
+    Here the target is what is to be written, without BOS, and all of it is labels. BOS is put in front of the input.
+    """
+    return tgt[:, :-1].clone(), correct.make_decoder_io(tgt, bos, pad)[1][:, 1:]
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def rolled(tgt, bos, pad):
+    """The target was rolled: its last symbol came round to the front, where BOS belongs."""
+    return tgt.roll(1, dims=1), correct.make_decoder_io(tgt, bos, pad)[1]
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def labels_by_input(tgt, bos, pad):
+    """A label is -100 where the *input* is padding. Input and labels are one place apart: look where tgt is pad."""
+    inp = correct.make_decoder_io(tgt, bos, pad)[0]
+    return inp, tgt.masked_fill(inp == pad, -100)
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def input_ignored_too(tgt, bos, pad):
+    """The input holds -100. That is a label which does not count, and no symbol: padding in the input stays pad."""
+    inp, labels = correct.make_decoder_io(tgt, bos, pad)
+    return torch.cat([inp[:, :1], labels[:, :-1]], dim=1), labels
+
+
+@misconception("shift_and_masks", symbol="src_mask")
+def source_mask_inverted(src, pad):
+    """The source mask is turned round: True at the padding. True means *may attend*."""
+    return ~correct.src_mask(src, pad)
+
+
+@misconception("shift_and_masks", symbol="src_mask")
+def source_mask_of_queries(src, pad):
+    """The source mask says which *query* is padding, (B, 1, S, 1). Padding is hidden as a key: (B, 1, 1, S)."""
+    return correct.src_mask(src, pad).mT
+
+
+@misconception("shift_and_masks", symbol="src_mask")
+def source_mask_without_axes(src, pad):
+    """The source mask is (B, S). It must broadcast to (B, H, T, S): two axes in between, (B, 1, 1, S)."""
+    return src != pad
+
+
+@misconception("shift_and_masks", symbol="src_mask")
+def first_source_symbol_visible(src, pad):
+    """The first symbol of the source is visible though it is pad. That is a rule for the decoder's input alone."""
+    real = src != pad
+    real[:, 0] = True
+    return real[:, None, None]
+
+
+@misconception("shift_and_masks", symbol="src_mask")
+def pad_is_zero(src, pad):
+    """pad was taken to be 0. It is an argument."""
+    return correct.src_mask(src, 0)
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def key_0_hidden(inp, pad):
+    """Key 0 is hidden where BOS has the number of pad, and row 0 has nothing left to see.
+
+    Place 0 always holds the begin of the sequence, whatever its number is.
+    """
+    T = inp.shape[1]
+    return (inp != pad)[:, None, None] & torch.ones(T, T, dtype=torch.bool).tril()
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def key_0_for_query_0_only(inp, pad):
+    """Where BOS has the number of pad only row 0 may see it. Key 0 is visible to all queries."""
+    mask = key_0_hidden(inp, pad)
+    mask[:, :, 0, 0] = True
+    return mask
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def own_place_hidden(inp, pad):
+    """A query may not look at its own place in yours. It may: j ≤ i, the diagonal included.
+
+    The input is one place behind already, so place i holds the symbol before the one to be predicted.
+    """
+    T = inp.shape[1]
+    return correct.tgt_mask(inp, pad) & torch.ones(T, T, dtype=torch.bool).tril(-1)
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def triangle_upside_down(inp, pad):
+    """The triangle is upside down: each query sees what comes after it. Rows are queries, columns are keys: j ≤ i."""
+    real = correct.tgt_mask(inp, pad)[:, :, -1:]
+    T = inp.shape[1]
+    return real & torch.ones(T, T, dtype=torch.bool).triu()
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def target_pads_visible(inp, pad):
+    """The target mask is a triangle only: padding in the input can be seen."""
+    T = inp.shape[1]
+    return torch.ones(T, T, dtype=torch.bool).tril().expand(len(inp), 1, T, T)
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def target_not_causal(inp, pad):
+    """The target mask hides padding only: each query sees the symbols after it."""
+    T = inp.shape[1]
+    return correct.tgt_mask(inp, pad)[:, :, -1:].expand(-1, 1, T, T)
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def padding_queries_hidden(inp, pad):
+    """The rows of padding are empty. A query may be padding: nobody reads its result. Only keys are hidden."""
+    mask = correct.tgt_mask(inp, pad)
+    return mask & mask[:, :, -1:].mT
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def queries_for_keys(inp, pad):
+    """The padding was laid on the queries, (B, 1, T, 1), and as a key it stays visible. It belongs to the last axis."""
+    T = inp.shape[1]
+    return correct.tgt_mask(inp, pad)[:, :, -1:].mT & torch.ones(T, T, dtype=torch.bool).tril()
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def target_mask_inverted(inp, pad):
+    """The target mask is turned round: True where attention is forbidden. True means *may attend*."""
+    return ~correct.tgt_mask(inp, pad)
+
+
+@misconception("shift_and_masks", symbol="tgt_mask")
+def next_symbol_visible(inp, pad):
+    """Each query sees one symbol too many: j ≤ i + 1. That is the symbol to be predicted; `tril(1)` is one too far."""
+    T = inp.shape[1]
+    return correct.tgt_mask(inp, pad)[:, :, -1:] & torch.ones(T, T, dtype=torch.bool).tril(1)
+
+
+@misconception("shift_and_masks", symbol="make_decoder_io")
+def begins_with_pad(tgt, bos, pad):
+    """The input begins with pad, whatever bos is."""
+    return correct.make_decoder_io(tgt, pad, pad)
+
+
 # ---------------------------------------------------------------- seq2seq_transformer
 
 
