@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autograder.grading.compare import agree, agree_gradients, close, quiet_rng, raises
+    from autograder.grading.compare import agree, agree_gradients, close, quiet_rng, raises, unjudged
     from autograder.sandbox.failures import StudentError
 
-__all__ = ["StudentError", "agree", "agree_gradients", "close", "quiet_rng", "raises"]
+__all__ = ["StudentError", "agree", "agree_gradients", "close", "quiet_rng", "raises", "unjudged"]
 
 
 def __getattr__(name: str) -> Any:

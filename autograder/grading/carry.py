@@ -1,9 +1,9 @@
 """An error costs its points once: what calls a function that failed is tested again, with the grader in its place.
 
 Where the code of an exercise calls an asked symbol of its page that comes before it, and that symbol failed its own
-tests, the failed tests of the exercise are run once more, in a fresh worker in which the reference answers for that symbol,
-over the wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests are
-never run again, and nothing that has passed is.
+tests, the failed tests of the exercise are run once more, in a fresh worker in which the reference answers for that
+symbol, over the wire. What passes then counts as passed, "carried over from" the other exercise. The symbol's own tests
+are never run again, and nothing that has passed is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Set

@@ -4,6 +4,7 @@ Order of a comparison: structure, shape, dtype, values; the first message is the
 and NaN equals nothing unless the reference has it at the same place.
 """
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
@@ -164,6 +165,13 @@ _NO_VALUES = {
     "function": "call it, and return what it returns",
     "method": "call it, and return what it returns",
 }
+
+
+@contextlib.contextmanager
+def unjudged() -> Iterator[None]:
+    """What is asked in here tells causes apart and nothing else: no answer to it, and no error, fails the test."""
+    with contextlib.suppress(StudentError, Disagreement):
+        yield
 
 
 def describe(value: Any) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.grading import agree, agree_gradients, close, raises
+from autograder.grading import agree, agree_gradients, close, raises, unjudged
 from autograder.grading.compare import GRADIENT, Disagreement
 
 # ---------------------------------------------------------------- rope
@@ -186,8 +186,8 @@ def test_rope_pictures(student, reference):
     if not student.has("figure_data"):
         return
     # Its base is 100, and what counts the exponent twice is then what takes 10 000 for any base. This tells them apart.
-    x = torch.ones(2, 6).double()
-    close(student.apply_rope(x, torch.tensor([1, 2])), x, rtol=0.0, atol=math.inf)
+    with unjudged():
+        student.apply_rope(torch.ones(2, 6).double(), torch.tensor([1, 2]))
     angles = np.arange(16) * 100.0 ** (-np.arange(3)[:, None] / 3)
     close(student.figure_data("rotation"), np.stack([np.cos(angles), np.sin(angles)], axis=-1), what="the rotation")
     curves = student.figure_data("scores")
@@ -257,7 +257,8 @@ def test_more_keys_than_queries(student, reference):
 @pytest.mark.names("positive_bias")
 def test_dtypes(student, reference):
     """dtype is that of the result, and float32 where none is given."""
-    close(student.alibi_bias(2, 3, 5), torch.zeros(2, 3, 5), rtol=0.0, atol=math.inf)  # tells causes apart
+    with unjudged():
+        student.alibi_bias(2, 3, 5)
     expected = reference.alibi_bias(2, 1, 5)
     close(student.alibi_bias(2, 1, 5), expected, rtol=1e-6, what="the bias of a query that sees all keys")
     same_bias(student, reference, 8, 5, 7, torch.float32)
@@ -345,7 +346,8 @@ def test_range_and_order(student):
 
 def biases(student, reference, draw, num_buckets=20, max_distance=47, H=3, bidirectional=True, dtype=torch.float64):
     """The student's module and the reference's, with the same random table."""
-    student.relative_position_bucket(torch.arange(-5, 6), bidirectional)  # the function's mistake, or the module's?
+    with unjudged():  # is it the function's mistake, or the module's?
+        student.relative_position_bucket(torch.arange(-5, 6), bidirectional)
     state = {"weight": draw.tensor(num_buckets, H, dtype=dtype)}
     theirs = student.RelativeBias(num_buckets, max_distance, H, bidirectional)
     theirs.load_reference(state)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autograder.grading import agree, close, quiet_rng, raises
+from autograder.grading import agree, close, quiet_rng, raises, unjudged
 from autograder.grading.compare import Disagreement
 
 # ---------------------------------------------------------------- sinusoidal_encoding
@@ -147,8 +147,8 @@ def test_any_step(student, draw):
 def test_negative_steps(student, draw):
     """Negative k moves back, below zero too."""
     k = -int(draw.integers(2, 300))
-    # Who loses the sign of k has the answers to negative k of one who always turns the wrong way; not this one.
-    close(student.shift_matrix(-k, 6), np.zeros((6, 6)), rtol=0.0, atol=np.inf, what="the matrix")
+    with unjudged():  # who loses the sign of k has the answers of one who always turns the wrong way, but not this one
+        student.shift_matrix(-k, 6)
     moves(student, k, 6, range(0, 1000, 91))
     moves(student, -1, 10, range(0, 30, 3))
 
@@ -156,7 +156,8 @@ def test_negative_steps(student, draw):
 @sinusoidal_shift
 def test_no_step(student):
     """Moving by 0 is the identity."""
-    close(student.shift_matrix(7, 6), np.zeros((6, 6)), rtol=0.0, atol=np.inf, what="the matrix")  # tells causes apart
+    with unjudged():
+        student.shift_matrix(7, 6)
     for d_model in (2, 10):
         close(student.shift_matrix(0, d_model), np.eye(d_model), tolerance=ACCURATE, what="shift_matrix(0, D)")
 

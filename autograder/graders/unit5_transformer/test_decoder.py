@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from autograder.grading import agree_gradients, close, quiet_rng
+from autograder.grading import agree_gradients, close, quiet_rng, unjudged
 from autograder.grading.chance import each_by_itself
 from autograder.grading.compare import GRADIENT, Disagreement
 
@@ -59,9 +59,9 @@ def test_arguments_are_left_alone(student, reference, draw):
 @both_norms
 def test_three_sublayers(student, reference, draw, norm_first):
     """Self-attention, then cross-attention to the memory, then the network, each with its norm; no masks."""
-    # The other variant first, whatever its numbers: who knows one only is not taken for who exchanged them.
-    theirs, _ = layers(student, reference, draw, norm_first=not norm_first)
-    close(theirs(draw.tensor(2, 5, 6), draw.tensor(2, 7, 6)), torch.zeros(2, 5, 6).double(), rtol=0.0, atol=math.inf)
+    with unjudged():  # the other variant: who knows one only is not taken for who exchanged them
+        theirs, _ = layers(student, reference, draw, norm_first=not norm_first)
+        theirs(draw.tensor(2, 5, 6), draw.tensor(2, 7, 6))
     theirs, ours = layers(student, reference, draw, norm_first=norm_first)
     same(theirs, ours, draw.tensor(2, 5, 6), draw.tensor(2, 7, 6))
     same(theirs, ours, draw.tensor(3, 7, 6), draw.tensor(3, 2, 6))
