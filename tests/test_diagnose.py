@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import Course
+from autograder.course import Course, load_course
 from autograder.grading.diagnose import same_answer
 from autograder.intake.submission import PageSource, Submission
 from autograder.rooms.room import Room
@@ -116,6 +116,36 @@ def test_of_an_exception_class_and_words_count(room: Room, wrong: str, cause: st
     found = named(room, right + LAYER.format(wrong))
     assert found == {"test_factor": found["test_factor"]}
     assert (found["test_factor"] or "").lower() == (cause or "").lower()
+
+
+OWN_CACHE = """
+def layer_norm_forward(x, gamma, beta, eps=1e-5):
+    deviation = x - x.mean(axis=-1, keepdims=True)
+    variance = (deviation**2).sum(axis=-1, keepdims=True) / (x.shape[-1] - 1)
+    scale = 1 / np.sqrt(variance + eps)
+    y = (deviation * scale * gamma + beta).astype(x.dtype)
+    return y, {"what I keep": [deviation, scale], "gamma": gamma}
+
+
+def layer_norm_backward(dy, cache):
+    deviation, scale = cache["what I keep"]
+    x_hat, g = deviation * scale, dy * cache["gamma"]
+    axes = tuple(range(dy.ndim - 1))
+    dx = scale * (g - g.mean(axis=-1, keepdims=True) - x_hat * (g * x_hat).mean(axis=-1, keepdims=True))
+    return dx.astype(dy.dtype), (dy * x_hat).sum(axis=axes), dy.sum(axis=axes)
+"""
+
+
+def test_what_is_the_students_own_affair_says_nothing_about_the_cause() -> None:
+    """The cache of a forward pass may have any form; the variance of a sample is one all the same."""
+    course = load_course(Path(__file__).resolve().parents[1])
+    unit = course.unit("unit5_transformer")
+    pages = [PageSource("layer_norm", [(course.solutions / unit.id / "layer_norm.py").read_text(), OWN_CACHE])]
+    with Room(course.root, [unit.id], "none", b"cache") as room:
+        handed_in = Submission(student="eve", unit=unit.id, pages=pages, problems=[], digest="")
+        graded = room.grade(handed_in, exercise="layer_norm")
+    causes = {test.misconception for test in graded.results["layer_norm"] if test.misconception}
+    assert causes == {"unbiased_std"}
 
 
 @pytest.mark.parametrize(

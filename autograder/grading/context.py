@@ -324,6 +324,16 @@ class Student:
             self._page.did_without = name
         return defined
 
+    def leave_out(self, position: int) -> None:
+        """This part of the last answer, a tuple or list, is the student's own affair (a cache of any form, say).
+
+        It has no say in what the cause of a mistake is.
+        """
+        seen = self._page.transcript[-1]
+        if isinstance(seen.value, list | tuple):
+            value = [None if place == position else part for place, part in enumerate(seen.value)]
+            self._page.transcript[-1] = msgspec.structs.replace(seen, value=value)
+
     def vjp(
         self,
         function: "Remote",
