@@ -106,13 +106,14 @@ def validate(course: Course, units: Sequence[Unit], rung: str, repeat: int, jobs
     first: dict[tuple[str, str, str], _Verdict] = {}
     changed: set[str] = set()
     with _rooms(course, units, rung, min(jobs, len(tasks))) as pool:
-        separated = [pool.submit(_separate, unit.id, new_seed()) for unit in units]
         for run in range(repeat):
             for verdict in _grade(pool, tasks, new_seed()):
                 if run == 0:
                     first[verdict.key] = verdict
                 elif _outcomes(verdict) != _outcomes(first[verdict.key]):
                     changed.add(f"{' '.join(verdict.key)}: {_difference(first[verdict.key], verdict)}")
+        # last: what all the mutants leave on the heap would be part of every session that is forked after it
+        separated = [pool.submit(_separate, unit.id, new_seed()) for unit in units]
         alike = [pair for future in separated for pair in future.result()]
     checked = [CheckedUnit(unit.id, [_exercise(unit, e, first) for e in unit.exercises]) for unit in units]
     return Validation(

@@ -62,10 +62,10 @@ def _costs(result: TestResult) -> bool:
 def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) -> dict[str, str]:
     """The symbols that the exercise's code calls and that failed their own tests, with their exercises.
 
-    SECURITY: only what it builds on, or what stands before it on the page and does not build on it. Whoever has a later
-    one answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over the
-    unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each gives
-    the other's answer could be handed in as each other, and be right with the reference in the other's place.
+    SECURITY: only what it builds on, or what stands before it on the page, and so does not build on it. Whoever has a
+    later one answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over
+    the unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each
+    gives the other's answer could be handed in as each other, and be right with the reference in the other's place.
     """
     source = context.source(page.name)
     if source is None:
@@ -81,7 +81,6 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
         if other.id != exercise.id and other.id in failed and names.intersection(other.symbols)
         if not reached(source, other.symbols, others).intersection(exercise.symbols)
         if other.id in foundations or place < order.index(exercise.id)
-        if exercise.id not in _foundations(context, other)
         for symbol in other.symbols
         if symbol in names and _can_be_answered(getattr(reference, symbol, None))
     }
