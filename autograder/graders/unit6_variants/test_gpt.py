@@ -359,7 +359,9 @@ def written(student, theirs, ids, n, **options):
         seen.append(logits)
         return middling(logits)
 
-    return student.generate(theirs, ids, n, choose=choose, **options), seen
+    answer = student.generate(theirs, ids, n, choose=choose, **options)
+    student.heard(seen)  # tokens alone tell few causes
+    return answer, seen
 
 
 def expected_steps(ours, ids, n, choose=middling):
