@@ -46,7 +46,13 @@ class Batch:
         command = [sys.executable, "-m", "autograder.cli", *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, cwd=self.course.root, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+            command,
+            cwd=self.course.root,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
 
     def grade(self, *extra: str) -> "subprocess.CompletedProcess[str]":
