@@ -6,6 +6,7 @@ symbol, over the wire. What passes then counts as passed, "carried over from" th
 are never run again, and nothing that has passed is.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,9 @@ def _costs(result: TestResult) -> bool:
 def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) -> dict[str, str]:
     """The symbols that the exercise's code calls and that failed their own tests, with their exercises.
 
-    SECURITY: only what it builds on, or what stands before it on the page, and so does not build on it. Whoever has a
-    later one answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over
-    the unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each
+    SECURITY: only what stands before it on the page, as all does that it builds on. Whoever has a later one
+    answered may have the exercise answered: a softmax is the exponential of a log-softmax, and attention over the
+    unit matrix shows its causal mask. Nor where that code calls the exercise in turn: two functions of which each
     gives the other's answer could be handed in as each other, and be right with the reference in the other's place.
     """
     source = context.source(page.name)
@@ -73,30 +74,14 @@ def _called(context: Context, page: Page, exercise: Exercise, failed: set[str]) 
     others = context.others(page.name)
     names = reached(source, exercise.symbols, others)
     reference = load_reference(context.course, context.unit.id, page.name)
-    foundations = _foundations(context, exercise)
-    order = [other.id for other in page.exercises]
     return {
         symbol: other.id
-        for place, other in enumerate(page.exercises)
-        if other.id != exercise.id and other.id in failed and names.intersection(other.symbols)
+        for other in itertools.takewhile(lambda other: other.id != exercise.id, page.exercises)
+        if other.id in failed and names.intersection(other.symbols)
         if not reached(source, other.symbols, others).intersection(exercise.symbols)
-        if other.id in foundations or place < order.index(exercise.id)
         for symbol in other.symbols
         if symbol in names and _can_be_answered(getattr(reference, symbol, None))
     }
-
-
-def _foundations(context: Context, exercise: Exercise) -> set[str]:
-    """What an exercise builds on, by way of others too."""
-    by_id = {exercise.id: exercise for unit in context.course.units for exercise in unit.exercises}
-    found: set[str] = set()
-    waiting = list(exercise.builds_on)
-    while waiting:
-        earlier = waiting.pop()
-        if earlier not in found:
-            found.add(earlier)
-            waiting += by_id[earlier].builds_on
-    return found
 
 
 def _can_be_answered(target: Any) -> bool:

@@ -18,12 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.sandbox.operators import (
-    every_operator,
-    operators_of,
-    refuse_operators,
-    stop_recording,
-)
+from autograder.sandbox.operators import every_operator, operators_of, refuse_operators, stop_recording
 
 _TORCH = "torch"  # the package as a whole: none of its operators computes anything
 _RECORDING = "torch.enable_grad"  # where this is forbidden, so is every other way to automatic differentiation

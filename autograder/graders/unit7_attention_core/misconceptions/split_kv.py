@@ -111,6 +111,15 @@ def lse_of_the_shifted(o1, lse1, o2, lse2):
     return o, torch.where(torch.isneginf(lse), lse, lse - top)
 
 
+def _merged(o1, lse1, o2, lse2, top):
+    """Both pieces together, with `top` subtracted before the exponential."""
+    mass1, mass2 = torch.exp(lse1 - top), torch.exp(lse2 - top)
+    total, lse = mass1 + mass2, top + torch.log(mass1 + mass2)
+    total = torch.where(total == 0, torch.ones_like(total), total)
+    o = (mass1 / total)[..., None] * o1.to(top.dtype) + (mass2 / total)[..., None] * o2.to(top.dtype)
+    return o.to(o1.dtype), lse
+
+
 @misconception("split_kv_merge", symbol="merge_attention")
 def one_empty_row_decides(o1, lse1, o2, lse2):
     """As soon as both pieces of *one* row are empty, nothing is subtracted in any row, and large logsumexps overflow.
@@ -120,11 +129,7 @@ def one_empty_row_decides(o1, lse1, o2, lse2):
     top = torch.maximum(lse1, lse2)
     if torch.isneginf(top).any():
         top = torch.zeros_like(top)
-    mass1, mass2 = torch.exp(lse1 - top), torch.exp(lse2 - top)
-    total, lse = mass1 + mass2, top + torch.log(mass1 + mass2)
-    total = torch.where(total == 0, torch.ones_like(total), total)
-    o = (mass1 / total)[..., None] * o1.to(top.dtype) + (mass2 / total)[..., None] * o2.to(top.dtype)
-    return o.to(o1.dtype), lse
+    return _merged(o1, lse1, o2, lse2, top)
 
 
 @misconception("split_kv_merge", symbol="merge_attention")
@@ -135,11 +140,7 @@ def one_shift_for_all_rows(o1, lse1, o2, lse2):
     """
     top = torch.maximum(lse1, lse2)
     top = torch.where(torch.isneginf(top), torch.zeros_like(top), top).max().expand(top.shape)
-    mass1, mass2 = torch.exp(lse1 - top), torch.exp(lse2 - top)
-    total, lse = mass1 + mass2, top + torch.log(mass1 + mass2)
-    total = torch.where(total == 0, torch.ones_like(total), total)
-    o = (mass1 / total)[..., None] * o1.to(top.dtype) + (mass2 / total)[..., None] * o2.to(top.dtype)
-    return o.to(o1.dtype), lse
+    return _merged(o1, lse1, o2, lse2, top)
 
 
 @misconception("split_kv_merge", symbol="merge_attention")
