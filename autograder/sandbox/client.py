@@ -342,6 +342,8 @@ class Page:
     def ending_what_fails(self, what: str, budget: float) -> Iterator[None]:
         """A question to the worker, which had `budget` seconds for it: any fault ends it, and is the student's."""
         try:
+            if budget <= 0:  # not asked at all: whether its answer came before we looked would be chance
+                raise TimeoutError
             yield
         except StudentError:
             self.end()
