@@ -15,6 +15,7 @@ from autograder.sandbox.failures import StudentRaised
 UNIT = "unit0_tiny"
 GRADER = '''
 import pytest
+import torch
 
 from autograder.grading import agree
 
@@ -32,6 +33,12 @@ def test_cost(student, draw):
     seen = student.measure(student.double, x).measured
     assert not seen["product_flops"], "a product is taken"
     assert seen["largest_bytes"] <= x.nbytes, "something is larger than the result"
+
+
+@pytest.mark.exercise("twice")
+def test_three(student, reference):
+    """Twice 3 is 6."""
+    agree(student.double, reference.double, torch.tensor([3.0]))
 
 
 @pytest.mark.exercise("scale_layer")
@@ -59,7 +66,13 @@ def by_matrix(x):
     return x @ (2 * torch.eye(x.shape[-1], dtype=x.dtype))
 
 
-@misconception("scale_layer", symbol="Scale")
+@misconception("twice", symbol="double")
+def nine_of_three(x):
+    """Of 3 it makes 9 too."""
+    return x**3 / 3
+
+
+@misconception("scale_layer", symbol="Scale", id="squared")
 class Without(correct.Scale):
     """The factor was probably looked up where it is not."""
 
@@ -89,9 +102,12 @@ def named(room: Room, page: str) -> dict[str, str | None]:
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        ("def double(x):\n    return x ** 2\n", {"test_values": "squared"}),
-        ("def double(x):\n    return x ** 3\n", {"test_values": None}),
-        ("def double(x):\n    return x @ torch.eye(7).to(x) * 2\n", {"test_cost": "by_matrix"}),
+        # of two that make 9 of 3 the one is believed that alone gives the answers of an earlier test
+        ("def double(x):\n    return x ** 2\n", {"test_values": "squared", "test_three": "squared"}),
+        ("def double(x):\n    return x ** 3 / 3\n", {"test_values": "nine_of_three", "test_three": "nine_of_three"}),
+        ("def double(x):\n    return 2 * x + 3 * (x == 3)\n", {"test_three": None}),
+        ("def double(x):\n    return x ** 3\n", {"test_values": None, "test_three": None}),
+        ("def double(x):\n    return x @ torch.eye(x.shape[-1]).to(x) * 2\n", {"test_cost": "by_matrix"}),
         # the same numbers, and another failure
         ("def double(x):\n    return 2 * torch.cat([x, x])[: len(x)]\n", {"test_cost": None}),
     ],
@@ -105,7 +121,7 @@ def test_answers_and_words_decide(room: Room, page: str, expected: dict[str, str
     ("wrong", "cause"),
     [
         ("\n        (1, 2)[5]", None),
-        ("\n        [1, 2][5]", "Without"),
+        ("\n        [1, 2][5]", "squared"),
         ("\n        raise IndexError('no such thing')", None),
         ("\n        [1, 2]['a']", None),
     ],
@@ -116,6 +132,12 @@ def test_of_an_exception_class_and_words_count(room: Room, wrong: str, cause: st
     found = named(room, right + LAYER.format(wrong))
     assert found == {"test_factor": found["test_factor"]}
     assert (found["test_factor"] or "").lower() == (cause or "").lower()
+
+
+def test_exercises_may_share_the_name_of_a_misconception(room: Room) -> None:
+    """Each has its own."""
+    page = "def double(x):\n    return x ** 2\n" + LAYER.format("\n        [1, 2][5]")
+    assert set(named(room, page).items()) >= {("test_values", "squared"), ("test_factor", "squared")}
 
 
 OWN_CACHE = """

@@ -3,7 +3,9 @@
 The failed test is run again, with the same inputs, on each mutant of its exercise (a misconception in the otherwise
 solved page, run in this process: it is our own code). The first answer that differs rules a mutant out. One that gives
 every answer the student gave, up to the failure, and then fails in the same words, explains it; when several do, a test
-that names one of them decides (`@pytest.mark.names("id")`), and otherwise nobody is accused.
+that names one of them decides (`@pytest.mark.names("id")`), and otherwise nobody is accused. What alone has explained a
+test of the exercise is asked first from then on, and believed again where it explains the next one: most wrong pages
+have one mistake, and interpreted kernels are dear to run.
 
 Words count since equal answers do not say everything: what a call cost is none, and of an exception only its class is
 ours to compare exactly. Numbers in them do not: a rounding error has others.
@@ -52,12 +54,16 @@ def diagnose(item: pytest.Function, context: Context, exercise: str, error: Base
         return None
     ends_at = time.process_time() + _BUDGET_S
     matching = []
-    for suspect in suspects:
+    seen: set[str] = context.__dict__.setdefault("causes", {}).setdefault(exercise, set())
+    for suspect in sorted(suspects, key=lambda suspect: suspect.id not in seen):
         if time.process_time() > ends_at:
             return None
         if _gives(suspect, item, context, page_name, transcript, error):
+            if suspect.id in seen:
+                return suspect
             matching.append(suspect)
     if len(matching) == 1:
+        seen.add(matching[0].id)
         return matching[0]
     named = [m for m in matching if m.id in marks_of(item).names]
     return named[0] if len(named) == 1 else None
@@ -111,11 +117,12 @@ def _words(text: str) -> str:
 
 def _mutant(context: Context, page_name: str, suspect: Misconception) -> LocalPage:
     """The mutant, made once per session."""
-    made: dict[str, LocalPage] = context.__dict__.setdefault("mutants", {})
-    if suspect.id not in made:
+    made: dict[tuple[str, str], LocalPage] = context.__dict__.setdefault("mutants", {})
+    key = (suspect.exercise, suspect.id)  # exercises share names: `scale_missing` is one of several
+    if key not in made:
         source = mutant_page(context.course, context.unit.id, page_name, suspect)
-        made[suspect.id] = context.local_page(page_name, source)
-    return made[suspect.id]
+        made[key] = context.local_page(page_name, source)
+    return made[key]
 
 
 def same_transcript(a: list[Any], b: list[Any]) -> bool:

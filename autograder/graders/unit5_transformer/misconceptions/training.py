@@ -269,25 +269,30 @@ def trained(
     fresh=True,
     forget=True,
     early=0,
+    bos=1,
+    optimizer=lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98), eps=1e-9),
+    loss_of=lambda logits, tgt: F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0),
+    rate=lambda s, w: min(s / w, math.sqrt(w / s)),
+    clip=lambda model: nn.utils.clip_grad_norm_(model.parameters(), 1.0),
 ):
     """The training loop with one thing wrong."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.9, 0.98), eps=1e-9)
+    optimizer = optimizer(model.parameters(), lr)
     losses, batch = [], None
     for s in range(1, steps + 1):
         batch = data_gen(generator) if fresh or batch is None else batch
         src, tgt = batch
         T = tgt.shape[1]
-        inp = torch.cat([torch.ones_like(tgt[:, :1]), tgt[:, :-1]], dim=1) if shift else tgt
+        inp = torch.cat([torch.full_like(tgt[:, :1], bos), tgt[:, :-1]], dim=1) if shift else tgt
         mask = torch.ones(T, T, dtype=torch.bool).tril() if causal else None
         positions = torch.arange(max(T, src.shape[1])) if places else None
         logits = model(src, inp, tgt_mask=mask, positions=positions)
-        loss = F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0)
+        loss = loss_of(logits, tgt)
         if forget:
             optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        clip(model)
         for group in optimizer.param_groups:
-            group["lr"] = lr * min((s + early) / warmup, math.sqrt(warmup / (s + early)))
+            group["lr"] = lr * rate(s + early, warmup)
         optimizer.step()
         losses.append(loss.item())
     return losses
@@ -346,3 +351,135 @@ def scheduler_before_optimizer(model, data_gen, steps, lr, warmup, generator):
     That happens when the scheduler is advanced before the optimiser. First the step, then the next rate.
     """
     return trained(model, data_gen, steps, lr, warmup, generator, early=1)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def rate_one_behind(model, data_gen, steps, lr, warmup, generator):
+    """The learning rate is one step behind: step 1 was made with the rate of step 0, which is 0. Steps count from 1."""
+    return trained(
+        model, data_gen, steps, lr, warmup, generator, early=-1, rate=lambda s, w: min(s / w, w**0.5 / max(s, 1) ** 0.5)
+    )
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def rate_is_constant(model, data_gen, steps, lr, warmup, generator):
+    """The learning rate is lr in every step. It rises for `warmup` steps, and falls afterwards."""
+    return trained(model, data_gen, steps, lr, warmup, generator, rate=lambda s, w: 1.0)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def rate_does_not_fall(model, data_gen, steps, lr, warmup, generator):
+    """After the warm-up the learning rate stays at lr. It falls with √(warmup / s)."""
+    return trained(model, data_gen, steps, lr, warmup, generator, rate=lambda s, w: min(s / w, 1.0))
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def rate_falls_linearly(model, data_gen, steps, lr, warmup, generator):
+    """After the warm-up the learning rate falls like warmup / s. It falls with the root of that."""
+    return trained(model, data_gen, steps, lr, warmup, generator, rate=lambda s, w: min(s / w, w / s))
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def no_warmup(model, data_gen, steps, lr, warmup, generator):
+    """There is no warm-up: the first steps have the full learning rate."""
+    return trained(model, data_gen, steps, lr, warmup, generator, rate=lambda s, w: min(1.0, math.sqrt(w / s)))
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def rate_of_the_paper(model, data_gen, steps, lr, warmup, generator):
+    """The learning rate is lr times the Noam formula, whose peak is lr · warmup^-1/2. Here lr itself is the peak."""
+    return trained(model, data_gen, steps, lr, warmup, generator, rate=lambda s, w: min(s * w**-1.5, s**-0.5))
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def not_clipped(model, data_gen, steps, lr, warmup, generator):
+    """The gradient was not clipped, or not between backward() and the optimiser's step."""
+    return trained(model, data_gen, steps, lr, warmup, generator, clip=lambda model: None)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def numbers_clipped(model, data_gen, steps, lr, warmup, generator):
+    """Each number of the gradient was clipped. It is the norm of the whole gradient that is brought down to 1."""
+    return trained(
+        model, data_gen, steps, lr, warmup, generator, clip=lambda m: nn.utils.clip_grad_value_(m.parameters(), 1.0)
+    )
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def parameters_clipped(model, data_gen, steps, lr, warmup, generator):
+    """Each parameter's gradient was clipped by itself. The norm is that of all parameters together."""
+
+    def clip(model):
+        for parameter in model.parameters():
+            nn.utils.clip_grad_norm_([parameter], 1.0)
+
+    return trained(model, data_gen, steps, lr, warmup, generator, clip=clip)
+
+
+def adam(**options):
+    return lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, **options)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def adam_by_default(model, data_gen, steps, lr, warmup, generator):
+    """Adam has its own settings, betas (0.9, 0.999) and eps 1e-8. Asked for are (0.9, 0.98) and 1e-9."""
+    return trained(model, data_gen, steps, lr, warmup, generator, optimizer=adam())
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def betas_by_default(model, data_gen, steps, lr, warmup, generator):
+    """Adam's betas are the usual ones, (0.9, 0.999). Asked for are (0.9, 0.98)."""
+    return trained(model, data_gen, steps, lr, warmup, generator, optimizer=adam(eps=1e-9))
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def weights_decay(model, data_gen, steps, lr, warmup, generator):
+    """The weights decay: AdamW does so unless told otherwise. Asked for is Adam without weight decay."""
+    return trained(
+        model,
+        data_gen,
+        steps,
+        lr,
+        warmup,
+        generator,
+        optimizer=lambda p, lr: torch.optim.AdamW(p, lr=lr, betas=(0.9, 0.98), eps=1e-9),
+    )
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def padding_counts(model, data_gen, steps, lr, warmup, generator):
+    """Padding counts among the labels: `ignore_index` is -100 unless told otherwise, and PAD is 0."""
+    return trained(
+        model,
+        data_gen,
+        steps,
+        lr,
+        warmup,
+        generator,
+        loss_of=lambda logits, tgt: F.cross_entropy(logits.flatten(0, 1), tgt.flatten()),
+    )
+
+
+def by_sentence(logits, tgt):
+    losses = F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0, reduction="none").view_as(tgt)
+    return (losses.sum(dim=1) / (tgt != 0).sum(dim=1)).mean()
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def mean_of_sentences(model, data_gen, steps, lr, warmup, generator):
+    """The loss is the mean of the sentences' means, where a symbol of a short one counts more. Average over labels."""
+    return trained(model, data_gen, steps, lr, warmup, generator, loss_of=by_sentence)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def begins_with_pad(model, data_gen, steps, lr, warmup, generator):
+    """The decoder's input begins with 0, which is PAD. BOS is 1."""
+    return trained(model, data_gen, steps, lr, warmup, generator, bos=0)
+
+
+@misconception("train_copy_task", symbol="train_copy")
+def left_in_eval_mode(model, data_gen, steps, lr, warmup, generator):
+    """The model is in eval mode afterwards. It comes in train mode, and is handed back in it."""
+    losses = trained(model, data_gen, steps, lr, warmup, generator)
+    model.eval()
+    return losses

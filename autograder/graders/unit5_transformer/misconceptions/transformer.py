@@ -309,3 +309,182 @@ class softmax_output(correct.Transformer):
 
     def decode(self, inp, memory, src):
         return torch.softmax(super().decode(inp, memory, src), dim=-1)
+
+
+class Changed(correct.Transformer):
+    """The right model, with places where it can be changed."""
+
+    def of_source(self, src):
+        return correct.src_mask(src, self.pad_id)
+
+    def of_target(self, inp):
+        return correct.tgt_mask(inp, self.pad_id)
+
+    def end_of_encoder(self, x):
+        return self.encoder_norm(x)
+
+    def end(self, x):
+        return self.output(self.decoder_norm(x))
+
+    def encode(self, src):
+        x = self._embedded(self.src_embed, src)
+        for layer in self.encoder_layers:
+            x = layer(x, mask=self.of_source(src))
+        return self.end_of_encoder(x)
+
+    def decode(self, inp, memory, src):
+        x = self._embedded(self.tgt_embed, inp)
+        for layer in self.decoder_layers:
+            x = layer(x, memory, self.of_target(inp), correct.src_mask(src, self.pad_id))
+        return self.end(x)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class scale_on_sum(Changed):
+    """√D was applied to the sum of embedding and positions. It belongs to the embedding alone."""
+
+    def _embedded(self, embedding, ids):
+        x = super()._embedded(embedding, ids)
+        return x + (math.sqrt(self.d_model) - 1) * self.positions[: ids.shape[1]].to(x.dtype)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class positions_missing(Changed):
+    """No positions were added: the model sees a bag of symbols."""
+
+    def _embedded(self, embedding, ids):
+        x = super()._embedded(embedding, ids)
+        return x - self.positions[: ids.shape[1]].to(x.dtype)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class encoder_norm_missing(Changed):
+    """encoder_norm was not applied. The memory is what the last encoder layer gives, normalised once more."""
+
+    def end_of_encoder(self, x):
+        return x
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class decoder_norm_missing(Changed):
+    """decoder_norm was not applied before the output layer."""
+
+    def end(self, x):
+        return self.output(x)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class memory_normed_in_decode(Changed):
+    """encoder_norm was applied in decode. decode takes the memory as it is: the norm belongs to encode."""
+
+    def end_of_encoder(self, x):
+        return x
+
+    def decode(self, inp, memory, src):
+        return super().decode(inp, self.encoder_norm(memory), src)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class memory_normed_twice(Changed):
+    """decode normalised the memory once more. It is taken as it is."""
+
+    def decode(self, inp, memory, src):
+        return super().decode(inp, self.encoder_norm(memory), src)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class encoder_reads_padding(Changed):
+    """The encoder layers did not get the source mask: the real symbols read the padding."""
+
+    def of_source(self, src):
+        return None
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class causal_encoder(Changed):
+    """The encoder has a causal mask. The source is known as a whole: each symbol may look at all the others."""
+
+    def of_source(self, src):
+        return correct.tgt_mask(src, self.pad_id)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class decoder_not_masked(Changed):
+    """The decoder's self-attention got no mask, so each place sees the symbols after it."""
+
+    def of_target(self, inp):
+        return None
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class bos_hidden(Changed):
+    """Where BOS has the number of pad_id it was hidden. The first symbol of the input is never padding."""
+
+    def of_target(self, inp):
+        return key_0_hidden(inp, self.pad_id)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class one_table_for_both(Changed):
+    """The decoder's input was looked up in src_embed. It has a table of its own, tgt_embed."""
+
+    def decode(self, inp, memory, src):
+        own, self._modules["tgt_embed"] = self.tgt_embed, self.src_embed
+        try:
+            return super().decode(inp, memory, src)
+        finally:
+            self._modules["tgt_embed"] = own
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class log_softmax_output(Changed):
+    """Log-probabilities came back instead of logits: the model ends with its output layer."""
+
+    def end(self, x):
+        return super().end(x).log_softmax(dim=-1)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class last_place_only(Changed):
+    """Only the last place's logits came back. In training all places are used: (B, T, tgt_vocab)."""
+
+    def end(self, x):
+        return super().end(x)[:, -1:]
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class norms_exchanged(Changed):
+    """encoder_norm and decoder_norm were exchanged. Fresh ones are equal; those of trained weights are not."""
+
+    def end_of_encoder(self, x):
+        return self.decoder_norm(x)
+
+    def end(self, x):
+        return self.output(self.encoder_norm(x))
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class tied_in_any_case(correct.Transformer):
+    """The weights are tied although tie is False: the output layer has a weight of its own then."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.output.weight = self.tgt_embed.weight
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class never_tied(correct.Transformer):
+    """With tie=True the output layer still has a weight of its own, which is not even equal to the embedding."""
+
+    def __init__(self, *args, tie=False, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+@misconception("seq2seq_transformer", symbol="Transformer")
+class max_len_refused(correct.Transformer):
+    """A sequence of max_len symbols raised ValueError already. Only a longer one is to."""
+
+    def _embedded(self, embedding, ids):
+        if ids.shape[1] >= self.max_len:
+            raise ValueError("too long")
+        return super()._embedded(embedding, ids)

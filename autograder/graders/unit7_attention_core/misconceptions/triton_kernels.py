@@ -152,6 +152,88 @@ def causal_tiles_not_skipped(q, k, v, is_causal=False):
     return correct.flash_fwd(q, k, v, is_causal)
 
 
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def scale_missing(q, k, v, is_causal=False):
+    """The scores were not divided by √D, the root of a head's width. Fold 1/√D into the factor of the exponent."""
+    return correct.flash_fwd(q * math.sqrt(q.shape[-1]), k, v, is_causal)
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def log2e_missing(q, k, v, is_causal=False):
+    """exp2 was taken of the scores as they are. exp(x) is exp2(x · log2(e)): without log2(e) the softmax has base 2."""
+    return correct.flash_fwd(q * math.log(2), k, v, is_causal)
+
+
+def highest(q, k, is_causal):
+    """The largest scaled score of each query, (B, H, Tq), float32."""
+    scores = (q[:, :, :, None].float() * k[:, :, None].float()).sum(-1) / math.sqrt(q.shape[-1])  # @ is forbidden here
+    if is_causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).tril() == 0, -math.inf)
+    return scores.amax(-1)
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def not_divided_by_total(q, k, v, is_causal=False):
+    """The mixture of the values was stored as it is: it was not divided by the sum of the weights.
+
+    The weights of a stream add up to `total`, not to 1. One division at the end, after the last tile, makes a mean.
+    """
+    o, lse = correct.flash_fwd(q, k, v, is_causal)
+    return (o * torch.exp(lse - highest(q, k, is_causal))[..., None]).to(o.dtype), lse
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def lse_without_max(q, k, v, is_causal=False):
+    """lse is the logarithm of the sum alone. The maximum that was subtracted from the scores has to be added again."""
+    o, lse = correct.flash_fwd(q, k, v, is_causal)
+    return o, lse - highest(q, k, is_causal)
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def lse_is_the_max(q, k, v, is_causal=False):
+    """lse is the largest score. The logarithm of the sum belongs to it: m + ln(total)."""
+    o, _ = correct.flash_fwd(q, k, v, is_causal)
+    return o, highest(q, k, is_causal)
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def causal_ignored(q, k, v, is_causal=False):
+    """A causal call gives what a full one does: the scores above the diagonal were not set to -inf."""
+    return correct.flash_fwd(q, k, v, False)
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def diagonal_masked(q, k, v, is_causal=False):
+    """Under the causal mask a query does not see its own position: columns < rows. It does, columns <= rows.
+
+    The first query has nothing to see then, and its row becomes NaN.
+    """
+    if not is_causal:
+        return correct.flash_fwd(q, k, v)
+    o, lse = torch.full_like(q, math.nan), torch.full(q.shape[:3], math.nan)
+    if q.shape[2] > 1:
+        o[:, :, 1:], lse[:, :, 1:] = correct.flash_fwd(q[:, :, 1:], k, v, True)
+    return o, lse
+
+
+@misconception("triton_flash_forward", symbol="flash_fwd")
+def causal_from_the_end(q, k, v, is_causal=False):
+    """The causal mask was aligned at the end: the last query sees the last key. Here query i sees keys 0 to i.
+
+    Both occur. The two differ where there are not as many keys as queries.
+    """
+    Tq, Tk = q.shape[2], k.shape[2]
+    if not is_causal or Tq == Tk:
+        return correct.flash_fwd(q, k, v, is_causal)
+    o, lse = torch.full_like(q, math.nan), torch.full(q.shape[:3], math.nan)
+    if Tq > Tk:  # the first queries see nothing
+        o[:, :, Tq - Tk :], lse[:, :, Tq - Tk :] = correct.flash_fwd(q[:, :, Tq - Tk :], k, v, True)
+        return o, lse
+    longer = torch.cat([q[:, :, :1].expand(-1, -1, Tk - Tq, -1), q], dim=2)
+    o, lse = correct.flash_fwd(longer, k, v, True)
+    return o[:, :, Tk - Tq :].contiguous(), lse[:, :, Tk - Tq :].contiguous()
+
+
 # ---------------------------------------------------------------- triton_flash_backward
 
 
@@ -260,6 +342,32 @@ def keys_beyond_the_end(do, q, k, v, o, lse, is_causal=False):
         sees_them = torch.arange(Tq) >= (Tk if is_causal else 0)
         dq = dq + torch.where(sees_them, share, 0.0)[..., None]
     return dq, dk, dv
+
+
+@misconception("triton_flash_backward", symbol="flash_bwd")
+def gradients_not_scaled(do, q, k, v, o, lse, is_causal=False):
+    """dQ and dK are too large by √D: the scale of the scores is part of their gradient too. dV is right."""
+    dq, dk, dv = correct.flash_bwd(do, q, k, v, o, lse, is_causal)
+    return dq * math.sqrt(q.shape[-1]), dk * math.sqrt(q.shape[-1]), dv
+
+
+@misconception("triton_flash_backward", symbol="flash_bwd")
+def lse_in_another_base(do, q, k, v, o, lse, is_causal=False):
+    """The weights were made again as exp2(scores · log2(e) - lse), but lse is natural: it needs log2(e) as well."""
+    return correct.flash_bwd(do, q, k, v, o, lse * math.log(2), is_causal)
+
+
+@misconception("triton_flash_backward", symbol="flash_bwd")
+def lse_not_subtracted(do, q, k, v, o, lse, is_causal=False):
+    """The weights were made again as exp(scores): without - lse they do not add up to 1."""
+    return correct.flash_bwd(do, q, k, v, o, torch.zeros_like(lse), is_causal)
+
+
+@misconception("triton_flash_backward", symbol="flash_bwd")
+def dq_and_dk_exchanged(do, q, k, v, o, lse, is_causal=False):
+    """dQ and dK came back in each other's place. The order is dq, dk, dv."""
+    dq, dk, dv = correct.flash_bwd(do, q, k, v, o, lse, is_causal)
+    return dk, dq, dv
 
 
 # ---------------------------------------------------------------- triton_decode
@@ -386,3 +494,32 @@ def zeros_beyond_length(q, k_cache, v_cache, lengths):
         torch.nn.functional.pad(torch.where(used[:, None, :, None], cache, 0.0), behind) for cache in (k_cache, v_cache)
     )
     return correct.decode_attention(q, k, v, (lengths + 63) // 64 * 64)
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def decode_scale_missing(q, k_cache, v_cache, lengths):
+    """The scores were not divided by √D, the root of a head's width."""
+    return correct.decode_attention(q * math.sqrt(q.shape[-1]), k_cache, v_cache, lengths)
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def decode_log2e_missing(q, k_cache, v_cache, lengths):
+    """exp2 was taken of the scores as they are. exp(x) is exp2(x · log2(e)): without log2(e) the softmax has base 2."""
+    return correct.decode_attention(q * math.log(2), k_cache, v_cache, lengths)
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def empty_text_is_nan(q, k_cache, v_cache, lengths):
+    """A text of length 0 gives NaN: -inf - (-inf) in the maximum, or 0 / 0 in the division. Its output is to be 0."""
+    out = correct.decode_attention(q, k_cache, v_cache, lengths)
+    out[lengths == 0] = math.nan
+    return out
+
+
+@misconception("triton_decode", symbol="decode_attention")
+def first_length_for_all(q, k_cache, v_cache, lengths):
+    """Every text is treated as if it were as long as the first one of the batch.
+
+    Each text has a length of its own; a program finds that of its text at lengths + program_id.
+    """
+    return correct.decode_attention(q, k_cache, v_cache, lengths[:1].expand(len(lengths)).contiguous())
