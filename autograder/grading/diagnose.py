@@ -2,10 +2,10 @@
 
 The failed test is run again, with the same inputs, on each mutant of its exercise (a misconception in the otherwise
 solved page, run in this process: it is our own code). The first answer that differs rules a mutant out. One that gives
-every answer the student gave, up to the failure, and then fails in the same words, explains it; when several do, a test
-that names one of them decides (`@pytest.mark.names("id")`), and otherwise nobody is accused. What alone has explained a
-test of the exercise is asked first from then on, and believed again where it explains the next one: most wrong pages
-have one mistake, and interpreted kernels are dear to run.
+every answer the student gave, up to the failure, and then fails in the same words, explains it; when several do, nobody
+is accused, unless the test names one of them (`@pytest.mark.names("id")`) or one alone has explained another test of the
+exercise: most wrong pages have one mistake. Such a one is asked first and believed, since interpreted kernels are dear
+to run.
 
 Words count since equal answers do not say everything: what a call cost is none, and of an exception only its class is
 ours to compare exactly. Numbers in them do not: a rounding error has others.
@@ -55,18 +55,18 @@ def diagnose(item: pytest.Function, context: Context, exercise: str, error: Base
     ends_at = time.process_time() + _BUDGET_S
     matching = []
     seen: set[str] = context.__dict__.setdefault("causes", {}).setdefault(exercise, set())
-    for suspect in sorted(suspects, key=lambda suspect: suspect.id not in seen):
+    believed = seen | set(marks_of(item).names)
+    for suspect in sorted(suspects, key=lambda suspect: (suspect.id not in seen, suspect.id not in believed)):
         if time.process_time() > ends_at:
             return None
         if _gives(suspect, item, context, page_name, transcript, error):
-            if suspect.id in seen:
+            if suspect.id in believed:
                 return suspect
             matching.append(suspect)
-    if len(matching) == 1:
-        seen.add(matching[0].id)
-        return matching[0]
-    named = [m for m in matching if m.id in marks_of(item).names]
-    return named[0] if len(named) == 1 else None
+    if len(matching) != 1:
+        return None
+    seen.add(matching[0].id)
+    return matching[0]
 
 
 def _gives(

@@ -240,6 +240,7 @@ def test_work(student, reference, draw):
 
 @triton_flash_forward
 @pytest.mark.weight(2)
+@pytest.mark.names("causal_tiles_not_skipped")
 def test_causal_work(student, reference, draw):
     """A causal call skips the tiles above the diagonal."""
     worked(student, reference, draw, True, 0.65)
