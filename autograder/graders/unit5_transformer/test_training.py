@@ -233,9 +233,10 @@ def test_first_steps(student, reference, draw):
 @train_copy_task
 @pytest.mark.weight(2)
 def test_parameters_move(student, reference, draw):
-    """The model is trained in place: every parameter has moved, and to the right place."""
+    """The model is trained in place: every parameter has moved, and to the right place. It is still in train mode."""
     _, _, theirs, ours = losses(student, reference, draw, 3, 0.01, 2)
     close(theirs.state_dict(), dict(ours.state_dict()), rtol=1e-5, atol=1e-7, what="the model after three steps")
+    close(theirs.training.value(), True, what="the model's mode (training) afterwards")
 
 
 @train_copy_task

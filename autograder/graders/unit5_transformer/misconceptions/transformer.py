@@ -259,7 +259,8 @@ class src_pad_leak(correct.Transformer):
 
 @misconception("seq2seq_transformer", symbol="Transformer")
 class tie_by_copy(correct.Transformer):
-    """With tie=True the output layer has a *copy* of the embedding. They are equal until the first step of training.
+    """With tie=True the output layer still has a weight of its own. A *copy* of the embedding is equal to it only until
+    the first step of training.
 
     Tied means one parameter under two names: assign the parameter itself, not a clone of it, nor its values.
     """
@@ -374,17 +375,6 @@ class decoder_norm_missing(Changed):
 
 
 @misconception("seq2seq_transformer", symbol="Transformer")
-class memory_normed_in_decode(Changed):
-    """encoder_norm was applied in decode. decode takes the memory as it is: the norm belongs to encode."""
-
-    def end_of_encoder(self, x):
-        return x
-
-    def decode(self, inp, memory, src):
-        return super().decode(inp, self.encoder_norm(memory), src)
-
-
-@misconception("seq2seq_transformer", symbol="Transformer")
 class memory_normed_twice(Changed):
     """decode normalised the memory once more. It is taken as it is."""
 
@@ -470,14 +460,6 @@ class tied_in_any_case(correct.Transformer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.output.weight = self.tgt_embed.weight
-
-
-@misconception("seq2seq_transformer", symbol="Transformer")
-class never_tied(correct.Transformer):
-    """With tie=True the output layer still has a weight of its own, which is not even equal to the embedding."""
-
-    def __init__(self, *args, tie=False, **kwargs):
-        super().__init__(*args, **kwargs)
 
 
 @misconception("seq2seq_transformer", symbol="Transformer")
