@@ -3,9 +3,9 @@
 The failed test is run again, with the same inputs, on each mutant of its exercise (a misconception in the otherwise
 solved page, run in this process: it is our own code). The first answer that differs rules a mutant out. One that gives
 every answer the student gave, up to the failure, and then fails in the same words, explains it; when several do, nobody
-is accused, unless the test names one of them (`@pytest.mark.names("id")`) or one alone has explained another test of the
-exercise: most wrong pages have one mistake. Such a one is asked first and believed, since interpreted kernels are dear
-to run.
+is accused, unless the test names one of them (`@pytest.mark.names("id")`) or one alone has explained another test of
+the exercise: most wrong pages have one mistake. Such a one is asked first and believed, since interpreted kernels are
+dear to run.
 
 Words count since equal answers do not say everything: what a call cost is none, and of an exception only its class is
 ours to compare exactly. Numbers in them do not: a rounding error has others.
