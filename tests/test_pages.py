@@ -70,7 +70,7 @@ def test_the_notebook_runs_from_top_to_bottom(course: Course, page: Page, tmp_pa
     checks = tmp_path / "assignments" / page.unit
     checks.mkdir(parents=True)
     (checks / f"test_{page.name}.py").write_text((course.solutions / page.unit / f"test_{page.name}.py").read_text())
-    ExecutePreprocessor(timeout=300, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
+    ExecutePreprocessor(timeout=900, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade"):
             shown = [output["data"]["text/html"] for output in cell.outputs if "text/html" in output.get("data", {})]

@@ -19,7 +19,7 @@ import json, sys
 import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], 4)
-NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
 shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
 print(json.dumps(shown))
 """

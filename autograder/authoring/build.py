@@ -188,7 +188,8 @@ You need Python 3.11 or newer. In this folder, once:
 
 The third line installs PyTorch's CPU build, which is all that the pages need (on Linux, `pip install torch` alone
 downloads several gigabytes for NVIDIA cards; on Windows and macOS it gives the CPU build as well). If that address
-cannot be reached, https://pytorch.org/get-started/locally/ names the command for your machine.
+cannot be reached, https://pytorch.org/get-started/locally/ names the command for your machine. The fourth brings the
+checks, Jupyter, matplotlib and, on Linux, Triton, in which the last page is written.
 
 `assignments/course_map.svg` shows the course as a picture: which exercise builds on which.
 
