@@ -1,6 +1,9 @@
 """Whose files are these: our distribution's name, strangers under it, and what our texts tell people to install."""
 
+import ast
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,22 @@ def test_no_text_names_a_package_of_somebody_else() -> None:
             }
             assert not packages & {"autograder", installed.DISTRIBUTION}, f"{name}: pip install {what}"
     assert seen >= 5
+
+
+def test_what_students_install_brings_all_that_pages_import() -> None:
+    """The wheel with [student] is all that the kit's README installs, beside a PyTorch that brings nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["student"]]
+    brought = {re.split(r"[\[=<>~!; ]", requirement)[0] for requirement in asked}
+    imported = {
+        name.partition(".")[0]
+        for page in sorted((ROOT / "assignments").rglob("*.py"))
+        for node in ast.walk(ast.parse(page.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert {"torch", "matplotlib", "triton"} <= imported
+    assert imported <= brought | set(sys.stdlib_module_names) | {"autograder"}
 
 
 def stranger(folder: Path, name: str, files: list[str]) -> None:
