@@ -28,7 +28,8 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 "$python" -m venv /autograder/venv
 /autograder/venv/bin/pip install --quiet "torch=={torch}" --index-url https://download.pytorch.org/whl/cpu
-/autograder/venv/bin/pip install --quiet -c /autograder/source/kit/constraints.txt "/autograder/source/kit[nbgrader,kernels]"
+kit=/autograder/source/kit
+/autograder/venv/bin/pip install --quiet -c $kit/constraints.txt "$kit[nbgrader,kernels]"
 """
 
 _RUN = '''\
