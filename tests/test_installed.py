@@ -1,6 +1,5 @@
 """Whose files are these: our distribution's name, strangers under it, and what our texts tell people to install."""
 
-import ast
 import re
 import sys
 import tomllib
@@ -10,6 +9,7 @@ import pytest
 
 from autograder import installed
 from tests.outside import tracked
+from tests.test_architecture import imports
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,13 +40,8 @@ def test_what_students_install_brings_all_that_pages_import() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["student"]]
     brought = {re.split(r"[\[=<>~!; ]", requirement)[0] for requirement in asked}
-    imported = {
-        name.partition(".")[0]
-        for page in sorted((ROOT / "assignments").rglob("*.py"))
-        for node in ast.walk(ast.parse(page.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
-    }
+    pages = sorted((ROOT / "assignments").rglob("*.py"))
+    imported = {name.partition(".")[0] for page in pages for name in imports(page)}
     assert {"torch", "matplotlib", "triton"} <= imported
     assert imported <= brought | set(sys.stdlib_module_names) | {"autograder"}
 

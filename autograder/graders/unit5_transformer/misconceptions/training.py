@@ -256,6 +256,17 @@ def warmup_to_one(step, d_model, warmup, factor=1.0):
 # ---------------------------------------------------------------- train_copy_task
 
 
+ASKED = {"betas": (0.9, 0.98), "eps": 1e-9}
+
+
+def adam(kind=torch.optim.Adam, **options):
+    """What makes an optimiser of that kind, for a model's parameters and a rate."""
+    return lambda parameters, lr: kind(parameters, lr=lr, **options)
+
+
+as_asked = adam(**ASKED)
+
+
 def trained(
     model,
     data_gen,
@@ -270,9 +281,9 @@ def trained(
     forget=True,
     early=0,
     bos=1,
-    optimizer=lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98), eps=1e-9),
+    optimizer=as_asked,
     loss_of=lambda logits, tgt: F.cross_entropy(logits.flatten(0, 1), tgt.flatten(), ignore_index=0),
-    rate=lambda s, w: min(s / w, math.sqrt(w / s)),
+    rate=lambda s, w: min(s / w, math.sqrt(w / max(s, 1))),
     clip=lambda model: nn.utils.clip_grad_norm_(model.parameters(), 1.0),
 ):
     """The training loop with one thing wrong."""
@@ -356,9 +367,7 @@ def scheduler_before_optimizer(model, data_gen, steps, lr, warmup, generator):
 @misconception("train_copy_task", symbol="train_copy")
 def rate_one_behind(model, data_gen, steps, lr, warmup, generator):
     """The learning rate is one step behind: step 1 was made with the rate of step 0, which is 0. Steps count from 1."""
-    return trained(
-        model, data_gen, steps, lr, warmup, generator, early=-1, rate=lambda s, w: min(s / w, w**0.5 / max(s, 1) ** 0.5)
-    )
+    return trained(model, data_gen, steps, lr, warmup, generator, early=-1)
 
 
 @misconception("train_copy_task", symbol="train_copy")
@@ -416,10 +425,6 @@ def parameters_clipped(model, data_gen, steps, lr, warmup, generator):
     return trained(model, data_gen, steps, lr, warmup, generator, clip=clip)
 
 
-def adam(**options):
-    return lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, **options)
-
-
 @misconception("train_copy_task", symbol="train_copy")
 def adam_by_default(model, data_gen, steps, lr, warmup, generator):
     """Adam has its own settings, betas (0.9, 0.999) and eps 1e-8. Asked for are (0.9, 0.98) and 1e-9."""
@@ -435,29 +440,17 @@ def betas_by_default(model, data_gen, steps, lr, warmup, generator):
 @misconception("train_copy_task", symbol="train_copy")
 def weights_decay(model, data_gen, steps, lr, warmup, generator):
     """The weights decay: AdamW does so unless told otherwise. Asked for is Adam without weight decay."""
-    return trained(
-        model,
-        data_gen,
-        steps,
-        lr,
-        warmup,
-        generator,
-        optimizer=lambda p, lr: torch.optim.AdamW(p, lr=lr, betas=(0.9, 0.98), eps=1e-9),
-    )
+    return trained(model, data_gen, steps, lr, warmup, generator, optimizer=adam(torch.optim.AdamW, **ASKED))
+
+
+def of_all_labels(logits, tgt):
+    return F.cross_entropy(logits.flatten(0, 1), tgt.flatten())
 
 
 @misconception("train_copy_task", symbol="train_copy")
 def padding_counts(model, data_gen, steps, lr, warmup, generator):
     """Padding counts among the labels: `ignore_index` is -100 unless told otherwise, and PAD is 0."""
-    return trained(
-        model,
-        data_gen,
-        steps,
-        lr,
-        warmup,
-        generator,
-        loss_of=lambda logits, tgt: F.cross_entropy(logits.flatten(0, 1), tgt.flatten()),
-    )
+    return trained(model, data_gen, steps, lr, warmup, generator, loss_of=of_all_labels)
 
 
 def by_sentence(logits, tgt):

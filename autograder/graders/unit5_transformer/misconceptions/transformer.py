@@ -227,34 +227,59 @@ def begins_with_pad(tgt, bos, pad):
 # ---------------------------------------------------------------- seq2seq_transformer
 
 
+class Changed(correct.Transformer):
+    """The right model, with places where it can be changed."""
+
+    def of_source(self, src):
+        return correct.src_mask(src, self.pad_id)
+
+    def of_target(self, inp):
+        return correct.tgt_mask(inp, self.pad_id)
+
+    def of_memory(self, src):
+        return correct.src_mask(src, self.pad_id)
+
+    def end_of_encoder(self, x):
+        return self.encoder_norm(x)
+
+    def end(self, x):
+        return self.output(self.decoder_norm(x))
+
+    def encode(self, src):
+        x = self._embedded(self.src_embed, src)
+        for layer in self.encoder_layers:
+            x = layer(x, mask=self.of_source(src))
+        return self.end_of_encoder(x)
+
+    def decode(self, inp, memory, src):
+        x = self._embedded(self.tgt_embed, inp)
+        for layer in self.decoder_layers:
+            x = layer(x, memory, self.of_target(inp), self.of_memory(src))
+        return self.end(x)
+
+
 @misconception("seq2seq_transformer", symbol="Transformer")
-class future_leak_via_mask_shape(correct.Transformer):
+class future_leak_via_mask_shape(Changed):
     """The decoder's self-attention got a mask for padding only, (B, 1, 1, T). It broadcasts, so nothing complains.
 
     Without the triangle each place sees the symbols after it. Look at the shape of the mask that arrives at the layer:
     it must say something about each *pair*, (B, 1, T, T).
     """
 
-    def decode(self, inp, memory, src):
-        x = self._embedded(self.tgt_embed, inp)
-        for layer in self.decoder_layers:
-            x = layer(x, memory, (inp != self.pad_id)[:, None, None], correct.src_mask(src, self.pad_id))
-        return self.output(self.decoder_norm(x))
+    def of_target(self, inp):
+        return (inp != self.pad_id)[:, None, None]
 
 
 @misconception("seq2seq_transformer", symbol="Transformer")
-class src_pad_leak(correct.Transformer):
+class src_pad_leak(Changed):
     """The cross-attention did not get the source mask: the decoder reads the places of padding in the memory.
 
     The encoder's own mask is not enough. It keeps padding out of the real places, but at the places of padding the
     memory holds numbers too, and their count depends on the longest sentence of the batch.
     """
 
-    def decode(self, inp, memory, src):
-        x = self._embedded(self.tgt_embed, inp)
-        for layer in self.decoder_layers:
-            x = layer(x, memory, correct.tgt_mask(inp, self.pad_id), None)
-        return self.output(self.decoder_norm(x))
+    def of_memory(self, src):
+        return None
 
 
 @misconception("seq2seq_transformer", symbol="Transformer")
@@ -310,34 +335,6 @@ class softmax_output(correct.Transformer):
 
     def decode(self, inp, memory, src):
         return torch.softmax(super().decode(inp, memory, src), dim=-1)
-
-
-class Changed(correct.Transformer):
-    """The right model, with places where it can be changed."""
-
-    def of_source(self, src):
-        return correct.src_mask(src, self.pad_id)
-
-    def of_target(self, inp):
-        return correct.tgt_mask(inp, self.pad_id)
-
-    def end_of_encoder(self, x):
-        return self.encoder_norm(x)
-
-    def end(self, x):
-        return self.output(self.decoder_norm(x))
-
-    def encode(self, src):
-        x = self._embedded(self.src_embed, src)
-        for layer in self.encoder_layers:
-            x = layer(x, mask=self.of_source(src))
-        return self.end_of_encoder(x)
-
-    def decode(self, inp, memory, src):
-        x = self._embedded(self.tgt_embed, inp)
-        for layer in self.decoder_layers:
-            x = layer(x, memory, self.of_target(inp), correct.src_mask(src, self.pad_id))
-        return self.end(x)
 
 
 @misconception("seq2seq_transformer", symbol="Transformer")
