@@ -165,8 +165,10 @@ def test_schedule_picture(student, reference):
 train_copy_task = pytest.mark.exercise("train_copy_task")
 VOCAB, LENGTH, BATCH, STEPS, RATE, WARMUP = 12, 6, 32, 150, 0.008, 30
 SIZES = {"vocab": VOCAB, "d_model": 32, "n_heads": 4, "n_layers": 1, "d_ff": 64}
-COPIES = 0.95
+COPIES = 0.97
 NOISE_STEPS, NOISE = 60, 1.5
+# The same for everybody and in every run: whether a loop that learns half of it copies would hang on the seed.
+SEEDS, NOISE_SEED = (2002, 2004), 3000
 
 
 def initial(seed, dtype, **sizes):
@@ -176,14 +178,16 @@ def initial(seed, dtype, **sizes):
         return BareTransformer(**sizes).to(dtype)
 
 
-def pair(student, draw, n_layers=2):
-    """A small model of the kit inside and one here, in float64 and with the same weights."""
+def pair(student, draw, n_layers=2, loud=1.0):
+    """A small model of the kit inside and one here, in float64 and with the same weights; `loud` scales the logits."""
     sizes = {"vocab": VOCAB, "d_model": 6, "n_heads": 3, "n_layers": n_layers, "d_ff": 5}
     ours = initial(draw.seed(), torch.float64, **sizes)
     with torch.no_grad():
         for name, parameter in ours.named_parameters():
             noise = draw.tensor(*parameter.shape, scale=0.5)
             parameter.copy_(1 + noise / 2 if "norm" in name and name.endswith("weight") else noise)
+        ours.decoder_norm.weight.mul_(loud)
+        ours.decoder_norm.bias.mul_(loud)
     theirs = student.given.BareTransformer(**sizes)
     theirs.load_reference(ours.state_dict())
     return theirs, ours
@@ -200,9 +204,9 @@ def numbers(answer, steps):
     return [float(value) for value in values]
 
 
-def losses(student, reference, draw, steps, lr, warmup, kind="copy", length=5, batch=3):
+def losses(student, reference, draw, steps, lr, warmup, kind="copy", length=5, batch=3, loud=1.0):
     """Train both models on the same batches: the losses, the student's and the right ones, and both models."""
-    theirs, ours = pair(student, draw)
+    theirs, ours = pair(student, draw, loud=loud)
     seed = draw.seed()
     task = student.given.SequenceTask(kind, length=length, batch=batch)
     found = student.train_copy(theirs, task, steps, lr, warmup, torch.Generator().manual_seed(seed))
@@ -224,9 +228,12 @@ def test_first_loss(student, reference, draw):
 @train_copy_task
 @pytest.mark.weight(3)
 def test_first_steps(student, reference, draw):
-    """The first losses: fresh batches, fresh gradients, clipping to norm 1, Adam, and the right rate in each step."""
-    for lr, warmup in ((0.01, 4), (0.03, 1)):
-        found, expected, _, _ = losses(student, reference, draw, 7, lr, warmup)
+    """The first losses: fresh batches, fresh gradients, clipping to norm 1, Adam, and the right rate in each step.
+
+    The first model is surely wrong about much: single numbers of its gradient exceed 1, not just the norm.
+    """
+    for lr, warmup, loud in ((0.03, 1, 6.0), (0.01, 4, 1.0)):
+        found, expected, _, _ = losses(student, reference, draw, 7, lr, warmup, loud=loud)
         close(found, expected, rtol=1e-6, what="the list of losses")
 
 
@@ -234,15 +241,15 @@ def test_first_steps(student, reference, draw):
 @pytest.mark.weight(2)
 def test_parameters_move(student, reference, draw):
     """The model is trained in place: every parameter has moved, and to the right place. It is still in train mode."""
-    _, _, theirs, ours = losses(student, reference, draw, 3, 0.01, 2)
+    _, _, theirs, ours = losses(student, reference, draw, 3, 0.01, 2, loud=6.0)
     close(theirs.state_dict(), dict(ours.state_dict()), rtol=1e-5, atol=1e-7, what="the model after three steps")
     close(theirs.training.value(), True, what="the model's mode (training) afterwards")
 
 
 @train_copy_task
 def test_other_lengths(student, reference, draw):
-    """The target may be shorter than the source."""
-    found, expected, _, _ = losses(student, reference, draw, 2, 0.01, 2, kind="first", length=7)
+    """The target may be shorter than the source. (At a rate of nearly 0, so that the optimiser has no say.)"""
+    found, expected, _, _ = losses(student, reference, draw, 2, 1e-12, 2, kind="first", length=7)
     close(found, expected, rtol=1e-6, what="the list of losses")
 
 
@@ -294,13 +301,13 @@ def copies(model, seed, n=200):
 @train_copy_task
 @pytest.mark.gate
 @pytest.mark.weight(0)
-def test_no_leak(student, draw):
+def test_no_leak(student):
     """Trained on noise, which nobody can predict, the model gains nothing: the loss stays above 1.5.
 
     What is lower has seen the answers, through a missing causal mask or a missing shift. docs/calibration.md has the
     measured seeds.
     """
-    _, found = trained(student, "noise", NOISE_STEPS, draw.seed())
+    _, found = trained(student, "noise", NOISE_STEPS, NOISE_SEED)
     last = sum(found[-10:]) / 10
     if not last >= NOISE:
         raise Disagreement(f"on unpredictable data the loss fell to {last:.2f}; no honest model gets below {NOISE}")
@@ -308,14 +315,13 @@ def test_no_leak(student, draw):
 
 @train_copy_task
 @pytest.mark.weight(10)
-def test_copies_by_itself(student, draw):
-    """After 150 steps the model copies fresh sequences by itself: at least 95 of 100 symbols are right.
+def test_copies_by_itself(student):
+    """After 150 steps the model copies fresh sequences by itself: at least 97 of 100 symbols are right.
 
     The better of two seeds counts. docs/calibration.md has the measured seeds, and the chance that a right loop fails.
     """
     best = 0.0
-    for _ in range(2):
-        seed = draw.seed()
+    for seed in SEEDS:
         model, found = trained(student, "copy", STEPS, seed)
         first = sum(found[:5]) / 5
         if not abs(first - math.log(VOCAB)) < 0.7:
