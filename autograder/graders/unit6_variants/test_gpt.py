@@ -507,10 +507,10 @@ def test_top_p(student, reference, draw):
 @sampling_filters
 def test_one_token_stays(student, reference, draw):
     """The likeliest token stays however small top_p is; None and 1 keep all."""
-    logits = draw.tensor(3, 7, scale=1.5)
-    for top_p in (0.0, 1e-6, None, 1.0, 1.5):
-        filtered(student, reference, logits, top_p=top_p)
-    filtered(student, reference, 100 * logits, top_p=1.0)  # where one token has, but for rounding, all of it
+    for logits in draw.tensor(3, 1, 7, scale=1.5):
+        for top_p in (0.0, 1e-6, None, 1.0, 1.5):
+            filtered(student, reference, logits, top_p=top_p)
+        filtered(student, reference, 100 * logits, top_p=1.0)  # where one token has, but for rounding, all of it
 
 
 @sampling_filters
