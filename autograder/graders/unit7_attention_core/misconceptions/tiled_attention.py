@@ -340,7 +340,7 @@ class NotAccumulated(correct.FlashAttention):
 
 @misconception("flash_backward_tiled", symbol="FlashAttention", id="saves_P")
 class SavesWeights(correct.FlashAttention):
-    """The gradients are right, but the T × T weights are kept (or made at once), as autograd would have done.
+    """The gradients are right, but the T × T weights are kept for backward, as autograd would have done.
 
     What lies in memory between forward and backward should grow with T, not with T². With the logsumexp of each row a
     tile of weights can be made again whenever it is needed.
