@@ -21,12 +21,13 @@ class Speaker(nn.Module):
     """What it says at the last place is a random function of the source and of everything it is shown.
 
     At each earlier place it says something else, at random too: what is said there is of no use. In train mode it says
-    something else again. EOS gets likelier from step to step, sooner or later by the first symbol of the source.
+    something else again. EOS gets likelier from step to step, sooner or later by the first symbol of the source, and
+    once it is written it is not said again.
     """
 
-    def __init__(self, seed, dtype=torch.float64):
+    def __init__(self, seed, dtype=torch.float64, eos=EOS):
         super().__init__()
-        self.seed, self.dtype = seed, dtype
+        self.seed, self.dtype, self.eos = seed, dtype, eos
         self.weight = nn.Parameter(torch.ones(1))
 
     def forward(self, src, inp):
@@ -38,7 +39,7 @@ class Speaker(nn.Module):
         for symbol in (*source, -1, *written, int(self.training)):
             seed = (seed * 6364136223846793005 + symbol + 1442695040888963407) % 2**63
         logits = torch.randn(len(written), VOCAB, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        logits[:, EOS] += 1.5 * len(written) - source[0]
+        logits[:, self.eos] += -50.0 if self.eos in written else 1.5 * len(written) - source[0]
         return logits
 
 
@@ -50,13 +51,19 @@ def sources(draw, last=8):
     return src
 
 
-def ragged(reference, draw, max_len, at_least=3):
-    """A model, sources, and the right answer: rows that end at different times, none of them at once."""
+def ragged(reference, draw, max_len, pad=PAD, bos=BOS, eos=EOS, dtype=torch.float64):
+    """A model, sources, and the right answer.
+
+    The rows end at different times, the first of them at its third symbol and the last at least two later,
+    and before max_len; nobody says pad before the end. So what is wrong with the ends is wrong for every seed.
+    """
     while True:
-        model, src = Speaker(draw.seed()).eval(), sources(draw)
-        expected = reference.greedy_decode(model, src, PAD, BOS, EOS, max_len)
-        lengths = (expected != PAD).sum(dim=1)
-        if lengths.min() >= 2 and len(set(lengths.tolist())) >= 2 and lengths.max() >= at_least:
+        model, src = Speaker(draw.seed(), dtype, eos).eval(), sources(draw)
+        expected = reference.greedy_decode(model, src, pad, bos, eos, max_len)
+        lengths = (expected == eos).double().argmax(dim=1) + 1
+        written = torch.arange(expected.shape[1]) < lengths[:, None]
+        well = (expected == eos).any(dim=1).all() and not (expected == pad)[written].any()
+        if well and lengths.min() == 3 and 5 <= lengths.max() < max_len:
             return model, src, expected
 
 
@@ -91,16 +98,16 @@ def test_rows_end_by_themselves(student, reference, draw):
 
 @greedy_decode
 def test_ended_for_good(student):
-    """A row that has ended stays ended, whatever the model says about it in later steps."""
-    said = torch.tensor([[EOS, 5, 6, 7, 5], [7, 7, 5, 7, EOS]])
+    """A row that has ended stays ended, whatever the model says about it later; and only EOS ends it, not pad."""
+    said = torch.tensor([[EOS, 5, 6, 7, 5], [7, 7, 5, 7, EOS], [6, PAD, 5, EOS, 6]])
 
     class Talkative(nn.Module):
         def forward(self, src, inp):
-            rows = said[src[:, 0] - 3, : inp.shape[1]]  # a source's first symbol is 3 or 4
+            rows = said[src[:, 0] - 3, : inp.shape[1]]  # a source's first symbol is 3, 4 or 5
             return nn.functional.one_hot(rows, VOCAB).double()
 
-    expected = torch.tensor([[EOS, PAD, PAD, PAD, PAD], [7, 7, 5, 7, EOS]])
-    close(student.greedy_decode(Talkative().eval(), torch.tensor([[3], [4]]), PAD, BOS, EOS, 5), expected)
+    expected = torch.tensor([[EOS, PAD, PAD, PAD, PAD], [7, 7, 5, 7, EOS], [6, PAD, 5, EOS, PAD]])
+    close(student.greedy_decode(Talkative().eval(), torch.tensor([[3], [4], [5]]), PAD, BOS, EOS, 5), expected)
 
 
 @greedy_decode
@@ -116,9 +123,8 @@ def test_max_len(student, reference, draw):
 def test_other_symbols(student, reference, draw):
     """pad, BOS and EOS have the numbers that they are given; BOS and pad may be one."""
     for pad, bos, eos in ((9, 4, 2), (10, 10, 2), (7, 0, 5)):
-        model, src = Speaker(draw.seed()).eval(), sources(draw)
-        expected = reference.greedy_decode(model, src, pad, bos, eos, 7)
-        close(student.greedy_decode(model, src, pad, bos, eos, 7), expected)
+        model, src, expected = ragged(reference, draw, 9, pad, bos, eos)
+        close(student.greedy_decode(model, src, pad, bos, eos, 9), expected)
 
 
 def form(answer, rows):
@@ -169,32 +175,28 @@ def test_mode(student, reference, draw):
 
 
 @greedy_decode
-def test_not_asked_again(student, reference, draw):
+def test_not_asked_again(student):
     """When every row has its eos, the model is not asked again."""
 
-    class Noting(Speaker):
+    class Noting(nn.Module):
         def forward(self, src, inp):
+            """The same at every place: row 0 ends after two symbols, and row 1 after four."""
             shown.append(inp.shape[1])
-            return super().forward(src, inp)
+            said = torch.where(inp.shape[1] == src[:, 0], EOS, 5)
+            return nn.functional.one_hot(said, VOCAB)[:, None].expand(-1, inp.shape[1], -1).double()
 
-    shown, expected = [], torch.zeros(0, 13)
-    while expected.shape[1] == 13:
-        model, src, expected = ragged(reference, draw, 13)
-    answer = student.greedy_decode(Noting(model.seed).eval(), src, PAD, BOS, EOS, 13)
-    form(answer, 3)
-    if max(shown, default=0) > expected.shape[1]:
-        raise Disagreement(
-            f"all rows have their eos after {expected.shape[1]} symbols; the model was asked about {max(shown)} symbols"
-        )
+    shown = []
+    form(student.greedy_decode(Noting().eval(), torch.tensor([[2, 7], [4, 7]]), PAD, BOS, EOS, 13), 2)
+    if max(shown, default=0) > 4:
+        raise Disagreement(f"all rows have their eos after 4 symbols; the model was asked about {max(shown)} symbols")
 
 
 @greedy_decode
 def test_dtypes_and_randomness(student, reference, draw):
     """Logits may be float32 or float16; the global random state stays as it is."""
     for dtype in (torch.float32, torch.float16):
-        model, src = Speaker(draw.seed(), dtype).eval(), sources(draw)
-        expected = reference.greedy_decode(model, src, PAD, BOS, EOS, 5)
-        close(quiet_rng(student.greedy_decode, model, src, PAD, BOS, EOS, 5), expected)
+        model, src, expected = ragged(reference, draw, 9, dtype=dtype)
+        close(quiet_rng(student.greedy_decode, model, src, PAD, BOS, EOS, 9), expected)
 
 
 # ---------------------------------------------------------------- beam_search
@@ -205,13 +207,20 @@ beam_search = pytest.mark.exercise("beam_search")
 class Language:
     """A random language of V symbols in which what follows depends on the whole prefix. 0 is BOS, V - 1 is EOS."""
 
-    def __init__(self, draw, V=5, level=0.0, spread=1.0, endings=0.0):
-        self.seed, self.V, self.level, self.spread, self.endings = draw.seed(), V, level, spread, endings
+    def __init__(self, draw=None, V=5, level=0.0, spread=1.0, endings=0.0, seed=None):
+        self.seed = draw.seed() if seed is None else seed
+        self.V, self.level, self.spread, self.endings = V, level, spread, endings
+        self._rated = {}
 
     def __call__(self, prefixes):
         return torch.stack([self.rate(tuple(row)) for row in prefixes.tolist()])
 
     def rate(self, prefix):
+        if prefix not in self._rated:
+            self._rated[prefix] = self._rate(prefix)
+        return self._rated[prefix]
+
+    def _rate(self, prefix):
         seed = self.seed
         for symbol in prefix:
             seed = (seed * 6364136223846793005 + symbol + 1442695040888963407) % 2**63
@@ -262,9 +271,13 @@ def test_first_step(student, reference, draw):
 @beam_search
 @pytest.mark.weight(2)
 def test_beam_of_one_is_greedy(student, reference, draw):
-    """With a beam of 1 it is greedy decoding, for any alpha."""
-    for alpha in (0.0, 0.7):
-        language = Language(draw, V=7, spread=2.0)
+    """With a beam of 1 it is greedy decoding, for any alpha, to an end or until max_len."""
+    for alpha, ends in ((0.0, False), (0.7, True)):
+        while True:
+            language = Language(draw, V=7, spread=2.0)
+            ((symbols, _),) = reference.beam_search(language, 0, 6, 1, 6)
+            if (symbols[-1] == 6) == ends and len(symbols) > 2 and len(symbols) < 6 + (not ends):
+                break
         ((symbols, _),) = same(student, reference, language, 1, 6, alpha=alpha)
         for t, symbol in enumerate(symbols):
             if symbol != int(language.rate((0, *symbols[:t])).argmax()):
@@ -283,6 +296,8 @@ def test_beams_without_an_end(student, reference, draw):
 @pytest.mark.weight(3)
 def test_ended_hypotheses_compete(student, reference, draw):
     """A hypothesis that has ended stays in the beam as it is while it is good enough, and is not extended."""
+    # one in which each of the usual mistakes has an answer of its own: what fails here is told apart
+    same(student, reference, Language(seed=9, endings=0.5), 4, 5)
     for beam in (2, 3, 5):
         for endings in (0.0, 1.0):
             same(student, reference, Language(draw, endings=endings), beam, 6)
@@ -291,8 +306,16 @@ def test_ended_hypotheses_compete(student, reference, draw):
 @beam_search
 @pytest.mark.weight(2)
 def test_ended_are_not_asked_about(student, reference, draw):
-    """The function is asked only about prefixes that begin with bos and have not ended, in int64."""
-    language = Language(draw, endings=1.0)
+    """The function is asked only about prefixes that begin with bos and have not ended, in int64.
+
+    Whether these are the best hypotheses is for other tests; here each score is what the function said.
+    """
+    while True:
+        language = Language(draw, endings=1.0)
+        hypotheses = [symbols for symbols, _ in reference.beam_search(language, 0, 4, 3, 2)]
+        one_ended = len({symbols[-1] == 4 for symbols in hypotheses}) == 2  # where another has not
+        if one_ended and language.rate((0,)).argmax() != 4:
+            break
 
     def strict(prefixes):
         if prefixes.dtype != torch.int64 or prefixes.ndim != 2 or (prefixes[:, 0] != 0).any():
@@ -301,14 +324,21 @@ def test_ended_are_not_asked_about(student, reference, draw):
             raise ValueError("a prefix that has ended")
         return language(prefixes)
 
-    strict.V = language.V
-    same(student, reference, strict, 3, 6)
+    found = listing(student.beam_search(strict, 0, 4, 3, 6))
+    if not found or max(len(symbols) for symbols, _ in found) < 2:
+        raise Disagreement("the search has ended after one symbol at most")
+    for place, (symbols, score) in enumerate(found):
+        if not all(isinstance(symbol, int) and 0 <= symbol < 5 for symbol in symbols):
+            raise Disagreement(f"hypothesis {place} is {symbols}, which are not symbols of this language")
+        said = sum(float(language.rate((0, *symbols[:t]))[symbol]) for t, symbol in enumerate(symbols))
+        close(score, said, what=f"the score of hypothesis {place}")
 
 
 @beam_search
 @pytest.mark.weight(3)
 def test_length_normalisation(student, reference, draw):
     """The score is the sum divided by n ** alpha, n counting EOS but not bos; it ranks the candidates of each step."""
+    same(student, reference, Language(seed=1, endings=0.5), 5, 5, alpha=1.0)  # as above
     for alpha in (0.4, 1.0, 1.7):
         for beam in (2, 5):
             same(student, reference, Language(draw, endings=0.5), beam, 5, alpha=alpha)
@@ -318,22 +348,46 @@ def test_length_normalisation(student, reference, draw):
 @pytest.mark.weight(2)
 def test_everything_in_the_beam(student, draw):
     """A beam that nothing falls out of finds the best of all sequences, with and without alpha."""
-    for alpha in (0.0, 0.8):
-        language = Language(draw, V=4)
-        best = max(everything(language, 4), key=lambda pair: pair[1] / len(pair[0]) ** alpha)
+    for alpha, ends in ((0.0, False), (0.8, True)):
+        language, best = hidden_best(draw, alpha, ends)
         symbols, score = listing(student.beam_search(language, 0, 3, 4**4, 4, alpha=alpha))[0]
         close(symbols, list(best[0]), what="the best hypothesis")
         close(score, best[1] / len(best[0]) ** alpha, what="its score")
 
 
+def hidden_best(draw, alpha, ends):
+    """A language whose best sequence of up to 4 symbols has 4, or ends before, and that sequence.
+
+    Whoever begins with any symbol and goes on with the likeliest ones does not find it, and no shorter sequence that
+    has ended was the best before it.
+    """
+
+    def score(pair):
+        return pair[1] / len(pair[0]) ** alpha
+
+    while True:
+        language = Language(draw, V=4, endings=0.7 if ends else -0.5)
+        best = max(everything(language, 4), key=score)
+        early = [max(everything(language, n), key=score)[0] for n in (1, 2, 3)]
+        misleading = any(symbols[-1] == 3 and symbols != best[0] for symbols in early)
+        greedy = all(
+            symbol == int(language.rate((0, *best[0][:t])).argmax()) for t, symbol in enumerate(best[0]) if t > 0
+        )
+        if not greedy and not misleading and (1 < len(best[0]) < 4 and best[0][-1] == 3 if ends else best[0][-1] != 3):
+            return language, best
+
+
 def everything(language, L):
     """Every sequence that ends with EOS within L symbols, or has L symbols without one, and its log-probability."""
-    eos = language.V - 1
+    growing = [((), 0.0)]
     for n in range(1, L + 1):
-        for body in itertools.product(range(language.V - 1), repeat=n - 1):
-            for last in (eos,) if n < L else range(language.V):
-                symbols = (*body, last)
-                yield symbols, sum(float(language.rate((0, *symbols[:t]))[s]) for t, s in enumerate(symbols))
+        grown = [
+            ((*symbols, symbol), total + logprob)
+            for symbols, total in growing
+            for symbol, logprob in enumerate(language.rate((0, *symbols)).tolist())
+        ]
+        yield from (pair for pair in grown if pair[0][-1] == language.V - 1 or n == L)
+        growing = [pair for pair in grown if pair[0][-1] != language.V - 1]
 
 
 @beam_search
@@ -357,7 +411,7 @@ def test_tiny_probabilities(student, reference, draw):
     """Sums of logarithms do not underflow: 13 symbols of probability 1e-30 each, or of 1e-4000."""
     for level in (-69.0, -9000.0):
         same(student, reference, Language(draw, level=level, endings=-300.0), 3, 13)
-        same(student, reference, Language(draw, level=level, endings=0.5), 3, 5, alpha=1.0)
+        same(student, reference, Language(draw, level=level, endings=-300.0), 3, 5, alpha=1.0)
 
 
 @beam_search
