@@ -131,7 +131,7 @@ class Session:
                 grads, parameters = self._differentiate(request, function, value, inputs, cotangent)
         return wire.Done(
             request.id,
-            value=packer.pack(value),
+            value=self._to_handle(packer, value) if _is_object_of(function, value) else packer.pack(value),
             echo=packer.pack((tuple(args), kwargs)) if request.echo else None,
             grads=packer.pack(grads),
             parameters=packer.pack(parameters),
@@ -312,6 +312,11 @@ def _loader(module: Any) -> Callable[[dict[str, torch.Tensor]], None]:
             own(state)
 
     return load
+
+
+def _is_object_of(called: Any, value: Any) -> bool:
+    """Whether a class of the page was called and its object is built on a list or dict: an object all the same."""
+    return isinstance(called, type) and type(value) is called and isinstance(value, list | dict)
 
 
 def _floating_tensors(value: Any) -> Iterator[torch.Tensor]:
