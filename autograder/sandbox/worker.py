@@ -111,6 +111,7 @@ class Session:
         args, kwargs = unpacker.unpack(request.args), unpacker.unpack(request.kwargs)
         inputs: list[torch.Tensor] = []
         if request.gradient is not None:
+            measure.leave_no_holes()
             cotangent, wanted = unpacker.unpack(request.gradient.cotangent), request.gradient.wanted
             chosen = [a for i, a in enumerate(args) if wanted is None or i in wanted]
             inputs = [a.requires_grad_() for a in chosen if isinstance(a, torch.Tensor) and a.is_floating_point()]

@@ -317,9 +317,9 @@ def test_half_precision_is_not_summed(student, reference, draw):
         x = x.to(dtype)
         answer, expected = theirs(x), ours(x.double()).detach()
         close(answer, expected.to(dtype), tolerance=FORWARD[dtype])
-        # The rounding of single numbers cancels out in a sum over 2048 of them, but where the root is just above a power
-        # of two: most numbers of the token then come out as those of x, and right ones are larger by a thousandth. So
-        # they are compared with right numbers that are rounded as well.
+        # The rounding of single numbers cancels out in a sum over 2048 of them, but where the root is just above a
+        # power of two: most numbers of the token then come out as those of x, and right ones are larger by a
+        # thousandth. So they are compared with right numbers that are rounded as well.
         rounded = expected.to(dtype).double()
         size = (answer.double() * rounded).sum(dim=-1) / rounded.square().sum(dim=-1)
         close(size, torch.ones(17).double(), rtol=0.0, atol=1e-3, what="the tensor of the tokens' sizes (1 is right)")
