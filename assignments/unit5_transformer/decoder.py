@@ -94,7 +94,7 @@ class DecoderLayer(nn.Module):
         dropout: in train mode each number that a sub-layer returns is dropped with this probability, 0 ≤ dropout < 1,
             independently of all others (of the same token too), before it is added to the residual stream (and the
             others divided by 1 - dropout). Nothing else is dropped, neither the stream nor its normalised copy. In eval
-            mode, or with 0, nothing is dropped.
+            mode, or with 0, nothing is dropped, and nothing is drawn at random.
         norm_first: True is pre-LN, False post-LN.
         activation: of the feed-forward network: "relu", "gelu" or "gelu_tanh".
 

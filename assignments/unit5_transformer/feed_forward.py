@@ -223,32 +223,29 @@ class SwiGLU(nn.Module):
 GRID = torch.linspace(-4, 4, 161, dtype=torch.float64)
 
 
-def figure_data() -> np.ndarray:
-    """(4, 161): relu, gelu, gelu_tanh, and SwiGLU with gate and content equal, at the points of GRID."""
+def figure_data(name: str = "relu") -> np.ndarray:
+    """(161,): relu, gelu or gelu_tanh, or "SwiGLU" with gate and content equal, at the points of GRID."""
     one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    plain = {"fc1.weight": one, "fc1.bias": zero, "fc2.weight": one, "fc2.bias": zero}
-    gated = {"w1.weight": one, "w2.weight": one, "w3.weight": one}
-    networks = [(FeedForward(1, 1, activation=name), plain) for name in ("relu", "gelu", "gelu_tanh")]
-    curves = []
-    for network, state in [*networks, (SwiGLU(1, 1), gated)]:
-        network.double()
-        getattr(network, "load_reference", network.load_state_dict)(state)  # whatever your structure inside
-        with torch.no_grad():
-            curves.append(network(GRID[:, None])[:, 0].numpy())
-    return np.stack(curves)
+    state = {"fc1.weight": one, "fc1.bias": zero, "fc2.weight": one, "fc2.bias": zero}
+    if name == "SwiGLU":
+        state = {"w1.weight": one, "w2.weight": one, "w3.weight": one}
+    network = (SwiGLU(1, 1) if name == "SwiGLU" else FeedForward(1, 1, activation=name)).double()
+    getattr(network, "load_reference", network.load_state_dict)(state)  # whatever your structure inside
+    with torch.no_grad():
+        return network(GRID[:, None])[:, 0].numpy()
 
 
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
-    curves = figure_data()
+    curves = {name: figure_data(name) for name in ("relu", "gelu", "gelu_tanh", "SwiGLU")}
     fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    names = ["relu", "GELU", "GELU with tanh", "SwiGLU, gate = content"]
-    for curve, name, style in zip(curves, names, ["-", "-", ":", "-"], strict=True):
-        axes[0].plot(GRID, curve, style, label=name, linewidth=2)
+    labels = ["relu", "GELU", "GELU with tanh", "SwiGLU, gate = content"]
+    for curve, label, style in zip(curves.values(), labels, ["-", "-", ":", "-"], strict=True):
+        axes[0].plot(GRID, curve, style, label=label, linewidth=2)
     axes[0].set_ylim(-0.6, 4)
     axes[0].legend()
-    axes[1].plot(GRID, 1e4 * (curves[2] - curves[1]))
+    axes[1].plot(GRID, 1e4 * (curves["gelu_tanh"] - curves["gelu"]))
     axes[1].set_ylabel("GELU with tanh minus GELU, times 10 000")
     for ax in axes:
         ax.axhline(0, color="grey", linewidth=0.6)

@@ -266,21 +266,26 @@ def experiment(of: str | None, steps: int = 150, seed: int = 0) -> tuple[list[fl
     return losses, copied(model, generator)
 
 
-def figure_data() -> tuple[Tensor, Tensor]:
-    """(4, 400): rates of steps 1 ... 400 for (d, w) = (64, 50), (256, 50), (64, 150), (256, 150); and (3, 81): losses
-    with eps 0, 0.1 and 0.3 of a right symbol whose logit is 0, 0.1, ... 8 among 9 others with logit 0."""
-    rates = [[noam_lr(step, d, w) for step in range(1, 401)] for w in (50, 150) for d in (64, 256)]
+def figure_data(name: str = "rates") -> Tensor:
+    """What two of the panels show.
+
+    "rates": (4, 400), steps 1 ... 400 for (d, w) = (64, 50), (256, 50), (64, 150), (256, 150). "losses": (3, 81), with
+    eps 0, 0.1 and 0.3, of a right symbol whose logit is 0, 0.1, ... 8 among 9 others with logit 0.
+    """
+    if name == "rates":
+        rates = [[noam_lr(step, d, w) for step in range(1, 401)] for w in (50, 150) for d in (64, 256)]
+        return torch.tensor(rates, dtype=torch.float64)
     logits = F.pad(torch.arange(81, dtype=torch.float64)[:, None] / 10, (0, 9))
     right = torch.tensor([0])
     losses = [[label_smoothing_loss(row[None], right, eps).item() for row in logits] for eps in (0.0, 0.1, 0.3)]
-    return torch.tensor(rates, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
+    return torch.tensor(losses, dtype=torch.float64)
 
 
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     torch.set_num_threads(1)  # for matrices as small as these, more threads only get in each other's way
-    rates, smoothed = figure_data()
+    rates, smoothed = figure_data("rates"), figure_data("losses")
     fig, (left, middle, last) = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
     for curve, name in zip(rates, ("d 64, w 50", "d 256, w 50", "d 64, w 150", "d 256, w 150"), strict=True):
         left.plot(range(1, 401), curve, label=name)

@@ -115,9 +115,9 @@ class GPT(nn.Module):
     rows h·Dh ... (h+1)·Dh − 1 of the first three, and these columns of out_proj; layers.i.norm2.weight and .bias;
     layers.i.ffn.fc1.weight (4D, D) and .bias (4D,); layers.i.ffn.fc2.weight (D, 4D) and .bias (D,); at the end
     norm.weight and .bias (D,). There are no others: the head has neither a matrix nor a bias of its own. Norms have eps
-    1e-5. Weights are loaded into your module under these names; a module with another structure inside has a method
-    `load_reference(self, state_dict)` that copies such a dict into it; it may be called more than once, and replaces
-    all weights.
+    1e-5, and the feed-forward networks the GELU with tanh. Weights are loaded into your module under these names; a
+    module with another structure inside has a method `load_reference(self, state_dict)` that copies such a dict into
+    it; it may be called more than once, and replaces all weights.
 
     There is no dropout: train and eval mode do the same, and nothing is drawn at random. The ready-made GPT of
     autograder.given may not be used.

@@ -55,9 +55,10 @@ class GPT(nn.Module):
             raise ValueError(f"{T} tokens are more than the {self.block} that this model has positions for")
         self.tokens_seen += T
         positions = torch.arange(T, device=ids.device) if positions is None else positions
+        attend = _causal if past is None else past  # not `past or _causal`: an empty cache that has a length is false
         x = self.embed(ids) + self.position(positions)
         for number, layer in enumerate(self.layers):
-            x = layer(x, number, past or _causal)
+            x = layer(x, number, attend)
         logits = nn.functional.linear(self.norm(x), self.embed.weight)
         if past is not None:
             return logits, past

@@ -153,7 +153,7 @@ def quiet_rng(student: Callable[..., Any], *args: Any, seed: int = 20, **kwargs:
         np.random.set_state(state)
     for name, a, e in zip(("torch's", "NumPy's", "Python's"), answered.randoms or [], expected, strict=False):
         if a != e:
-            raise Disagreement(f"the call used {name} global random generator; draw from the argument only")
+            raise Disagreement(f"the call drew from {name} global random generator, which was to stay as it was")
     if not answered.randoms:
         raise Disagreement("the state of the global generators did not come back")
     return answered.value

@@ -29,6 +29,7 @@ then is some later call, perhaps of another exercise.
 """
 
 import contextlib
+import ctypes
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -39,11 +40,24 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_M_MMAP_THRESHOLD, _SMALL_BYTES = -3, 1 << 17  # of <malloc.h>; and where it stands at first
 _KERNELS = ("dots", "dot_flops", "loaded_bytes", "stored_bytes", "wild_loads", "shared_stores")
 
 
 class StrayStore(BaseException):
     """A kernel stores where no tensor is. No Exception: the interpreter would wrap it, and lose the student's line."""
+
+
+def leave_no_holes() -> None:
+    """From now on memory of 128 KiB or more goes back to the system when it is freed.
+
+    Otherwise glibc keeps it, and a result of some bytes that was made meanwhile keeps the next tensor of the same size
+    from fitting in (2.36): going through 6000 rows in strips took as much as all of their scores. It costs time, so it
+    is not done where a call may be timed.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another libc
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _SMALL_BYTES)
 
 
 @contextlib.contextmanager

@@ -111,6 +111,7 @@ class Session:
         args, kwargs = unpacker.unpack(request.args), unpacker.unpack(request.kwargs)
         inputs: list[torch.Tensor] = []
         if request.gradient is not None:
+            measure.leave_no_holes()
             cotangent, wanted = unpacker.unpack(request.gradient.cotangent), request.gradient.wanted
             chosen = [a for i, a in enumerate(args) if wanted is None or i in wanted]
             inputs = [a.requires_grad_() for a in chosen if isinstance(a, torch.Tensor) and a.is_floating_point()]
@@ -131,7 +132,7 @@ class Session:
                 grads, parameters = self._differentiate(request, function, value, inputs, cotangent)
         return wire.Done(
             request.id,
-            value=packer.pack(value),
+            value=self._to_handle(packer, value) if _is_object_of(function, value) else packer.pack(value),
             echo=packer.pack((tuple(args), kwargs)) if request.echo else None,
             grads=packer.pack(grads),
             parameters=packer.pack(parameters),
@@ -312,6 +313,11 @@ def _loader(module: Any) -> Callable[[dict[str, torch.Tensor]], None]:
             own(state)
 
     return load
+
+
+def _is_object_of(called: Any, value: Any) -> bool:
+    """Whether a class of the page was called and its object is built on a list or dict: an object all the same."""
+    return isinstance(called, type) and type(value) is called and isinstance(value, list | dict)
 
 
 def _floating_tensors(value: Any) -> Iterator[torch.Tensor]:

@@ -266,36 +266,32 @@ class RMSNorm(nn.Module):
 DEPTH, WIDTH = 30, 64
 
 
-def figure_data() -> np.ndarray:
-    """(4, DEPTH + 1): the standard deviation after each layer. No norm (gain 0.7, gain 1.4), layer norm, RMSNorm."""
+def figure_data(name: str = "layer norm") -> np.ndarray:
+    """(DEPTH + 1,): the standard deviation after each layer; "gain 0.7", "gain 1.4", "layer norm" or "RMSNorm"."""
     rng = np.random.default_rng(0)
-    x0 = rng.standard_normal((256, WIDTH))
+    x = rng.standard_normal((256, WIDTH))
     matrices = [rng.standard_normal((WIDTH, WIDTH)) / WIDTH**0.5 for _ in range(DEPTH)]
-    rms = RMSNorm(WIDTH).double()
+    rms = RMSNorm(WIDTH).double() if name == "RMSNorm" else None
 
-    def layer_norm(x: np.ndarray) -> np.ndarray:
-        return layer_norm_forward(x, np.ones(WIDTH), np.zeros(WIDTH))[0]
+    def normed(x: np.ndarray) -> np.ndarray:
+        if name == "layer norm":
+            return layer_norm_forward(x, np.ones(WIDTH), np.zeros(WIDTH))[0]
+        return x if rms is None else rms(torch.from_numpy(x)).detach().numpy()
 
-    def rms_norm(x: np.ndarray) -> np.ndarray:
-        return rms(torch.from_numpy(x)).detach().numpy()
-
-    curves = []
-    for gain, norm in ((0.7, None), (1.4, None), (1.4, layer_norm), (1.4, rms_norm)):
-        x, curve = x0, [x0.std()]
-        for matrix in matrices:
-            x = gain * (x if norm is None else norm(x)) @ matrix
-            curve.append(x.std())
-        curves.append(curve)
-    return np.array(curves)
+    curve = [x.std()]
+    for matrix in matrices:
+        x = (0.7 if name == "gain 0.7" else 1.4) * normed(x) @ matrix
+        curve.append(x.std())
+    return np.array(curve)
 
 
 if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    names = ["no norm, gain 0.7", "no norm, gain 1.4", "layer norm, gain 1.4", "RMSNorm, gain 1.4"]
-    for curve, name, style in zip(figure_data(), names, ["-", "-", "-", ":"], strict=True):
-        axes[0].semilogy(curve, style, label=name, linewidth=2.5)
+    labels = {"gain 0.7": "no norm, gain 0.7", "gain 1.4": "no norm, gain 1.4"}
+    for name, style in zip([*labels, "layer norm", "RMSNorm"], ["-", "-", "-", ":"], strict=True):
+        axes[0].semilogy(figure_data(name), style, label=labels.get(name, f"{name}, gain 1.4"), linewidth=2.5)
     axes[0].set_xlabel("layer")
     axes[0].set_ylabel("standard deviation")
     axes[0].legend()

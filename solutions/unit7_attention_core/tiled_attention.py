@@ -109,9 +109,9 @@ def tiled_attention(
         out: (B, H, Tq, Dv), dtype and device of q.
         lse: (B, H, Tq), the natural logarithm of Σ exp(scaled score) over the keys that the query sees; float64 for
             float64 inputs, else float32.
-        Without keys (Tk = 0) out is 0 and lse is -inf. The result does not depend on the blocks, beyond rounding. Large
-        scores (a few hundred) do not overflow. float16 and bfloat16 are computed in float32 inside: the error stays
-        within 3 times that of the naive formula in the same dtype.
+        Without keys (Tk = 0) out is 0 and lse is -inf; without queries (Tq = 0) both are empty. The result does not
+        depend on the blocks, beyond rounding. Large scores (a few hundred) do not overflow. float16 and bfloat16 are
+        computed in float32 inside: the error stays within 3 times that of the naive formula in the same dtype.
 
     Memory: no tensor made along the way, masks included, has more entries than a tile of scores, (B, H, block_q,
     block_k), or than the largest of q, k, v and out (in float32 or float64 too). No argument is changed. The result

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autograder import given
+from autograder.grading.compare import Disagreement, quiet_rng
 from autograder.grading.context import Student
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
@@ -115,6 +116,30 @@ def test_classes_give_handles(rung: Sandbox) -> None:
     assert layer.train(False).training.value() is False
     data = student.Data()
     assert len(data) == 3 and [item.value() for item in data] == [0, 10, 20]
+
+
+@pytest.mark.parametrize("base", ["list", "dict"])
+@pytest.mark.parametrize("rung", ["bubblewrap"], indirect=True)
+def test_a_class_built_on_a_container_gives_handles(rung: Sandbox, base: str) -> None:
+    """An object of a student's class that is a list or dict, too, can be called; what a function returns is a value."""
+    code = (
+        f"class Cache({base}):\n    length = 3\n"
+        "    def __call__(self, x):\n        return x + len(self)\n"
+        f"class Plain({base}):\n    pass\n"
+        "def f():\n    return Plain()\n"
+    )
+    student = Student(page(rung, code))
+    cache = student.Cache()
+    assert cache(2) == 2 and cache.length.value() == 3
+    assert student.f() == (list if base == "list" else dict)()
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap"], indirect=True)
+def test_a_global_generator_that_was_drawn_from_is_named(rung: Sandbox) -> None:
+    """The message says which one, and says nothing of a generator that the function may not even have been given."""
+    student = Student(page(rung, "import numpy as np\ndef f(x):\n    np.random.random()\n    return x"))
+    with pytest.raises(Disagreement, match="drew from NumPy's global random generator, which was to stay as it was"):
+        quiet_rng(student.f, 1)
 
 
 @rungs

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from autograder.course import Limits
 from autograder.grading.context import Student
@@ -88,6 +89,24 @@ def test_memory_is_limited(rung: Sandbox, call: str) -> None:
     with pytest.raises(StudentOutOfMemory, match="memory_mb"):
         getattr(student, call)()
     assert student.fine() == 1
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap"], indirect=True)
+def test_a_gradient_in_strips_takes_no_more_than_its_strips(rung: Sandbox) -> None:
+    """200 strips of 1.5 MB, one at a time, and a small result of each: in 128 MB, where not all of them would fit."""
+    code = (
+        "import torch\n"
+        "def f(x):\n"
+        "    sums = []\n"
+        "    with torch.no_grad():\n"
+        "        for _ in range(200):\n"
+        "            strip = torch.softmax(x.expand(64, 6007) * 2, -1)\n"
+        "            sums.append(strip @ torch.ones(6007, 3))\n"
+        "    return x * len(torch.cat(sums))\n"
+    )
+    x = torch.ones(1)
+    student = Student(page(rung, code, Limits(memory_mb=128)))
+    assert student.vjp(student.f, x, cotangent=x).grads[0].tolist() == [12800.0]
 
 
 def test_what_the_forkserver_does_meanwhile_is_no_workers_memory() -> None:

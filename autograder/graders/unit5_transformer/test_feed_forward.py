@@ -159,8 +159,8 @@ def test_activation_picture(student):
         return
     x = torch.linspace(-4, 4, 161, dtype=torch.float64)
     gelus = [torch.nn.functional.gelu(x, approximate=form) for form in ("none", "tanh")]
-    expected = torch.stack([x.clamp(min=0), *gelus]).numpy()
-    close(student.figure_data()[:3], expected, what="the picture")
+    for name, expected in zip(("relu", "gelu", "gelu_tanh"), (x.clamp(min=0), *gelus), strict=True):
+        close(student.figure_data(name), expected.numpy(), what=f"the curve of {name}")
 
 
 # ---------------------------------------------------------------- swiglu
@@ -255,4 +255,4 @@ def test_swiglu_picture(student):
     if not student.has("figure_data"):
         return
     x = np.linspace(-4, 4, 161)
-    close(student.figure_data()[3], x * x / (1 + np.exp(-x)), what="the curve")
+    close(student.figure_data("SwiGLU"), x * x / (1 + np.exp(-x)), what="the curve")

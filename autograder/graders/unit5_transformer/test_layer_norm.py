@@ -210,9 +210,10 @@ def test_norm_picture(student):
     """The picture's curves: without a norm the numbers vanish or explode, with layer norm they stay where they are."""
     if not student.has("figure_data"):
         return
-    curves = student.figure_data()
-    close(curves, np.zeros((4, 31)), rtol=0.0, atol=math.inf, what="the picture")
-    if not (curves[0, -1] < 1e-3 and curves[1, -1] > 1e3 and 1 < curves[2, 1:].min() <= curves[2, 1:].max() < 2):
+    small, large, level = (student.figure_data(name) for name in ("gain 0.7", "gain 1.4", "layer norm"))
+    for curve in (small, large, level):
+        close(curve, np.zeros(31), rtol=0.0, atol=math.inf, what="the curve")
+    if not (small[-1] < 1e-3 and large[-1] > 1e3 and 1 < level[1:].min() <= level[1:].max() < 2):
         raise Disagreement("the curves of the picture do not shrink, grow and stay level")
 
 
@@ -312,11 +313,16 @@ def test_half_precision_is_not_summed(student, reference, draw):
     for dtype in (torch.float16, torch.bfloat16):
         theirs, ours = student.RMSNorm(2048), reference.RMSNorm(2048).double()
         theirs.load_reference({"weight": torch.ones(2048, dtype=dtype)})
-        x = (draw.tensor(17, 2048) * torch.linspace(0.5, 2.0, 17)[:, None]).to(dtype)
+        x = draw.tensor(17, 2048) * torch.linspace(0.5, 2.0, 17)[:, None]
+        x[0] *= 2.003 / x[0].square().mean().sqrt()  # see below
+        x = x.to(dtype)
         answer, expected = theirs(x), ours(x.double()).detach()
         close(answer, expected.to(dtype), tolerance=FORWARD[dtype])
-        # The rounding of single numbers cancels out in a sum over 2048 of them.
-        size = (answer.double() * expected).sum(dim=-1) / expected.square().sum(dim=-1)
+        # The rounding of single numbers cancels out in a sum over 2048 of them, but where the root is just above a
+        # power of two: most numbers of the token then come out as those of x, and right ones are larger by a
+        # thousandth. So they are compared with right numbers that are rounded as well.
+        rounded = expected.to(dtype).double()
+        size = (answer.double() * rounded).sum(dim=-1) / rounded.square().sum(dim=-1)
         close(size, torch.ones(17).double(), rtol=0.0, atol=1e-3, what="the tensor of the tokens' sizes (1 is right)")
 
 
@@ -351,7 +357,7 @@ def test_rms_picture(student):
     """The picture's last curve: with RMSNorm the numbers stay where they are."""
     if not student.has("figure_data"):
         return
-    curve = student.figure_data()[3]
+    curve = student.figure_data("RMSNorm")
     close(curve, np.zeros(31), rtol=0.0, atol=math.inf, what="the curve")
     if not 1 < curve[1:].min() <= curve[1:].max() < 2:
         raise Disagreement("the curve of RMSNorm does not stay level")

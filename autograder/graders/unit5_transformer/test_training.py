@@ -151,12 +151,12 @@ def test_width_and_factor(student, reference):
 
 @noam_schedule
 def test_schedule_picture(student, reference):
-    """The picture's first array: the rates of four schedules, each with its peak at the end of the warm-up."""
+    """The picture's rates: those of four schedules, each with its peak at the end of the warm-up."""
     if not student.has("figure_data"):
         return
-    shown = student.figure_data()
+    shown = student.figure_data("rates")
     expected = [[reference.noam_lr(s, d, w) for s in range(1, 401)] for w in (50, 150) for d in (64, 256)]
-    close(shown[0] if isinstance(shown, tuple | list) and shown else shown, torch.tensor(expected, dtype=torch.float64))
+    close(shown, torch.tensor(expected, dtype=torch.float64), what="the rates")
 
 
 # ---------------------------------------------------------------- train_copy_task

@@ -119,6 +119,17 @@ def test_first_key(student, reference, draw):
     agree(student.tgt_mask, reference.tgt_mask, torch.zeros(2, 5, dtype=torch.int64), 0)
 
 
+@shift_and_masks
+def test_figure(student, reference):
+    """The picture's arrays: what the decoder may see of a padded source, and of its own input."""
+    if not student.has("figure_data"):
+        return
+    to_source, to_itself = student.figure_data()
+    src, inp = torch.tensor([[3, 4, 5, 6, 0, 0]]), torch.tensor([[1, 3, 4, 5, 6, 2, 0]])
+    close(to_source, reference.src_mask(src, 0)[0, 0].expand(7, 6), what="the first array")
+    close(to_itself, reference.tgt_mask(inp, 0)[0, 0], what="the second array")
+
+
 # ---------------------------------------------------------------- seq2seq_transformer
 
 seq2seq_transformer = pytest.mark.exercise("seq2seq_transformer")
@@ -357,14 +368,3 @@ def test_tied_weights(student, reference, draw):
             for name, parameter in ours.named_parameters():
                 parameter -= 0.1 * expected[name]
         same(theirs, ours, ids(draw, (7, 4), 19), ids(draw, (5, 3), 13))
-
-
-@seq2seq_transformer
-def test_figure(student, reference):
-    """The picture's arrays: what the decoder may see of a padded source, and of its own input."""
-    if not student.has("figure_data"):
-        return
-    to_source, to_itself = student.figure_data()
-    src, inp = torch.tensor([[3, 4, 5, 6, 0, 0]]), torch.tensor([[1, 3, 4, 5, 6, 2, 0]])
-    close(to_source, reference.src_mask(src, 0)[0, 0].expand(7, 6), what="the first array")
-    close(to_itself, reference.tgt_mask(inp, 0)[0, 0], what="the second array")
