@@ -127,7 +127,7 @@ def _source(cell: _Cell) -> str:
     source: Any = cell.source if cell.source is not None else cell.input
     if source is None:
         raise Unreadable("not a notebook: a code cell has no source")
-    return source if isinstance(source, str) else "".join(source)
+    return _equal_line_ends(source if isinstance(source, str) else "".join(source))
 
 
 def _decode_wide(data: bytes) -> str | None:
@@ -166,6 +166,10 @@ def _decode_python(data: bytes) -> str:
         raise Unreadable(what) if (what := _what_else(data)) else _undecodable(error, data) from None
     if "\0" in text:
         raise Unreadable(_what_else(data) or "contains null bytes; is it a text file?")
+    return _equal_line_ends(text)
+
+
+def _equal_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

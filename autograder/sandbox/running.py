@@ -106,7 +106,8 @@ class Pages:
     def _remember(self, file: str, code: str) -> None:
         if file not in self._files:
             self._files.add(file)
-            linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+            lines = list(io.StringIO(code))  # as Python counts them: `splitlines` ends one at a form feed, too
+            linecache.cache[file] = (len(code), None, lines, file)
 
     def _problem(self, file: str, error: BaseException) -> wire.Problem:
         frames = self._own_frames(error)
@@ -177,6 +178,9 @@ class Printed(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def reconfigure(self, **options: Any) -> None:
+        """What Windows users write at the top of a module (`encoding="utf-8"`) changes nothing here."""
 
     def write(self, text: str) -> int:
         if self._size < _PRINTED_CHARS:

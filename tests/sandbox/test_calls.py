@@ -204,6 +204,15 @@ def test_an_exception_is_data(rung: Sandbox) -> None:
 
 
 @rungs
+@pytest.mark.parametrize("odd", ["\f", "\v", "\x1c", "\u2028"], ids=ascii)
+def test_the_line_that_is_shown_is_the_one_of_the_number(rung: Sandbox, odd: str) -> None:
+    """What only `splitlines` takes for the end of a line moves no line."""
+    with pytest.raises(StudentRaised) as caught:
+        Student(page(rung, f"# a{odd}b\ndef f(x):\n    return x + unknown")).f(1)
+    assert [(frame.line, frame.text) for frame in caught.value.frames] == [(3, "return x + unknown")]
+
+
+@rungs
 def test_a_worker_that_dies_costs_one_call(rung: Sandbox) -> None:
     """os._exit in a call is that call's failure; a fresh worker takes the next."""
     student = Student(page(rung, "import os\ndef f():\n    os._exit(0)\ndef g():\n    return 5"))
