@@ -155,6 +155,30 @@ def test_a_function_under_another_name(kit: Course, name: str, words: str) -> No
     assert f"double is not defined in tiny_page{words.removeprefix('tiny_page')}" in shown(check_path(kit, kit.root))
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            '\nif __name__ == "__main__":\n    x = 1\n\n    def double(x):\n        return 2 * x\n',
+            "; it is under `if __name__",
+        ),
+        ("\nif __name__ == '__main__':\n    double = lambda x: 2 * x\n", "; it is under `if __name__"),
+        ("\ndef double(x):\n    return 2 * x\n\ndel double\n", ""),
+        ('\nif __name__ == "__main__":\n    print(double == 3)\n', ""),
+        ('\nif __name__ == "__main__":\n    main()\n\nclass A:\n    def double(self): pass\n', ""),
+    ],
+)
+def test_a_function_that_is_there_and_is_not(kit: Course, code: str, words: str) -> None:
+    """What a notebook runs and a grader does not is told; a name that was deleted is not asked about."""
+    text = SOLVED.replace("def double", "def unasked") + code
+    (folder(kit) / "tiny_page.py").write_text(text)
+    said = shown(check_path(kit, kit.root))
+    (line,) = (line for line in said.split("\n") if "double is not defined" in line)
+    assert line.strip().startswith(f"double is not defined in tiny_page{words}") and (
+        words or line.endswith("tiny_page")
+    ), line
+
+
 @pytest.mark.parametrize("name", ["tiny_page (1).py", "tiny_page.py.txt", "tiny_page.ipynb のコピー", "tiny_page.py~"])
 def test_a_page_that_is_named_and_alone(kit: Course, tmp_path: Path, name: str) -> None:
     """Whoever names the one file that they hand in reads what `grade` would say of it."""

@@ -15,6 +15,7 @@ from autograder.sandbox import wire
 from autograder.sandbox.cells import Cells
 from autograder.sandbox.interrupts import DidNotEnd, interruptible
 from autograder.sandbox.refuse import ForbiddenCall, is_refusal
+from autograder.sandbox.unread import why
 
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
@@ -120,6 +121,7 @@ class Pages:
             message = error.msg
             if error.filename == file or not frames:
                 line = error.lineno or 0
+                message = why(message, linecache.getline(file, line))
             else:  # of a module that the cell imports
                 within = f" ({error.filename}, line {error.lineno})"
         elif frames and frames[-1].file != file:

@@ -269,6 +269,15 @@ CASES = [
             + "\ndouble = torch.compile(double, fullgraph=True)\n"
         ),
     ),
+    Case(
+        "conflict-in-a-module",
+        page(
+            SOLVED.replace("    return x + x", "<<<<<<< HEAD\n    return x + x\n=======\n    return 2 * x\n>>>>>>> b")
+        ),
+        6,
+        ("tiny_page.py: line 7: IndentationError: git's mark of a conflict (<<<<<<<)",),
+    ),
+    Case("conflict-in-a-cell", book(IMPORTS, f"a = 1\n=======\n{DOUBLE}", SCALE), 6, ("conflict (=======)",)),
     Case("utf-16", page(SOLVED.encode("utf-16"))),
     Case("windows-lines", page(SOLVED.replace("\n", "\r\n"))),
     Case("latin-1", page(("# é\n" + SOLVED).encode("latin-1")), 0, ("save it as UTF-8",)),
