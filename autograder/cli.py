@@ -38,6 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+for _name in ("stdout", "stderr"):  # closed by whoever started us (`>&-`, pythonw)
+    if getattr(sys, _name) is None:
+        setattr(sys, _name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
 # A pipe or a file has no width; a table must not lose its columns there.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -65,7 +68,8 @@ def main() -> None:
         err.print(f"autograder: {error}", style="red", markup=False)
         code = BAD_USAGE
     except (typer.Abort, KeyboardInterrupt):
-        err.print("autograder: stopped; what was graded is kept, run the same command again to go on")
+        kept = "; what was graded is kept, run the same command again to go on" if "grade" in sys.argv[1:2] else ""
+        err.print(f"autograder: stopped{kept}")
         code = STOPPED
     except _COMMAND_LINE_ERROR as error:  # an unknown option, a missing argument
         err.print(f"autograder: {error.format_message()}", style="red", markup=False)

@@ -137,7 +137,7 @@ MAY_IMPORT = {
     "sandbox/cells.py": {"sandbox/magics.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/warm.py": {"sandbox/operators.py"},
-    "sandbox/running.py": {f"sandbox/{name}.py" for name in ("cells", "interrupts", "refuse", "wire")},
+    "sandbox/running.py": {f"sandbox/{name}.py" for name in ("cells", "interrupts", "refuse", "unread", "wire")},
     "sandbox/worker.py": {
         *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "turns")),
         *(f"sandbox/{name}.py" for name in ("carried", "interrupts", "stand_ins")),

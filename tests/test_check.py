@@ -1,6 +1,8 @@
 """`autograder check` on a student's folder: the file that counts, and what `grade` would say about the rest."""
 
+import os
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from autograder import cli as cli_module
 from autograder.commands.check import check_path, find_pages
 from autograder.commands.checked import CheckedFolder, render_checks
 from autograder.course import COURSE_FILE, Course, load_course
 from autograder.errors import UsageError
 from autograder.intake.finding import read_class
+from tests.conftest import ROOT
 from tests.handed_in.conftest import UNIT, notebook
 
 SOLVED = "from torch import nn\n\n\ndef double(x):\n    return x + x\n"
@@ -155,6 +159,30 @@ def test_a_function_under_another_name(kit: Course, name: str, words: str) -> No
     assert f"double is not defined in tiny_page{words.removeprefix('tiny_page')}" in shown(check_path(kit, kit.root))
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            '\nif __name__ == "__main__":\n    x = 1\n\n    def double(x):\n        return 2 * x\n',
+            "; it is under `if __name__",
+        ),
+        ("\nif __name__ == '__main__':\n    double = lambda x: 2 * x\n", "; it is under `if __name__"),
+        ("\ndef double(x):\n    return 2 * x\n\ndel double\n", ""),
+        ('\nif __name__ == "__main__":\n    print(double == 3)\n', ""),
+        ('\nif __name__ == "__main__":\n    main()\n\nclass A:\n    def double(self): pass\n', ""),
+    ],
+)
+def test_a_function_that_is_there_and_is_not(kit: Course, code: str, words: str) -> None:
+    """What a notebook runs and a grader does not is told; a name that was deleted is not asked about."""
+    text = SOLVED.replace("def double", "def unasked") + code
+    (folder(kit) / "tiny_page.py").write_text(text)
+    said = shown(check_path(kit, kit.root))
+    (line,) = (line for line in said.split("\n") if "double is not defined" in line)
+    assert line.strip().startswith(f"double is not defined in tiny_page{words}") and (
+        words or line.endswith("tiny_page")
+    ), line
+
+
 @pytest.mark.parametrize("name", ["tiny_page (1).py", "tiny_page.py.txt", "tiny_page.ipynb のコピー", "tiny_page.py~"])
 def test_a_page_that_is_named_and_alone(kit: Course, tmp_path: Path, name: str) -> None:
     """Whoever names the one file that they hand in reads what `grade` would say of it."""
@@ -179,3 +207,65 @@ def test_version(cli: Any) -> None:
     """`autograder --version` answers, without a command."""
     done = cli("--version")
     assert done.returncode == 0 and done.stdout.startswith("autograder 0."), (sys.version, done.stderr)
+
+
+def test_an_exercise_that_is_nearly_called_so(kit: Course) -> None:
+    """A typing error is answered with the name that was meant, not with all names of the course."""
+    with pytest.raises(UsageError, match=r"--exercise twce: not on the pages at .*; did you mean 'twice'\?$"):
+        check_path(kit, kit.root, "twce")
+
+
+def test_a_path_that_is_neither(kit: Course) -> None:
+    """A FIFO is called what it is not, and is not waited for."""
+    os.mkfifo(kit.root / "tiny_page.py")
+    with pytest.raises(UsageError, match="is neither a file nor a folder"):
+        check_path(kit, kit.root / "tiny_page.py")
+
+
+def test_only_what_was_asked_for_is_shown(kit: Course) -> None:
+    """Also where the page cannot be read; and where there is no page, nothing is counted."""
+    (folder(kit) / "tiny_page.py").write_text("<!DOCTYPE html>")
+    assert "scale_layer" not in shown(check_path(kit, folder(kit) / "tiny_page.py", "twice"))
+    gone = shown(CheckedFolder([], ["no page of the course"]))
+    assert "no page of the course" in gone and "0 of 0" not in gone and "hidden checks" not in gone
+
+
+def in_python(code: str, where: Path) -> str:
+    command = [sys.executable, "-c", f"from autograder import check\n{code}"]
+    done = subprocess.run(
+        command, cwd=where, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def test_check_in_a_script(kit: Course, tmp_path: Path) -> None:
+    """The file that counts is checked, not the untouched notebook beside it; mistakes are told without a traceback."""
+    (folder(kit) / "tiny_page.py").write_text(SOLVED)
+    said = in_python("check('twice')\ncheck('twce')", folder(kit))
+    assert "✓ twice: 1 of 1" in said and "autograder: no exercise 'twce' in this course; did you mean 'twice'?" in said
+    assert in_python("check('twice')", tmp_path).startswith("autograder: no course.toml in ")
+
+
+def test_without_a_standard_output(kit: Course) -> None:
+    """Whoever closes it gets the exit code, and no traceback."""
+    command = 'exec "$0" -m autograder.cli check nowhere >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], cwd=kit.root, capture_output=True, text=True)
+    assert done.returncode == 4 and done.stderr.startswith("autograder: nowhere does not exist")
+
+
+@pytest.mark.parametrize(("command", "kept"), [("grade", "; what was graded is kept"), ("check", "\n")])
+def test_what_ctrl_c_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, kept: str
+) -> None:
+    """Only `grade` has something to keep."""
+
+    def stopped(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_module, "app", stopped)
+    monkeypatch.setattr(cli_module.gc, "freeze", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["autograder", command])
+    with pytest.raises(SystemExit):
+        cli_module.main()
+    assert capsys.readouterr().err.startswith(f"autograder: stopped{kept}")

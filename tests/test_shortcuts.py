@@ -128,6 +128,64 @@ def test_a_use_is_found_in_a_module_beside_the_page(code: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "f: object = s.softmax",
+        "f, other = s.softmax, 0",
+        "f, *other = s.softmax, 0",
+        "print(f := s.softmax)",
+        "for f in [s.softmax]: pass",
+        "for n in [0]:\n    def f(x): return s.softmax(x)",
+        "for n in []: pass\nelse:\n    f = s.softmax",
+        "while True:\n    f = s.softmax\n    break",
+        "with nullcontext(s.softmax) as f: pass",
+        "try: import nothing\nexcept ImportError:\n    from scipy.special import softmax as f",
+        "try: import nothing\nexcept* ImportError:\n    from scipy.special import softmax as f",
+        "match s.softmax:\n    case f: pass",
+        "match 0:\n    case 0:\n        f = s.softmax",
+        "def g():\n    global f\n    f = s.softmax\ng()",
+        "class G:\n    def g(self):\n        global f\n        def f(x): return s.softmax(x)",
+        "f = Adds()\nf += s.softmax",
+        "def f(x): return G.g(x)\nG.g = s.softmax",
+        "def f(x): return g['g'](x)\ng = {}\ng['g'] = s.softmax",
+        "def f(x, g=None): return g(x)\nf.__defaults__ = (s.softmax,)",
+        "from helpers import *",
+        "from between import *",
+        "from scipy.special import *\ndef f(x): return log_softmax(x)",
+        "from numpy import *\nfrom scipy.special import *\ndef f(x): return exp(log_softmax(x))",
+        "from scipy import *\ndef f(x): return special.softmax(x)",
+        "from numpy import *\ndef f(x): return logaddexp.reduce(x)",
+    ],
+)
+def test_a_use_is_found_however_the_name_is_bound(code: str) -> None:
+    """Whatever statement gives the name its value, wherever it stands, and where everything of a module is imported."""
+    between = PageSource("between", ["from helpers import *"], helper=True)
+    helpers = PageSource("helpers", ["from scipy.special import softmax as f"], helper=True)
+    page = PageSource("page", [f"import scipy.special as s\n{code}\n"])
+    use = find_shortcut(page, ["f"], ["scipy", "numpy.logaddexp"], [between, helpers])
+    assert use is not None and use.where.startswith(("page.py, line ", "helpers.py, line 1"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from numpy import *\nfrom scipy.special import *\ndef f(x): return exp(x) / sum(exp(x))",
+        "from numpy import *\ndef f(x): return slip(x)",
+        "from scipy.special import *\ndef f(x): return [len(row) for row in x]",
+        "from helpers import *\nfrom scipy.special import *\ndef f(x): return mine(x)",
+        "def f(x): return x\nfor g in (f, s.softmax):\n    print(g(0))",
+        "def f(x): return x\nresults = {}\nresults['f'] = f(0), s.softmax(0)",
+        "def f(x): return x\ntry:\n    print(f(0) == s.softmax(0))\nexcept ValueError as error:\n    print(error)",
+    ],
+)
+def test_what_else_stands_there_is_no_use(code: str) -> None:
+    """A comparison with the library in a loop, and names that another module of the page's has."""
+    helpers = PageSource("helpers", ["def mine(x): return x"], helper=True)
+    page = PageSource("page", [f"import scipy.special as s\n{code}\n"])
+    assert find_shortcut(page, ["f"], ["scipy", "numpy.logaddexp"], [helpers]) is None
+
+
 def test_the_place_is_the_students_own() -> None:
     """A module's lines count from its top, a notebook's from its cell, and magics hide nothing."""
     cells = ["import torch\n\n", "%%time\ndef f(x):\n    return torch.softmax(x, -1)\n"]

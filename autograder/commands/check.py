@@ -24,6 +24,7 @@ from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
 from autograder.intake.submission import PageSource
 from autograder.results.record import TestResult
+from autograder.settings import did_you_mean
 from autograder.text import printable
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _find(course: Course, path: Path, exercise: str | None) -> Found:
     if exercise is not None:
         known = [e.id for page in found.pages for e in page.page.exercises]
         if exercise not in known:
-            raise UsageError(f"--exercise {exercise}: not on the pages at {path}; they have {', '.join(known)}")
+            raise UsageError(f"--exercise {exercise}: not on the pages at {path}{did_you_mean(exercise, known)}")
         found.pages = [page for page in found.pages if any(e.id == exercise for e in page.page.exercises)]
     return found
 
@@ -121,6 +122,8 @@ def find_pages(course: Course, path: Path) -> Found:
     """The pages at `path`: a page, a folder, or an archive as it would be handed in. Raises UsageError."""
     if not path.exists():
         raise UsageError(f"{path} does not exist: give a page, a unit's folder, or the folder above")
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"{path} is neither a file nor a folder: give a page, a unit's folder, or the folder above")
     if path.is_file() and not archives.is_archive(path.name):
         return _find_file(course, path)
     placed = _place(course, list_archive(path) if path.is_file() else list_folder(path))
@@ -186,7 +189,8 @@ def _check_page(course: Course, found: FoundPage, sandbox: "Workers", exercise: 
 
     page = found.page
     if not found.sources:
-        return CheckedPage(page, found.file, [CheckedExercise(e, []) for e in page.exercises], found.problems)
+        asked = [CheckedExercise(e, []) for e in page.exercises if exercise in (None, e.id)]
+        return CheckedPage(page, found.file, asked, found.problems)
     context = Context(course, course.unit(page.unit), found.sources, sandbox, secrets.token_bytes(16))
     checked = run_checks(course, page, found.file.parent, context, exercise)
     context.close()

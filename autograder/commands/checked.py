@@ -78,6 +78,8 @@ def render_checks(checked: CheckedFolder, console: Console) -> None:
         console.print("Handed in as it is, the grader would say:", style="bold", markup=False)
     for text in checked.said:
         console.print(f"  {text}", style="yellow", markup=False)
+    if not total:  # the page is gone while it is watched
+        return
     console.print(f"{passed} of {total} exercises pass their public checks.", markup=False)
     if following is not None:
         console.print(f"Next: {following}", markup=False)

@@ -24,6 +24,16 @@ def imported_names(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     return {a.asname or a.name: f"{node.module or ''}.{a.name}" for a in node.names}
 
 
+def bound_names(parts: Iterable[ast.AST]) -> set[str]:
+    """The names that parts of a statement give a value, and those of which they set an attribute or an item."""
+    found: set[str] = set()
+    for node in _of_this_scope(parts):
+        found |= _bound_by(node)
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            found |= {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
+    return found
+
+
 def _names(node: ast.AST, aliases: dict[str, str], hidden: frozenset[str]) -> Iterator[tuple[int, str]]:
     if isinstance(node, _Function):
         yield from _of_function(node, aliases, hidden)

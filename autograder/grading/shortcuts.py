@@ -7,12 +7,14 @@ worker when it is called.
 """
 
 import ast
+import builtins
 import copy
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from autograder.grading.scopes import imported_names, outer_names
+from autograder.grading.scopes import bound_names, imported_names, outer_names
 from autograder.intake.submission import PageSource
 from autograder.sandbox.magics import plain_python
 
@@ -57,10 +59,15 @@ def _mentions(
         if (module, name) in seen:
             continue
         seen.add((module, name))
-        for definition, where in modules[module].definitions.get(name, []):
-            for line, dotted in modules[module].uses(definition):
+        here = modules[module]
+        for definition, where in here.definitions.get(name, []):
+            for line, dotted in here.uses(definition):
                 yield dotted, f"{where.file}, line {where.above + line}"
                 waiting += _meant(module, dotted, modules)
+        own = [star for star in here.stars if star in modules]
+        waiting += ((star, name) for star in own)
+        if not any(name in modules[of].definitions for of in (module, *own)) and not hasattr(builtins, name):
+            yield from ((f"{star}.{name}", here.stars[star]) for star in _may_bring(name, here.stars.keys() - own))
 
 
 def _meant(module: str, dotted: str, modules: "_Modules") -> Iterator[tuple[str, str]]:
@@ -70,7 +77,12 @@ def _meant(module: str, dotted: str, modules: "_Modules") -> Iterator[tuple[str,
         yield head, rest.partition(".")[0]
     else:
         yield module, head
-        yield from ((star, head) for star in modules[module].stars if star in modules)
+
+
+def _may_bring(name: str, stars: Iterable[str]) -> list[str]:
+    """Of installed modules of which everything is imported those that have a name, or may. None is imported here."""
+    loaded = [star for star in stars if name in getattr(sys.modules.get(star), "__dict__", ())]
+    return loaded or [star for star in stars if star not in sys.modules]
 
 
 class _Modules:
@@ -93,9 +105,9 @@ class _Module:
     """Module-level definitions by name, and what imported and assigned names stand for."""
 
     def __init__(self, source: PageSource) -> None:
-        self.definitions: dict[str, list[tuple[ast.stmt, _Place]]] = {}
+        self.definitions: dict[str, list[tuple[ast.AST, _Place]]] = {}
         self.aliases: dict[str, str] = {}
-        self.stars: list[str] = []  # modules of which everything is imported
+        self.stars: dict[str, str] = {}  # modules of which everything is imported, with the place
         above = 0
         for number, cell in enumerate(source.cells, start=1):
             where = f"{source.name}.ipynb, cell {number}" if source.notebook else f"{source.name}.py"
@@ -108,28 +120,46 @@ class _Module:
             if not source.notebook:
                 above += cell.count("\n")
 
-    def uses(self, definition: ast.stmt) -> Iterator[tuple[int, str]]:
+    def uses(self, definition: ast.AST) -> Iterator[tuple[int, str]]:
         """(line, dotted name) of everything the definition takes from outside, imported names spelt out."""
         yield from outer_names(definition, self.aliases)
 
     def _read(self, statement: ast.stmt, where: "_Place") -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            self.definitions.setdefault(statement.name, []).append((statement, where))
+            self._define([statement.name], statement, where)
+            inside = (node.names for node in ast.walk(statement) if isinstance(node, ast.Global))
+            self._define((name for names in inside for name in names), statement, where)
         elif isinstance(statement, ast.Import | ast.ImportFrom):
             self.aliases.update(imported_names(statement))
             for alias in statement.names:  # another module may import it from this one
-                bound = (alias.asname or alias.name).split(".")[0]
-                self.definitions.setdefault(bound, []).append((_only(statement, alias), where))
-            if isinstance(statement, ast.ImportFrom) and statement.module:
-                self.stars += [statement.module for alias in statement.names if alias.name == "*"]
-        elif isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                if isinstance(target, ast.Name):
-                    self.definitions.setdefault(target.id, []).append((statement, where))
-        elif isinstance(statement, ast.If | ast.Try | ast.With):
-            for inner in ast.iter_child_nodes(statement):
-                if isinstance(inner, ast.stmt):
-                    self._read(inner, where)
+                self._define([(alias.asname or alias.name).split(".")[0]], _only(statement, alias), where)
+            if isinstance(statement, ast.ImportFrom) and statement.module and statement.names[0].name == "*":
+                self.stars[statement.module] = f"{where.file}, line {where.above + statement.lineno}"
+        else:
+            parts, inner = _parted(statement)
+            self._define(bound_names(parts), ast.Module(parts, []) if inner else statement, where)  # type: ignore[arg-type]
+            for below in inner:
+                self._read(below, where)
+
+    def _define(self, names: Iterable[str], definition: ast.AST, where: "_Place") -> None:
+        for name in names:
+            self.definitions.setdefault(name, []).append((definition, where))
+
+
+def _parted(node: ast.AST) -> tuple[list[ast.AST], list[ast.stmt]]:
+    """What is in a statement itself (the head of a loop, the patterns of a match), and the statements in it."""
+    parts: list[ast.AST] = []
+    inner: list[ast.stmt] = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            inner.append(child)
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            more = _parted(child)
+            parts += more[0]
+            inner += more[1]
+        else:
+            parts.append(child)
+    return parts, inner
 
 
 class _Place(Struct, frozen=True):

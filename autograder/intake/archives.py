@@ -173,6 +173,7 @@ class _Sorter:
             return
         below = (*parts[:-1], stem(parts[-1]))
         self._found.folders.add(below)
+        self._found.opened.add(below)
         self._found.remarks += [f"{printable(parts[-1])}: {remark}" for remark in inside.remarks]
         for shadow in inside.shadows:
             self._shadow((*below, *shadow))

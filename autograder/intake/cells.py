@@ -75,18 +75,20 @@ def looks_like_module(data: bytes) -> bool:
         return False
 
 
+_A_DOCUMENT = "a word processor's document; hand in the page itself, as plain text"
 _INSTEAD = (  # what was saved where a page should be: how it begins, what it is
     (rb"\s*$", "an empty file; save the page again, and look at its size before you hand it in"),
     (rb"\s*<(!doctype|html|\?xml)", "a web page, not the file that it shows; download the file itself"),
     (rb"\s*\[InternetShortcut\]|\s*\{[^{}]*\"(doc_id|url)\"\s*:", "a link, not the file; download the file itself"),
     (rb"version https://git-lfs", "a pointer of Git LFS, not the file; fetch it with `git lfs pull`"),
+    (rb"\{\\rtf|PK\x03\x04.{26}(\[Content_|_rels/|docProps/|word/|mimetype)", _A_DOCUMENT),
     (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "an archive under another name; name it .zip, or hand in what is in it"),
     (rb"%PDF", "a PDF; hand in the page itself"),
     (rb"bplist00|\x00\x05\x16\x07", "left by a Mac beside the file, not the file; hand in the page itself"),
 )
 
 
-def _what_else(data: bytes) -> str | None:
+def what_else(data: bytes) -> str | None:
     """What the bytes are if they are no page, with what to do."""
     return next((what for begins, what in _INSTEAD if re.match(rb"(?is)" + begins, data[:2000])), None)
 
@@ -100,7 +102,7 @@ def _code_cells(data: bytes) -> list[str]:
     if found is None and notebook.worksheets is not None:
         found = [cell for sheet in notebook.worksheets for cell in sheet.cells]
     if found is None:
-        raise Unreadable(f"not a notebook: {_what_else(data) or 'it has no cells'}")
+        raise Unreadable(f"not a notebook: {what_else(data) or 'it has no cells'}")
     if len(found) > MAX_CELLS:
         raise Unreadable(f"{len(found)} cells; at most {MAX_CELLS} are read")
     return [_source(cell) for cell in found if cell.cell_type == "code"]
@@ -112,7 +114,7 @@ def _notebook(data: bytes) -> _Notebook:
     try:
         return msgspec.json.decode(data, type=_Notebook)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        strict = _what_else(data) or str(error)[:200]
+        strict = what_else(data) or str(error)[:200]
     if b"<<<<<<<" in data and b">>>>>>>" in data:
         raise Unreadable("not a notebook: it holds git's marks of a conflict (<<<<<<<); resolve it and save again")
     try:  # Jupyter itself writes NaN and Infinity, which JSON does not have
@@ -127,7 +129,7 @@ def _source(cell: _Cell) -> str:
     source: Any = cell.source if cell.source is not None else cell.input
     if source is None:
         raise Unreadable("not a notebook: a code cell has no source")
-    return source if isinstance(source, str) else "".join(source)
+    return _equal_line_ends(source if isinstance(source, str) else "".join(source))
 
 
 def _decode_wide(data: bytes) -> str | None:
@@ -163,9 +165,13 @@ def _decode_python(data: bytes) -> str:
             text = data.decode(encoding)
         text.encode()  # SECURITY: raw_unicode_escape decodes to half a character, which no message can carry
     except (SyntaxError, UnicodeError, LookupError) as error:
-        raise Unreadable(what) if (what := _what_else(data)) else _undecodable(error, data) from None
+        raise Unreadable(what) if (what := what_else(data)) else _undecodable(error, data) from None
     if "\0" in text:
-        raise Unreadable(_what_else(data) or "contains null bytes; is it a text file?")
+        raise Unreadable(what_else(data) or "contains null bytes; is it a text file?")
+    return _equal_line_ends(text)
+
+
+def _equal_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -60,6 +60,7 @@ class Listing(Struct):
 
     entries: list[Entry] = field(default_factory=list)
     folders: set[Parts] = field(default_factory=set)  # empty ones included
+    opened: set[Parts] = field(default_factory=set)  # of these folders, the archives that stand for them
     remarks: list[str] = field(default_factory=list)
     others: int = 0  # how many of the entries can only be named
     looked_at: int = 0
@@ -127,13 +128,20 @@ def _walk(folder: Path, above: Parts, found: Listing) -> Iterator[tuple["os.DirE
         parts = (*above, name)
         found.folders.add(parts)
         if name == CHECKPOINTS:
-            found.shadows += [(*parts, file) for file in sorted(os.listdir(folder / name))[:100]]
+            found.shadows += [(*parts, file) for file in _autosaves(folder / name)]
         if is_left_behind(name):
             continue
         if len(parts) > MAX_DEPTH:
             found.remarks.append(f"{'/'.join(parts)}: {len(parts)} folders deep; at most {MAX_DEPTH} are looked into")
             continue
         yield from _walk(folder / name, parts, found)
+
+
+def _autosaves(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))[:100]
+    except OSError:  # they are only named, and only where the page is missing
+        return []
 
 
 def _reader(path: Path) -> Callable[[], bytes]:

@@ -232,6 +232,7 @@ class _Reader(Generic[_Kept]):
             listing = item.listing((layouts.own_name(file, own),) if file else ())
             together.entries += listing.entries
             together.folders |= listing.folders
+            together.opened |= listing.opened
             together.remarks += listing.remarks
             together.shadows += listing.shadows
         owner = mine[0][0] if mine else Owner(student, (student,))

@@ -6,6 +6,7 @@ a student's file, neither by accident nor on purpose.
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -18,6 +19,8 @@ from autograder.text import printable
 
 MAX_HELPERS = 20
 MAX_HELPER_CHARS = 1 << 20
+# a notebook's `%run module.py`, which the worker makes an import of (`sandbox.magics`)
+_RUNS = re.compile(r"""^%run\s+(?:-[a-ln-z]\s+)*["']?(?:[^"'\s]*[/\\])?([A-Za-z_]\w*).*""")
 
 
 class Helpers:
@@ -107,6 +110,7 @@ def _import_lines(cell: str) -> Iterator[ast.Import | ast.ImportFrom]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         nodes = []
         for line in cell.splitlines():
+            line = _RUNS.sub(r"import \1", line)
             if line.lstrip().startswith(("import ", "from ")):
                 try:
                     nodes += ast.parse(line.strip()).body

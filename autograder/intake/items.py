@@ -98,6 +98,9 @@ def _of_archive(submitted: Path, course: Course, names: PageNames) -> Items:
     for parts in everything.folders:
         if len(parts) > skip:
             of(parts[skip]).folders |= {parts[skip + 1 :]} - {()}
+    for parts in everything.opened:
+        if len(parts) > skip:
+            of(parts[skip]).opened.add(parts[skip + 1 :])
     for entry in everything.entries:
         first, *rest = entry.parts[skip:]
         moved = Entry(tuple(rest) or (first,), entry.read, packed=True)

@@ -43,7 +43,9 @@ def add_archive(found: Listing, path: Path, below: Parts) -> None:
         found.remarks.append(f"{printable(path.name)}: nothing that could be read is in it")
     if below:
         found.folders.add(below)
+        found.opened.add(below)
     found.folders |= {(*below, *parts) for parts in inside.folders}
+    found.opened |= {(*below, *parts) for parts in inside.opened}
     found.remarks += [f"{printable(path.name)}: {remark}" for remark in inside.remarks]
     found.shadows += [(*below, *parts) for parts in inside.shadows]
     found.entries += [Entry((*below, *e.parts), e.read, packed=True) for e in inside.entries]

@@ -12,7 +12,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from autograder.course import Page
-from autograder.intake.cells import looks_like_module, looks_like_notebook, parse_cells
+from autograder.intake.cells import looks_like_module, looks_like_notebook, parse_cells, what_else
 from autograder.intake.files import Entry, Unreadable
 from autograder.intake.helpers import imported
 from autograder.intake.names import Meant
@@ -44,6 +44,8 @@ class Candidate:
                 self.suffix, self.note = ".ipynb", f"{self.label}: it is a notebook and was read as one"
             elif self.suffix == ".ipynb" and looks_like_module(data):
                 self.suffix, self.note = ".py", f"{self.label}: it is a module and was read as one"
+            elif self.suffix == ".py" and (what := what_else(data)) and not looks_like_module(data):
+                raise Unreadable(what)
             return PageSource(self._page.name, parse_cells(data, self.suffix), self.suffix == ".ipynb")
         except Unreadable as error:
             self.problem = f"{self.label}: {error}"

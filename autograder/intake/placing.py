@@ -19,6 +19,9 @@ from autograder.text import printable
 MAX_NAMED = 5
 MAX_PROBLEMS = 12
 _HIDDEN = "a hidden file, as programs leave it where the page itself is elsewhere; not read: hand in the page"
+_NO_PAGE = re.compile(
+    r"(?i).*\.(pdf|docx?|odt|rtf|pages|html?|png|jpe?g|gif|svg|heic|lnk|url|webloc|gdoc|desktop|crdownload|part|download)"
+)
 _OF_THE_KIT = re.compile(rf"(?i)readme(\.md|\.txt)?|course\.toml|{re.escape(RELEASED_FILE)}|autograder-.*\.whl")
 
 
@@ -153,7 +156,7 @@ class _Placing:
                 found.problems.append(f"{printable('/'.join(parts[-1:]))}: a folder, not a file")
                 found.present = True
         for parts in self._listing.shadows if altogether else ():
-            meant = self._names.meant(re.sub(r"^[._~$]+|\.icloud$", "", parts[-1]))
+            meant = self._names.meant(re.sub(r"^[._~$]+|\.(icloud|sw[a-p])$", "", parts[-1]))
             if meant is None or meant.page != page or meant.checks:
                 continue
             if CHECKPOINTS in parts[:-1]:
@@ -260,14 +263,19 @@ class _Placing:
     def _described(self, entry: Entry) -> str:
         near = self._names.near(entry.name)
         shown = printable(entry.path, 160)
-        return f"{shown} (is it {near}? rename it)" if near is not None and near not in self._choices else shown
+        if near is None or near in self._choices:
+            return shown
+        if _NO_PAGE.fullmatch(entry.name):  # a printed, shared or half loaded page: another name makes no page of it
+            return f"{shown} (not the page itself: hand in {near}.ipynb or {near}.py)"
+        return f"{shown} (is it {near}? rename it)"
 
     def _unknown_units(self) -> list[str]:
         """In nbgrader's layout a folder of no unit, unless pages of the course lie in it."""
         if not self._rules.exchange:
             return []
         used = {parts[0] for parts in self._meant if len(parts) > 1}
-        odd = sorted({parts[0] for parts in self._listing.folders if len(parts) == 1} - set(self._units) - used)
+        folders = self._listing.folders - self._listing.opened  # an archive may be called as it likes
+        odd = sorted({parts[0] for parts in folders if len(parts) == 1} - set(self._units) - used)
         return [f"{printable(name)}: no such unit in course.toml" for name in odd if not name.startswith(".")]
 
 

@@ -69,11 +69,23 @@ def raise_failure(raised: wire.Raised) -> NoReturn:
 _DEFINED = re.compile(r"^(?:async +def|def|class) +(\w+)|^(\w+) *=(?!=)", re.MULTILINE)
 
 
+# a definition, or a name that gets a value, in the indented lines below the guard; the name itself follows
+_GUARDED = (
+    r"""^if +__name__ *== *['"]__main__['"] *:.*\n(?:[ \t].*\n|\n)*?"""
+    r"""[ \t]+(?:(?:async +)?def +|class +|(?=\w+ *=[^=]))"""
+)
+
+
 def renamed(symbol: str, cells: Iterable[str]) -> str:
-    """A question about a name that the page defines and that is nearly the one that is missing; else nothing."""
+    """Where the missing name is after all, or a question about one that is nearly the same; else nothing."""
+    cells = list(cells)
+    if any(re.search(_GUARDED + re.escape(symbol) + r"\b", cell, re.MULTILINE) for cell in cells):
+        return '; it is under `if __name__ == "__main__":`, where nothing is run: move it out'
     names = {
         (match[1] or match[2]).casefold(): match[1] or match[2] for cell in cells for match in _DEFINED.finditer(cell)
     }
+    if symbol in names.values():
+        return ""  # it was deleted again, or its cell raised
     near = difflib.get_close_matches(symbol.casefold(), names, n=1, cutoff=0.8)
     return f"; is it {names[near[0]]}? The name must be {symbol}" if near else ""
 

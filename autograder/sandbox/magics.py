@@ -2,6 +2,7 @@
 
 A cell that is Python as it stands is left alone, `%` may also open a continued line. Otherwise the line at which Python
 gives up is looked at: if it is a magic or a shell line it is replaced, and the cell is tried again. Line numbers stay.
+As in IPython, a margin does not count: what all lines are indented by, and the prompts of a session that was pasted.
 """
 
 import ast
@@ -11,7 +12,8 @@ AWAITING = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _RUN = {"time", "timeit", "capture", "prun"}
 # The body of any other magic (%%memit, %%wandb) is run if it is Python.
 _NOT_RUN = {
-    *("!", "sx", "system", "cmd", "bash", "sh", "zsh", "script", "perl", "ruby", "R", "julia", "js", "javascript"),
+    *("!", "sx", "system", "cmd", "bash", "sh", "zsh", "shell", "powershell", "pwsh", "script"),
+    *("perl", "ruby", "R", "julia", "js", "javascript"),
     *("html", "HTML", "latex", "markdown", "svg", "SVG", "sql", "bigquery", "cpp", "cu", "cuda", "cython", "fortran"),
     *("python", "python2", "python3", "pypy", "writefile", "file", "writetemplate", "skip"),
 }
@@ -20,6 +22,11 @@ _CELL_MAGIC = re.compile(r"\s*%%(?P<name>!|[\w.]+)")
 _TIMED = re.compile(r"^(?P<indent>\s*)%(?:time|prun)\s+(?!-)(?P<statement>\S.*)$")
 _ASSIGNED = re.compile(r"^(?P<target>\s*[\w.\[\], ]+=\s*)(?P<kind>[!%])[^=].*$")
 _LINE = re.compile(r"^(?P<indent>\s*)(?:[%!?].*|[\w.*]+\?+\s*)$")
+_RUN_FILE = re.compile(
+    r"""^%run\s+(?:-[a-ln-z]\s+)*(?P<quote>["']?)(?:[^"'\s]*[/\\])?(?P<module>[A-Za-z_]\w*)"""
+    r"""(?:\.py|\.ipynb)?(?P=quote)(?:\s.*)?$"""
+)
+_PROMPTS = (re.compile(r"(?:>>>|\.\.\.)(?: |$)"), re.compile(r"In \[\d+\]: ?|\s*\.{3,}: ?"))
 
 
 def plain_python(code: str) -> tuple[str, str | None]:
@@ -27,7 +34,7 @@ def plain_python(code: str) -> tuple[str, str | None]:
     code, magic = _without_cell_magics(code)
     if magic in _NOT_RUN:
         return "", f"%%{magic}"
-    lines = code.split("\n")
+    lines = _without_margin(code.split("\n"))
     for _ in range(_MAX_LINES):
         at = _line_of_error("\n".join(lines))
         if at is None or not _replace(lines, at):
@@ -60,6 +67,16 @@ def _without_cell_magics(code: str) -> tuple[str, str | None]:
     return "\n".join(lines), told
 
 
+def _without_margin(lines: list[str]) -> list[str]:
+    first = next((line for line in lines if line.strip()), "")
+    margin = first[: len(first) - len(first.lstrip(" \t"))]
+    lines = [line.removeprefix(margin) for line in lines]
+    for prompt in _PROMPTS:
+        if prompt.match(first.lstrip()):
+            lines = [prompt.sub("", line, count=1) if prompt.match(line) else line for line in lines]
+    return lines
+
+
 def _line_of_error(code: str) -> int | None:
     """Index of the line at which Python gives up, None where it does not or cannot say."""
     try:
@@ -78,6 +95,9 @@ def _replace(lines: list[str], at: int) -> bool:
     line = lines[at]
     if timed := _TIMED.match(line):
         lines[at] = timed["indent"] + timed["statement"]
+        return True
+    if run := _RUN_FILE.match(line):
+        lines[at] = f"from {run['module']} import *"  # of a module beside the page, or of another page
         return True
     if assigned := _ASSIGNED.match(line):
         new = assigned["target"] + ("[]" if assigned["kind"] == "!" else "None")

@@ -15,6 +15,7 @@ from autograder.sandbox import wire
 from autograder.sandbox.cells import Cells
 from autograder.sandbox.interrupts import DidNotEnd, interruptible
 from autograder.sandbox.refuse import ForbiddenCall, is_refusal
+from autograder.sandbox.unread import why
 
 _MESSAGE_CHARS = 2000
 _PRINTED_CHARS = 4000
@@ -106,7 +107,8 @@ class Pages:
     def _remember(self, file: str, code: str) -> None:
         if file not in self._files:
             self._files.add(file)
-            linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+            lines = list(io.StringIO(code))  # as Python counts them: `splitlines` ends one at a form feed, too
+            linecache.cache[file] = (len(code), None, lines, file)
 
     def _problem(self, file: str, error: BaseException) -> wire.Problem:
         frames = self._own_frames(error)
@@ -119,6 +121,7 @@ class Pages:
             message = error.msg
             if error.filename == file or not frames:
                 line = error.lineno or 0
+                message = why(message, linecache.getline(file, line))
             else:  # of a module that the cell imports
                 within = f" ({error.filename}, line {error.lineno})"
         elif frames and frames[-1].file != file:
@@ -177,6 +180,9 @@ class Printed(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def reconfigure(self, **options: Any) -> None:
+        """What Windows users write at the top of a module (`encoding="utf-8"`) changes nothing here."""
 
     def write(self, text: str) -> int:
         if self._size < _PRINTED_CHARS:

@@ -303,3 +303,14 @@ def test_limits_on_size(handed: Handed, kind: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr("autograder.intake.archives.STUDENT", caps)
         read = one(handed, f"ada/{UNIT}.{kind}", data)
         assert read.pages == [] and words in read.problems[0]
+
+
+@pytest.mark.parametrize("inside", [("/home/ada/tiny_page.py", b"x = 1"), ("notes.txt", b"later")])
+def test_an_archive_is_no_unit(handed: Handed, inside: tuple[str, bytes]) -> None:
+    """It may be called as it likes, also where no page is in it: a folder of no unit is something else."""
+    work = pack("zip", inside)
+    handed.put("ada/homework.zip", work).page("tiny_page.py").put("bob.zip", pack("zip", ("homework.zip", work)))
+    everybody = pack("zip", ("eve/homework.zip", work), (f"eve/{UNIT}/tiny_page.py", b"x = 1\n"))
+    for read in handed.read(), handed.put("../class.zip", everybody).read(handed.submitted.parent / "class.zip"):
+        said = [line for submission in read.submissions for line in submission.problems]
+        assert said and not any("no such unit" in line for line in [*read.passed_over, *said])

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import pytest
@@ -191,6 +192,21 @@ CASES = [
     Case("magic-unknown", book(IMPORTS, "%%sparql\nSELECT double FROM x", SCALE), 6, ("begins with %%sparql",)),
     Case("magic-help", book(IMPORTS, f"torch.nn.*Norm?\n{DOUBLE}", SCALE)),
     Case("magic-unneeded", book("%%bash\nls", *CELLS)),
+    Case("magic-shells", book("%%shell\nls", "%%powershell\nls", "%%pwsh\nls", *CELLS)),
+    Case(
+        "run-a-module",
+        book(IMPORTS, "%run -i ./twice.py --fast", DOUBLE.replace("x + x", "twice(x)"), SCALE, twice=TWICE),
+    ),
+    Case("run-what-is-not-there", book(IMPORTS, "%run mine.py", SCALE), 6, ("No module named 'mine'",)),
+    Case("margin", book(IMPORTS, indent(DOUBLE, "    "), f"%%time\n{indent(SCALE, '    ')}")),
+    Case("prompts", book(IMPORTS, ">>> def double(x):\n...     return x + x\n", SCALE)),
+    Case("prompts-of-ipython", book(IMPORTS, "In [3]: def double(x):\n   ...:     return x + x\n", SCALE)),
+    Case(
+        "cells-from-windows",
+        book(*(cell.replace("\n", "\r\n") for cell in ("!pip install \\\n  x\n" + IMPORTS, *CELLS[1:]))),
+    ),
+    Case("cells-with-cr", book(*(cell.replace("\n", "\r") for cell in ("%matplotlib inline\n" + IMPORTS, *CELLS[1:])))),
+    Case("console-of-windows", page("import sys\nsys.stdout.reconfigure(encoding='utf-8')\n" + PLAIN)),
     Case("awaiting", book(f"import asyncio\nawait asyncio.sleep(0)\n{SOLVED}")),
     Case("colab-notebook", book(COLAB, *CELLS), words=("google",)),
     Case("colab-magic", book("!nvidia-smi\n%cd /content\n" + IMPORTS, DOUBLE, SCALE)),
@@ -253,6 +269,15 @@ CASES = [
             + "\ndouble = torch.compile(double, fullgraph=True)\n"
         ),
     ),
+    Case(
+        "conflict-in-a-module",
+        page(
+            SOLVED.replace("    return x + x", "<<<<<<< HEAD\n    return x + x\n=======\n    return 2 * x\n>>>>>>> b")
+        ),
+        6,
+        ("tiny_page.py: line 7: IndentationError: git's mark of a conflict (<<<<<<<)",),
+    ),
+    Case("conflict-in-a-cell", book(IMPORTS, f"a = 1\n=======\n{DOUBLE}", SCALE), 6, ("conflict (=======)",)),
     Case("utf-16", page(SOLVED.encode("utf-16"))),
     Case("windows-lines", page(SOLVED.replace("\n", "\r\n"))),
     Case("latin-1", page(("# é\n" + SOLVED).encode("latin-1")), 0, ("save it as UTF-8",)),

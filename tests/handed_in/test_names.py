@@ -1,6 +1,8 @@
 """Files under other names and in other places, and modules that come along: read, or named with the reason."""
 
 import json
+import os
+from collections.abc import Callable
 
 import pytest
 
@@ -159,12 +161,34 @@ def test_a_name_that_is_nearly_right(handed: Handed) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "suffix", [".pdf", ".py.docx", ".ipynb.pdf", ".html", ".rtf", ".png", ".gdoc", ".py.crdownload"]
+)
+def test_what_no_other_name_makes_a_page(handed: Handed, suffix: str) -> None:
+    """A printed, shared or half loaded page is not to be renamed."""
+    (problem,) = handed.page(f"tiny_page{suffix}").ada().problems
+    assert f"tiny_page{suffix} (not the page itself: hand in tiny_page.ipynb or tiny_page.py)" in problem
+
+
 def test_an_autosave_is_not_the_page(handed: Handed) -> None:
     """Where only Jupyter's autosave is there, that is said."""
     read = handed.page(".ipynb_checkpoints/tiny_page-checkpoint.ipynb", notebook("x = 1")).ada()
     assert read.pages == [] and read.problems == [
         "tiny_page-checkpoint.ipynb: only Jupyter's autosave of the page; hand in the page"
     ]
+
+
+def test_autosaves_that_may_not_be_listed(handed: Handed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that belongs to somebody else costs nobody the pages beside it."""
+    handed.page(".ipynb_checkpoints/tiny_page-checkpoint.ipynb").page("tiny_page.py")
+
+    def listdir(folder: str, known: Callable[[str], list[str]] = os.listdir) -> list[str]:
+        if str(folder).endswith(".ipynb_checkpoints"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return known(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert [page.name for page in handed.ada().pages] == ["tiny_page"]
 
 
 @pytest.mark.parametrize("name", ["tiny_page.ipynb のコピー", "tiny_page.ipynb (1)", "tiny_page.ipynb.txt.txt "])
@@ -177,7 +201,9 @@ def test_a_name_means_the_same_in_an_archive(handed: Handed, name: str) -> None:
     assert read["ada"].problems == read["bob"].problems == [f"{name}: read as tiny_page.ipynb"]
 
 
-@pytest.mark.parametrize("name", [".tiny_page.ipynb.icloud", "._tiny_page.py", "~$tiny_page.ipynb", ".tiny_page.py"])
+@pytest.mark.parametrize(
+    "name", [".tiny_page.ipynb.icloud", "._tiny_page.py", "~$tiny_page.ipynb", ".tiny_page.py", ".tiny_page.py.swp"]
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_only_a_hidden_file_of_the_page(handed: Handed, name: str, packed: bool) -> None:
     """A placeholder or a resource fork is not the page, and whoever handed in nothing else is told so; else nobody."""

@@ -21,6 +21,7 @@ from autograder.sandbox.failures import (
     StudentTimedOut,
 )
 from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.unread import why
 from tests.sandbox.conftest import LIMITS, page, rungs
 
 
@@ -226,6 +227,37 @@ def test_an_exception_is_data(rung: Sandbox) -> None:
     assert error.is_a(ValueError) and error.text == "too odd"
     assert [(f.file, f.line, f.function) for f in error.frames] == [("page.py", 2, "f"), ("page.py", 4, "g")]
     assert "worker.py" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "type Pair = tuple[int, int]",
+        "def first[T](pair: T) -> T:",
+        "class Box[T]:",
+        "print(f'{d['a']}')",
+        r"f'{x + '\n'}'",
+    ],
+)
+def test_syntax_of_a_newer_python_is_called_that(line: str) -> None:
+    """On a Python that does not know it, and only there: the student's own may."""
+    assert "is this line Python 3.12? Python 3.11 reads this page" in why("invalid syntax", line, (3, 11))
+    assert why("invalid syntax", line, (3, 12)) == "invalid syntax"
+
+
+@pytest.mark.parametrize("line", ["x = type (", "def first(x:", "except ValueError, e:", "f'{x'", "x = f'{a}' '{b}' +"])
+def test_a_slip_is_not_taken_for_newer_syntax(line: str) -> None:
+    """Python's own words are right about it."""
+    assert why("invalid syntax", line, (3, 11)) == "invalid syntax"
+
+
+@rungs
+@pytest.mark.parametrize("odd", ["\f", "\v", "\x1c", "\u2028"], ids=ascii)
+def test_the_line_that_is_shown_is_the_one_of_the_number(rung: Sandbox, odd: str) -> None:
+    """What only `splitlines` takes for the end of a line moves no line."""
+    with pytest.raises(StudentRaised) as caught:
+        Student(page(rung, f"# a{odd}b\ndef f(x):\n    return x + unknown")).f(1)
+    assert [(frame.line, frame.text) for frame in caught.value.frames] == [(3, "return x + unknown")]
 
 
 @rungs
