@@ -174,7 +174,7 @@ class _Worksheet:
         if by_number is not None and by_name is not None and by_number != by_name:
             raise UsageError(
                 f"{OPTION} {self._path}, row {row_number}: {printable(identifier)!r} is {printable(by_number)} here, "
-                f"and {printable(name)!r} is {printable(by_name)}; give a --roster with the ID number or email of the row"
+                f"and {printable(name)!r} is {printable(by_name)}; give a --roster with the row's ID number or email"
             )
         return by_number if by_number is not None else by_name
 
