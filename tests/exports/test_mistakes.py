@@ -14,6 +14,7 @@ from rich.console import Console
 
 from autograder.commands.export import run_export
 from autograder.commands.show import find
+from autograder.course import load_course
 from autograder.errors import UsageError
 from autograder.results.exports import canvas, moodle, summary, table
 from autograder.results.exports.gathered import Asked
@@ -152,6 +153,25 @@ def test_what_formgrader_knows_is_not_lost_in_silence(
         "entered in formgrader are in nbgrader's gradebook, which `nbgrader export` reads, and not in this file" in said
     )
     assert "this file: ada unit_a\n" in said
+
+
+def test_results_of_other_points_are_told(small_class: Class, tmp_path: Path) -> None:
+    """Points were changed and nobody graded again: 9.5 of 9.5 would be read as 9.5 of 12."""
+    assert not any("before course.toml changed" in line for line in small_class.gather().said)
+    toml = small_class.course.root / "course.toml"
+    for change, to, said in (
+        (
+            "points = 2.5",
+            "points = 5",
+            "of 9.5 points, and unit_a has 12 now: =cmd",
+        ),
+        ('id = "two"', 'id = "new"', "with other exercises than unit_a has now: "),
+    ):
+        text = toml.read_text(encoding="utf-8")
+        toml.write_text(text.replace(change, to), encoding="utf-8")
+        told = Class(load_course(toml.parent), small_class.out).gather().said
+        assert any(f"graded before course.toml changed, {said}" in line for line in told), told
+        toml.write_text(text, encoding="utf-8")
 
 
 def test_a_title_with_a_bar(small_class: Class, tmp_path: Path) -> None:

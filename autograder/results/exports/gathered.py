@@ -121,7 +121,24 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
         raise UsageError(f"no result to export{whose}{for_unit}{others}{left}")
     gathered.said += extensions.notes(course, list(found.by_student)) if asked.student is None else []
     gathered.said += _renamed(found, renamed) if asked.student is None else []
+    gathered.said += _outdated(gathered)
     return gathered
+
+
+def _outdated(gathered: Gathered) -> list[str]:
+    """Results whose exercises or points are not those of course.toml any more, in words: their points are of others."""
+    found: dict[str, list[str]] = {}
+    for counted in gathered.handed_in():
+        unit, exercises = gathered.course.unit(counted.result.unit), counted.result.exercises
+        then, now = ({e.id: float(e.max_score) for e in exercises}, {e.id: float(e.points) for e in unit.exercises})
+        if then != now:
+            why = f"of {decimal(counted.grade.max_score)} points, and {unit.id} has {decimal(unit.points)}"
+            said = why if counted.grade.max_score != unit.points else f"with other exercises than {unit.id} has"
+            found.setdefault(said, []).append(counted.grade.student)
+    return [
+        f"graded before course.toml changed, {said} now: {listed(students)}; grade again, else these do not compare"
+        for said, students in found.items()
+    ]
 
 
 def _renamed(found: ClassResults, renamed: Mapping[str, str | None]) -> list[str]:
