@@ -134,4 +134,7 @@ def export_bundle(course: Course, unit: str | None, out: Path, surplus: Path | N
         markup=False,
         soft_wrap=True,
     )
+    if (course.root / EXTENSIONS_FILE).is_file():
+        said = f"note: {EXTENSIONS_FILE} does not go with it: there nobody has more time, and nobody is excused"
+        console.print(f"{said}; `autograder grade` on Gradescope's download of submissions counts it", markup=False)
     return written
