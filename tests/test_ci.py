@@ -89,6 +89,39 @@ def test_an_instructors_repository(course: Course, checkout: Path, system: str) 
     assert (checkout / "graded" / "gradebook.db").is_file()
 
 
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_reports_of_a_run_that_fails(tmp_path: Path, system: str, code: int) -> None:
+    """A grader error, or too few points, end the job as failed, with its reports, and the cache is kept."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    tool = tmp_path / ".venv" / "bin" / "autograder"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = grade ] && exit {code}\necho written > "$4"\n')
+    tool.chmod(0o755)
+    if system == "github":
+        job = yaml.safe_load((ROOT / "docs/ci/instructor.yml").read_text(encoding="utf-8"))["jobs"]["grade"]
+        after = [step for step in job["steps"] if step.get("if") == "always()"]
+        assert {"actions/cache/save@v4", "actions/upload-artifact@v4"} <= {step.get("uses") for step in after}
+        lines = [step["run"] for step in after if "run" in step]
+    else:
+        job = yaml.safe_load((ROOT / "docs/ci/gitlab-ci.yml").read_text(encoding="utf-8"))["grade"]
+        assert job["artifacts"]["when"] == job["cache"]["when"] == "always"
+        lines = [line for line in job["script"] if not line.startswith(("apt-get", "make"))]
+    done = run_steps(lines, tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
+    assert done.returncode == (code if system == "gitlab" else 0), done.stderr
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"summary.md", "grades.csv", "junit.xml"}
+
+
+@pytest.mark.parametrize("path", ["student.yml", "gitlab-ci.yml"])
+def test_of_two_kits_the_newer_is_installed(tmp_path: Path, path: str) -> None:
+    """A student who unpacks a later kit over the first one has two wheels."""
+    for version in ("0.2.0", "0.10.0"):
+        (tmp_path / f"attention_autograder-{version}-py3-none-any.whl").touch()
+    text = (ROOT / "docs" / "ci" / path).read_text(encoding="utf-8")
+    (line,) = [line.strip().removeprefix("- ") for line in text.splitlines() if "[kernels]" in line]
+    done = run_steps([line.replace("pip install", "echo")], tmp_path)
+    assert done.stdout == "./attention_autograder-0.10.0-py3-none-any.whl[kernels]\n"
+
+
 @pytest.mark.slow
 def test_a_students_repository(course: Course, tmp_path: Path) -> None:
     """Public checks on each push: red while something is missing, with the output in the job's summary."""
