@@ -92,9 +92,8 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
     notes = [*plan.notes, *lacking]
     if options.asked.student is None and (kept := not_among(options.out, keys)):
         said = "of an earlier run, not among these submissions, and kept"
-        notes.append(
-            f"{said}: {listed(kept)}; what should not count goes with its folder below {options.out / STUDENTS}"
-        )
+        mend = f"what should not count goes with its folder below {options.out / STUDENTS}"
+        notes.append(f"{said}: {listed(kept)}; {mend}; nbgrader's gradebook keeps it")
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
         rows=[told.rows[key] for key in keys],
