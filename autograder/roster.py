@@ -12,9 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autograder.errors import UsageError
-from autograder.tables import read_people, same_name
+from autograder.tables import Row, read_people, same_name
 
 OPTION = "--roster"
+
+
+def _is_canvas_heading(row: Row) -> bool:
+    """Whether it is one of the rows that a gradebook downloaded from Canvas has before its students."""
+    is_canvas = {"student", "id", "section"} <= row.cells.keys() and not row.cells["id"]
+    return is_canvas and row.cells["student"].casefold() in ("", "points possible")
 
 
 class Roster:
@@ -25,7 +31,9 @@ class Roster:
         self._students: dict[str, str] = {}
         self._shared: dict[str, list[str]] = {}
         self._details: dict[str, dict[str, str]] = {}
-        rows = read_people(path, OPTION).rows if path is not None else []
+        rows = (
+            [row for row in read_people(path, OPTION).rows if not _is_canvas_heading(row)] if path is not None else []
+        )
         meant: dict[str, dict[str, int]] = defaultdict(dict)  # a name or id -> whose it is, and on which line
         for row in rows:
             student, *others = row.cells.values()

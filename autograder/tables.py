@@ -107,7 +107,10 @@ def read_text(path: Path, option: str) -> str:
     if len(data) > MAX_BYTES:
         raise UsageError(f"{option} {path}: {len(data) >> 20} MiB; at most {MAX_BYTES >> 20} MiB are read")
     try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        if "\0" not in text:  # as UTF-16 without its mark looks
+            return text
+        raise UnicodeError
     except UnicodeError:
         raise UsageError(f"{option} {path}: not UTF-8; save the table as CSV UTF-8") from None
 

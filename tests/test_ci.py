@@ -89,6 +89,39 @@ def test_an_instructors_repository(course: Course, checkout: Path, system: str) 
     assert (checkout / "graded" / "gradebook.db").is_file()
 
 
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_reports_of_a_run_that_fails(tmp_path: Path, system: str, code: int) -> None:
+    """A grader error, or too few points, end the job as failed, with its reports, and the cache is kept."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    tool = tmp_path / ".venv" / "bin" / "autograder"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = grade ] && exit {code}\necho written > "$4"\n')
+    tool.chmod(0o755)
+    if system == "github":
+        job = yaml.safe_load((ROOT / "docs/ci/instructor.yml").read_text(encoding="utf-8"))["jobs"]["grade"]
+        after = [step for step in job["steps"] if step.get("if") == "always()"]
+        assert {"actions/cache/save@v4", "actions/upload-artifact@v4"} <= {step.get("uses") for step in after}
+        lines = [step["run"] for step in after if "run" in step]
+    else:
+        job = yaml.safe_load((ROOT / "docs/ci/gitlab-ci.yml").read_text(encoding="utf-8"))["grade"]
+        assert job["artifacts"]["when"] == job["cache"]["when"] == "always"
+        lines = [line for line in job["script"] if not line.startswith(("apt-get", "make"))]
+    done = run_steps(lines, tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
+    assert done.returncode == (code if system == "gitlab" else 0), done.stderr
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"summary.md", "grades.csv", "junit.xml"}
+
+
+@pytest.mark.parametrize("path", ["student.yml", "gitlab-ci.yml"])
+def test_of_two_kits_the_newer_is_installed(tmp_path: Path, path: str) -> None:
+    """A student who unpacks a later kit over the first one has two wheels."""
+    for version in ("0.2.0", "0.10.0"):
+        (tmp_path / f"attention_autograder-{version}-py3-none-any.whl").touch()
+    text = (ROOT / "docs" / "ci" / path).read_text(encoding="utf-8")
+    (line,) = [line.strip().removeprefix("- ") for line in text.splitlines() if "[kernels]" in line]
+    done = run_steps([line.replace("pip install", "echo")], tmp_path)
+    assert done.stdout == "./attention_autograder-0.10.0-py3-none-any.whl[kernels]\n"
+
+
 @pytest.mark.slow
 def test_a_students_repository(course: Course, tmp_path: Path) -> None:
     """Public checks on each push: red while something is missing, with the output in the job's summary."""
@@ -152,3 +185,66 @@ def test_gradescope_where_nothing_isolates(bundle: Path) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "not the student's fault" in done.stderr
     assert not (bundle / "results" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "student"),
+    [
+        ({"users": [{"id": 9}, {"id": 3}]}, "9-3"),
+        ({"users": None}, "student"),
+        ({}, "student"),
+        ({"users": [{"email": "z@x.y"}, {"name": "../Zoë"}, {}]}, "z@x.y-_Zoë-student"),
+        ({"users": [{"id": 10**8 + i} for i in range(20)]}, "100000000-and-19-more"),
+    ],
+)
+def test_whoever_gradescope_names(bundle: Path, tmp_path: Path, told: dict[str, object], student: str) -> None:
+    """A group, and people of whom little is told, have a name that is one; the student's own timestamp.txt is none."""
+    root = copied(bundle, tmp_path, json.dumps({"created_at": "2026-11-29T10:00:00-08:00", **told}))
+    run_bundle(root)
+    assert [path.name for path in (root / "work" / "submitted").iterdir()] == [student]
+    times = (root / "work" / "times.csv").read_text(encoding="utf-8").splitlines()
+    assert times[1] == f"{student},{UNIT},2026-11-29T10:00:00-08:00"
+    assert [path.name for path in (root / "work" / "submitted" / student / UNIT).iterdir()] == ["page.py"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", None])
+def test_gradescopes_metadata_without_a_time(bundle: Path, tmp_path: Path, text: str | None) -> None:
+    """One sentence that names the file, and no results: nobody is on time for a broken file."""
+    done = run_bundle(root := copied(bundle, tmp_path, text))
+    assert done.returncode == 1 and not (root / "results" / "results.json").exists()
+    assert "submission_metadata.json does not say when this was handed in" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bundle_knows_no_extensions(tiny_course: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever granted some is told before the first student with one is charged."""
+    from rich.console import Console
+
+    from autograder.commands.export import export_bundle
+
+    made = tiny_course(tmp_path)
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        (made.root / name).touch()
+    for granted in (False, True):
+        if granted:
+            (made.root / "extensions.csv").write_text("student,unit,due,days,excused,note\n")
+        export_bundle(made, made.unit_ids[0], tmp_path / "b.zip", None, Console(width=300))
+        assert ("extensions.csv does not go with it" in capsys.readouterr().out) == granted
+
+
+def copied(bundle: Path, root: Path, metadata: str | None) -> Path:
+    """Another /autograder, with a submission of two files and this metadata."""
+    shutil.copytree(bundle / "source", root / "source")
+    (root / "submission").mkdir()
+    (root / "submission" / "page.py").write_text("x = 1\n")
+    (root / "submission" / "timestamp.txt").write_text("2020-01-01 00:00:00 UTC\n")
+    if metadata is not None:
+        (root / "submission_metadata.json").write_text(metadata, encoding="utf-8-sig")
+    return root
+
+
+def run_bundle(root: Path) -> "subprocess.CompletedProcess[str]":
+    """run_autograder, where no grading is possible."""
+    env = {**os.environ, "AUTOGRADER_ROOT": str(root), "AUTOGRADER_PYTHON": "/bin/false"}
+    command = [sys.executable, root / "source" / "run_autograder"]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -67,6 +67,22 @@ def test_a_manual_score_stays(kept: Kept, tiny_course: Callable[[Path], Course],
     assert gradebook.scores(course, tmp_path / "out") == {("ada", UNIT): 8.5}
 
 
+def test_the_tables_of_another_nbgrader(kept: Kept, tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
+    """A gradebook that lacks a column of today's is named as that, with nbgrader's own command for it."""
+    from nbgrader.api import Gradebook
+    from sqlalchemy import text
+
+    course = kept("old", tiny_course(tmp_path))
+    filled(course, tmp_path / "out", {"ada": counted(course, "ada")})
+    with Gradebook(gradebook.database_url(course, tmp_path / "out"), course_id=course.id) as book:
+        book.db.execute(text("ALTER TABLE student DROP COLUMN lms_user_id"))
+        book.db.commit()
+    with pytest.raises(
+        UsageError, match=r"lms_user_id.*another version of nbgrader: copy it, .* `nbgrader db upgrade`"
+    ):
+        filled(course, tmp_path / "out", {"ada": counted(course, "ada")})
+
+
 def test_a_failed_writing_leaves_nothing(kept: Kept, tiny_course: Callable[[Path], Course], tmp_path: Path) -> None:
     """All of a batch or none of it."""
     course = kept("failed", tiny_course(tmp_path))

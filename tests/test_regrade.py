@@ -234,6 +234,18 @@ def test_what_builds_on_what_judges_anew(quick: Batch) -> None:
 # ---------------------------------------------------------------- best or latest
 
 
+def test_what_is_not_handed_in_any_more_is_told(quick: Batch) -> None:
+    """Its result stays and counts: a renamed student would be there twice without a word."""
+    quick.grade()
+    (quick.submitted / "bob").rename(quick.submitted / "Robert B")
+    said = "of an earlier run, not among these submissions, and kept: bob/unit0_tiny; what should not count goes with"
+    for dry in (True, False):
+        assert any(note.startswith(said) for note in quick.grade(dry_run=dry)["notes"])
+    assert not any("earlier run" in note for note in quick.grade(student="ada")["notes"])
+    (quick.submitted / "Robert B").rename(quick.submitted / "bob")
+    assert any("kept: Robert%20B/unit0_tiny" in note for note in quick.grade()["notes"])
+
+
 def test_the_best_submission_counts(quick: Batch) -> None:
     """A worse one later costs nothing, the first is not graded again, and the policy can change afterwards."""
     quick.edit("course.toml", "[late]", '[policy]\nkeep = "best"\n\n[late]')

@@ -127,3 +127,10 @@ def test_times_as_platforms_write_them(tmp_path: Path, text: str) -> None:
     stamp = SubmittedAt(path, load_course(tmp_path)).stamp(["ada"], "unit_a")
     assert stamp is not None and stamp.when is not None
     assert stamp.when.isoformat().removesuffix(":00+00:00") == TIMES[text]
+
+
+def test_utf16_without_its_mark(tmp_path: Path) -> None:
+    """It is named as what it is, not as a table of columns that nobody knows."""
+    (path := tmp_path / "times.csv").write_bytes("student,submitted_at\nada,2026-11-30 10:00\n".encode("utf-16-le"))
+    with pytest.raises(UsageError, match=r"times\.csv: not UTF-8; save the table as CSV UTF-8"):
+        read_sheet(path, "--submitted-at")

@@ -48,6 +48,7 @@ def run_export(
     require_results(folder)
     found = read_class(folder, course)
     _keep_apart(course, folder, out, [roster, asked.worksheet])
+    _refuse_unused(kind, asked)
     gathered = gather(course, load_extensions(course), found, Roster(roster), asked)
     written = FORMATS[kind](gathered, out)
     results = sum(1 for _ in gathered.handed_in()) if gathered.exported is None else gathered.exported
@@ -73,6 +74,19 @@ def run_export(
     files = str(written[0]) if len(written) == 1 else f"{len(written)} files in {out}"
     console.print(f"{kind}: {results} results{nothing}: {files}", markup=False)
     return written
+
+
+def _refuse_unused(kind: str, asked: Asked) -> None:
+    """Options that another format has: whoever gives one counts on what it does. Raises UsageError."""
+    given = {
+        "--worksheet": ("moodle", asked.worksheet is not None),
+        "--column": ("moodle", bool(asked.columns)),
+        "--scale": ("moodle", asked.scale),
+        "--visibility": ("gradescope", asked.visibility != Asked().visibility),
+    }
+    for option, (of, is_given) in given.items():
+        if is_given and kind != of:
+            raise UsageError(f"export {kind} has no {option}, which is for {of}; leave it out")
 
 
 def _keep_apart(course: Course, folder: Path, out: Path, given: list[Path | None]) -> None:
@@ -120,4 +134,7 @@ def export_bundle(course: Course, unit: str | None, out: Path, surplus: Path | N
         markup=False,
         soft_wrap=True,
     )
+    if (course.root / EXTENSIONS_FILE).is_file():
+        said = f"note: {EXTENSIONS_FILE} does not go with it: there nobody has more time, and nobody is excused"
+        console.print(f"{said}; `autograder grade` on Gradescope's download of submissions counts it", markup=False)
     return written

@@ -20,7 +20,7 @@ from autograder.extensions import Extensions, load_extensions
 from autograder.intake.finding import Asked, look_through
 from autograder.intake.submission import Submission
 from autograder.results import gradebook
-from autograder.results.attempts import ATTEMPTS, after_writing, read_students
+from autograder.results.attempts import ATTEMPTS, after_writing, not_among, read_students
 from autograder.results.folders import STUDENTS
 from autograder.results.late import Counted, settle
 from autograder.results.record import UnitResult
@@ -89,13 +89,18 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
             )
         else:
             told.read_all()
+    notes = [*plan.notes, *lacking]
+    if options.asked.student is None and (kept := not_among(options.out, keys)):
+        said = "of an earlier run, not among these submissions, and kept"
+        mend = f"what should not count goes with its folder below {options.out / STUDENTS}"
+        notes.append(f"{said}: {listed(kept)}; {mend}; nbgrader's gradebook keeps it")
     whole = options.asked.student is None and options.asked.unit is None
     report = Report(
         rows=[told.rows[key] for key in keys],
         read=told.latest,
         fresh=fresh,
         passed_over=plan.passed_over,
-        notes=[*plan.notes, *lacking, *(extensions.notes(course, told.students) if whole else []), *told.unfit()],
+        notes=[*notes, *(extensions.notes(course, told.students) if whole else []), *told.unfit()],
         isolation=run.rung,
         seed_id=run.seed_id,
         gradebook=url,

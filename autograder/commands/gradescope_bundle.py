@@ -39,6 +39,7 @@ _RUN = '''\
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,11 +53,20 @@ UNIT = "{unit}"
 def main() -> int:
     kit, work = ROOT / "source" / "kit", ROOT / "work"
     shutil.rmtree(work, ignore_errors=True)
-    told = json.loads((ROOT / "submission_metadata.json").read_text(encoding="utf-8"))
-    student = "-".join(str(user["id"]) for user in told.get("users", [])) or "student"
-    shutil.copytree(ROOT / "submission", work / "submitted" / student / UNIT, symlinks=True)
+    metadata = ROOT / "submission_metadata.json"
+    try:
+        told = json.loads(metadata.read_text(encoding="utf-8-sig"))
+        student, when = name_of(told.get("users")), str(told["created_at"] or "")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        print(f"{metadata} does not say when this was handed in: {error!r}; submit it again", file=sys.stderr)
+        return 1
+    handed_in = work / "submitted" / student / UNIT
+    shutil.copytree(ROOT / "submission", handed_in, symlinks=True)
+    own = handed_in / "timestamp.txt"  # SECURITY: nbgrader's exchange would say when it came, and be believed
+    if own.is_file() or own.is_symlink():
+        own.unlink()
     with open(work / "times.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["student", "unit", "submitted_at"], [student, UNIT, told["created_at"]]])
+        csv.writer(file).writerows([["student", "unit", "submitted_at"], [student, UNIT, when]])
     one = ["--unit", UNIT, "--student", student, "--course", str(kit)]
     times = ["--submitted-at", str(work / "times.csv")]
     out = ["--out", str(work / "graded"), "--no-gradebook", "--jobs", "1", "--layout", "nbgrader"]
@@ -67,6 +77,15 @@ def main() -> int:
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
     return run("export", "gradescope", str(work / "graded"), str(results / "results.json"), *one)
+
+
+def name_of(users) -> str:
+    """What a submission's people are called here: their ids, or what else is told of them, in one name."""
+    told = [user if isinstance(user, dict) else {} for user in users or []]
+    names = [str(user.get("id") or user.get("email") or user.get("name") or "student") for user in told]
+    names = [re.sub(r"[^\\w@.+-]", "_", name).lstrip(".") or "student" for name in names] or ["student"]
+    joined = "-".join(names)
+    return joined if len(joined) <= 100 else f"{names[0][:80]}-and-{len(names) - 1}-more"
 
 
 def run(*arguments: str) -> int:

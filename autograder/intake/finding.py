@@ -19,7 +19,7 @@ from autograder.intake.people import People
 from autograder.intake.placing import Placed, Rules, place
 from autograder.intake.released import Released
 from autograder.intake.submission import HandedIn, Submission, digest_of_submission, with_time_problem
-from autograder.intake.times import OPTION, Stamp, SubmittedAt, judged
+from autograder.intake.times import ON_TIME, OPTION, Stamp, SubmittedAt, judged
 from autograder.roster import Roster
 from autograder.tables import same_name
 from autograder.text import listed, printable
@@ -251,9 +251,9 @@ class _Reader(Generic[_Kept]):
             if owner.when is not None:
                 return judged(owner.when, METADATA)
             if owner.no_time is not None:
-                return Stamp(problem=f"{owner.no_time}; it counts as handed in on time, or give it with {OPTION}")
+                return Stamp(problem=f"{owner.no_time}; {ON_TIME}, or give it with {OPTION}")
             if table is not None:
-                return Stamp(problem=f"{table.path.name}: no time for this student; it counts as handed in on time")
+                return Stamp(problem=f"{table.path.name}: no time for this student; {ON_TIME}")
             return None
 
         return stamp
@@ -268,6 +268,8 @@ class _Reader(Generic[_Kept]):
         unused = self._times.unused() if self._times is not None and self.asked.student is None else []
         if self._times is not None and unused:
             self.notes.append(f"{self._times.path.name}: nothing was handed in by {listed(unused)}")
+        if self._times is not None and (unread := self._times.unread()):
+            self.notes.append(unread)
         dated = {s.unit for s in self.submissions if s.submitted_at is not None}
         due = {unit.id for unit in self.course.units if unit.due is not None and self._is_costly(unit)}
         missing = f"no time of submission, so it counts as on time; {OPTION} gives it"

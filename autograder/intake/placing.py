@@ -13,7 +13,7 @@ from autograder.intake.names import Meant, PageNames
 from autograder.intake.pages import Candidate, Choice, choose
 from autograder.intake.released import RELEASED_FILE, Released
 from autograder.intake.submission import PageSource, Submission, digest_of_submission
-from autograder.intake.times import TIMESTAMP, Stamp, exchange_stamp
+from autograder.intake.times import ON_TIME, TIMESTAMP, Stamp, exchange_stamp
 from autograder.text import printable
 
 MAX_NAMED = 5
@@ -209,7 +209,9 @@ class _Placing:
         if written is None or (given is not None and given.when is not None):
             return given or Stamp()
         stamp = exchange_stamp(written)
-        return stamp if given is None or stamp.problem else Stamp(stamp.when, given.problem)
+        if given is None or given.problem is None or stamp.problem:
+            return stamp
+        return Stamp(stamp.when, given.problem.replace(ON_TIME, f"the time in {TIMESTAMP} counts"))
 
     def _of_exchange(self, entry: Entry, unit: str) -> bool:
         # SECURITY: an archive, and every other place, is the student's to fill

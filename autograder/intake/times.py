@@ -18,14 +18,16 @@ from autograder.extensions import EVERY_UNIT
 from autograder.intake.files import Entry, Unreadable
 from autograder.settings import did_you_mean
 from autograder.tables import column, read_people, same_name
-from autograder.text import printable
+from autograder.text import listed, printable
 
 TIMESTAMP = "timestamp.txt"
 OPTION = "--submitted-at"
+ON_TIME = "it counts as handed in on time"  # what follows from a problem, unless there is another time
 _SKEW = timedelta(minutes=10)  # clocks differ
 _STUDENT = ("student", "student_id", "id", "username", "login", "email", "name", "full name")
 _TIME = ("submitted_at", "submitted", "time", "timestamp", "date", "submission time", "last modified (submission)")
 _UNIT = ("unit", "assignment")
+_NO_TIME = ("", "-")  # as Moodle has it of who did not hand in
 _BEFORE_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 _MOODLE = "%A, %d %B %Y, %I:%M %p"
 
@@ -67,7 +69,7 @@ def stamp(text: str, source: str, zone: tzinfo = UTC) -> Stamp:
     try:
         when = parse_time(text, zone)
     except ValueError as error:
-        return Stamp(problem=f"{source}: {error}; it counts as handed in on time, or give the time with {OPTION}")
+        return Stamp(problem=f"{source}: {error}; {ON_TIME}, or give the time with {OPTION}")
     return judged(when, source)
 
 
@@ -97,11 +99,14 @@ class SubmittedAt:
         student, when = column(sheet, _STUDENT, path, OPTION), column(sheet, _TIME, path, OPTION)
         unit = next((name for name in _UNIT if name in sheet.header), None)
         self._times: dict[tuple[str, str], str] = {}
+        self._lines: dict[tuple[str, str], int] = {}
         self._asked: set[str] = set()
+        self._unread: dict[int, str] = {}
         problems = []
         for row in sheet.rows:
             name, of, time = row.cells[student], row.cells[unit] if unit else "", row.cells[when]
             of = "" if of == EVERY_UNIT else of
+            self._lines.setdefault((same_name(name), of), row.line)
             if not name:
                 problems.append(f"line {row.line}: {student} is empty; give the student's name or id")
             elif of and of not in course.unit_ids:
@@ -113,13 +118,26 @@ class SubmittedAt:
             raise UsageError("\n".join(f"{OPTION} {path}, {problem}" for problem in problems))
 
     def stamp(self, names: Sequence[str], unit: str) -> Stamp | None:
-        """The time of a student who is known by these names, None where the table has no such row."""
+        """The time of a student who is known by these names, None where the table has no such row, or no time in it."""
         for name in map(same_name, names):
             for key in ((name, unit), (name, "")):
                 if key in self._times:
                     self._asked.add(name)
-                    return stamp(self._times[key], self.path.name, self._zone)
+                    text = self._times[key]
+                    if text in _NO_TIME:
+                        return None
+                    found = stamp(text, self.path.name, self._zone)
+                    if found.when is None:
+                        self._unread[self._lines[key]] = text
+                    return found
         return None
+
+    def unread(self) -> str:
+        """Which times of those that were asked for cannot be read, in words; empty where all can."""
+        if not self._unread:
+            return ""
+        shown = listed([f"line {line} {text!r}" for line, text in sorted(self._unread.items())])
+        return f"{self.path.name}: no time can be read in {shown}; write it like 2026-11-30 10:00:00 UTC"
 
     def unused(self) -> list[str]:
         """Students of the table who handed in nothing that was read."""

@@ -3,7 +3,7 @@ counts, `attempts/<digest>.json` of the earlier ones. Which of them counts is la
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -51,6 +51,14 @@ def read_submissions(out: Path, student: str, unit: str) -> list[UnitResult]:
     if latest is None:
         return earlier
     return [latest, *(result for result in earlier if _digest(result) != _digest(latest))]
+
+
+def not_among(out: Path, keys: Collection[tuple[str, str]]) -> list[str]:
+    """Results of the units of some submissions, (student, unit), that are of none of them: `<folder>/<unit>` each."""
+    units = {unit for _, unit in keys}
+    known = {(safe_name(student), unit) for student, unit in keys}
+    found = [path.parts[-3:-1] for path in (out / STUDENTS).glob("*/*/result.json")]
+    return sorted(f"{student}/{unit}" for student, unit in found if unit in units and (student, unit) not in known)
 
 
 def require_results(out: Path, hint: str = "") -> None:

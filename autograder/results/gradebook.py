@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from nbgrader.api import Gradebook
 
 _MEND = "mend this and run the same command again"
+_OLD_TABLES = r"no such column|column .* does not exist"  # as SQLite and PostgreSQL say it
+_UPGRADE = (
+    "it is of another version of nbgrader: copy it, bring it up to date with `nbgrader db upgrade`, and grade again"
+)
 _KERNEL = '{"display_name": "Python 3", "language": "python", "name": "python3"}'
 
 
@@ -151,7 +155,8 @@ def _open(url: str, course_id: str, state: str) -> "Iterator[Gradebook]":
                 yield gradebook
         except (InvalidEntry, SQLAlchemyError) as error:
             said = _first_line(error)
-            raise UsageError(f"the gradebook {shown(url)} cannot be written: {said}; {state}: {_MEND}") from None
+            mend = _UPGRADE if re.search(_OLD_TABLES, said) else _MEND
+            raise UsageError(f"the gradebook {shown(url)} cannot be written: {said}; {state}: {mend}") from None
         finally:
             gradebook.close()
     finally:

@@ -150,6 +150,30 @@ def test_an_unreadable_time_of_the_table(handed: Handed, tmp_path: Path) -> None
     assert read.submitted_at is None and read.problems[0].startswith("times.csv: 'soon' is not a time like")
 
 
+def test_which_time_counts_is_what_is_said(handed: Handed, tmp_path: Path) -> None:
+    """Where the exchange wrote a time it counts, and no message promises that the student is on time."""
+    handed.page("tiny_page.py").page("timestamp.txt", "2020-12-20 10:00:00 UTC")
+    (table := tmp_path / "times.csv").write_text("student,time\nada,20.11.2026 10:00\n")
+    read = handed.ada(submitted_at=table)
+    assert read.submitted_at == datetime(2020, 12, 20, 10, tzinfo=UTC)
+    assert "the time in timestamp.txt counts" in read.problems[0] and "on time" not in read.problems[0]
+    table.write_text(f"student,time\nbob,{EARLY}\n")
+    assert handed.ada(submitted_at=table).problems == [
+        "times.csv: no time for this student; the time in timestamp.txt counts"
+    ]
+
+
+def test_unreadable_times_of_the_table_are_noted_together(handed: Handed, tmp_path: Path) -> None:
+    """With line and text, since a dry run shows no student's problems; Moodle's `-` is no time, and no mistake."""
+    handed.page("tiny_page.py").put(f"bob/{UNIT}/tiny_page.py").put(f"eve/{UNIT}/tiny_page.py")
+    (table := tmp_path / "times.csv").write_text("student,time\nada,20.11.2026 10:00\nbob,-\neve,46387.5\n")
+    found = handed.read(submitted_at=table)
+    said = "times.csv: no time can be read in line 2 '20.11.2026 10:00', line 4 '46387.5'; write it like 2026-11-30 10"
+    assert any(note.startswith(said) for note in found.notes), found.notes
+    bob = next(s for s in found.submissions if s.student == "bob")
+    assert bob.problems == ["times.csv: no time for this student; it counts as handed in on time"]
+
+
 def _now(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
     class Clock(datetime):
         @classmethod

@@ -10,11 +10,14 @@ Source: instructure/canvas-lms, lib/gradebook_importer.rb.
 
 import re
 import unicodedata
+from collections import defaultdict
 from pathlib import Path
 
 from autograder.course import Unit
+from autograder.errors import UsageError
 from autograder.results.exports.gathered import Gathered, csv_text, write_file
-from autograder.text import CsvField, csv_field, csv_number, listed
+from autograder.tables import same_name
+from autograder.text import CsvField, csv_field, csv_number, listed, printable
 
 _ID = ("canvas id", "canvas_id")
 _SIS_ID = ("sis user id", "sis_user_id", "sis id")
@@ -30,16 +33,22 @@ def export(gathered: Gathered, out: Path) -> list[Path]:
     possible = ["    Points Possible", "", "", "", "", *(csv_number(unit.points) for unit in gathered.units)]
     rows = [[csv_field(text) for text in head], [csv_field(text) for text in possible]]
     by_name, changed = [], []
+    rows_of: dict[tuple[str, str], list[str]] = defaultdict(list)  # by what Canvas finds a person with
     for student in gathered.students:
         details = gathered.roster.details(student)
-        ids = [_first(details, names) for names in (_ID, _SIS_ID, _LOGIN)]
+        of_canvas = ("id",) if {"student", "section"} <= details.keys() else ()  # in a gradebook that Canvas wrote
+        ids = [_first(details, names) for names in ((*_ID, *of_canvas), _SIS_ID, _LOGIN)]
         if not any(ids):
             by_name.append(student)
         person = [_first(details, _NAME) or student, *ids, ""]
+        for kind, value in zip(("ID", "SIS User ID", "SIS Login ID", "name"), [*ids, person[0]], strict=True):
+            if value:
+                rows_of[kind, same_name(value) if kind != "name" else value].append(student)
         cells = [csv_field(text) for text in person]
         if any(cell != unicodedata.normalize("NFC", text) for cell, text in zip(cells, person, strict=True)):
             changed.append(student)
         rows.append([*cells, *(_cell(gathered, student, unit) for unit in gathered.units)])
+    _refuse_one_for_two(rows_of, by_name)
     if by_name:
         gathered.said.append(
             "no `canvas id`, `sis user id` or `sis login id` in the roster, so Canvas goes by the name: "
@@ -48,6 +57,19 @@ def export(gathered: Gathered, out: Path) -> list[Path]:
     if changed:
         gathered.said.append(f"a name or id would be read as a formula, so Canvas may not find it: {listed(changed)}")
     return [write_file(out, "\ufeff" + csv_text(rows))]
+
+
+def _refuse_one_for_two(rows_of: dict[tuple[str, str], list[str]], by_name: list[str]) -> None:
+    """Two rows that Canvas takes for one person: the grade of either would be the other's. Raises UsageError.
+
+    Two may have one name, as long as Canvas goes by an id for both.
+    """
+    for (kind, value), students in rows_of.items():
+        if len(students) > 1 and (kind != "name" or not set(by_name).isdisjoint(students)):
+            raise UsageError(
+                f"Canvas would take {listed(students)} for one person, of the {kind} {printable(value)!r}; give each "
+                "a `canvas id`, `sis user id` or `sis login id` of their own in the --roster"
+            )
 
 
 def _first(details: dict[str, str], names: tuple[str, ...]) -> str:

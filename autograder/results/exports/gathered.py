@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
     students = list(found.by_student)
     known = set(map(same_name, students))  # `Ada` and `ada` may both have results, and then they are two
     excused = [extension.student for extension in extensions.by_key.values() if extension.excused]
-    for student in [*roster.students, *excused]:
+    renamed = {student: meant for student in students if (meant := roster.student([student])) not in (None, student)}
+    absent = [student for student in roster.students if student not in renamed.values()]
+    for student in [*absent, *excused]:
         if same_name(student) not in known:
             known.add(same_name(student))
             students.append(student)
@@ -117,7 +120,39 @@ def gather(course: Course, extensions: Extensions, found: ClassResults, roster: 
         others = ", only for others" if found.by_student else "; run `autograder grade` first, or give its --out folder"
         raise UsageError(f"no result to export{whose}{for_unit}{others}{left}")
     gathered.said += extensions.notes(course, list(found.by_student)) if asked.student is None else []
+    gathered.said += _renamed(found, renamed) if asked.student is None else []
+    gathered.said += _outdated(gathered)
     return gathered
+
+
+def _outdated(gathered: Gathered) -> list[str]:
+    """Results whose exercises or points are not those of course.toml any more, in words: their points are of others."""
+    found: dict[str, list[str]] = {}
+    for counted in gathered.handed_in():
+        unit, exercises = gathered.course.unit(counted.result.unit), counted.result.exercises
+        then, now = ({e.id: float(e.max_score) for e in exercises}, {e.id: float(e.points) for e in unit.exercises})
+        if then != now:
+            why = f"of {decimal(counted.grade.max_score)} points, and {unit.id} has {decimal(unit.points)}"
+            said = why if counted.grade.max_score != unit.points else f"with other exercises than {unit.id} has"
+            found.setdefault(said, []).append(counted.grade.student)
+    return [
+        f"graded before course.toml changed, {said} now: {listed(students)}; grade again, else these do not compare"
+        for said, students in found.items()
+    ]
+
+
+def _renamed(found: ClassResults, renamed: Mapping[str, str | None]) -> list[str]:
+    """Results of people whom the roster gives another id, in words: they were graded without it."""
+    once = [f"{student} is {meant}" for student, meant in renamed.items() if meant not in found.by_student]
+    twice = [f"{student} and {meant}" for student, meant in renamed.items() if meant in found.by_student]
+    said = []
+    if once:
+        mend = "grade with the same --roster, into a new folder, to have its ids"
+        said.append(f"graded under another name than the roster's id: {listed(once)}; {mend}")
+    if twice:
+        mend = "remove the folder of the name that is not used any more, below students/"
+        said.append(f"one person by the roster, with results under both names: {listed(twice)}; {mend}")
+    return said
 
 
 def find_student(name: str, students: Sequence[str]) -> str:
@@ -162,14 +197,27 @@ def lateness_in_words(grade: Grade) -> str:
 
 
 def write_file(out: Path, data: str | bytes) -> Path:
-    """Write an export's file, whole or not at all. Raises UsageError."""
+    """Write an export's file, whole or not at all. Raises UsageError.
+
+    A link stays one, and what it leads to is written. What is no file, as `/dev/stdout`, is not replaced by one.
+    """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give the name of a file")
+    if out.exists() and (not out.is_file() or _is_printed_to(out)):
+        raise UsageError(f"{out} is a device, a pipe or what this command prints to; give the name of a file")
     try:
-        write_atomically(out, data.encode() if isinstance(data, str) else data)
+        write_atomically(Path(os.path.realpath(out)), data.encode() if isinstance(data, str) else data)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}; give another name") from None
     return out
+
+
+def _is_printed_to(path: Path) -> bool:
+    """Whether it is where our own output goes: `export csv graded /dev/stdout > grades.csv`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def write_each(gathered: Gathered, out: Path, name: str, make: Callable[[Gathered, Counted], bytes]) -> list[Path]:

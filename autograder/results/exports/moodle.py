@@ -35,6 +35,7 @@ COLUMNS = {
     "changeable": ("grade can be changed",),
     "feedback": ("feedback comments",),
 }
+_EMPTY = ("", "-")
 _NO = ("no", "nein", "non", "false", "0")
 # what is not done where a column is not found
 _LOSSES = {"feedback": "no comments are exported", "changeable": "grades that Moodle has locked are not named"}
@@ -63,6 +64,11 @@ class _Worksheet:
         self._by_name: dict[str, list[str]] = defaultdict(list)  # `Ada` and `ada` may be two students
         for student in gathered.students:
             self._by_name[same_name(student)].append(student)
+            meant = gathered.roster.student([student])
+            if meant is not None and meant not in gathered.students:  # graded without the roster
+                self._by_name[same_name(meant)].append(student)
+        self._replaced: list[str] = []  # what Moodle had, by student
+        self._kept: list[str] = []  # the same of excused students
 
     def filled(self) -> str:
         """The worksheet's text, with a byte-order mark as Moodle writes one."""
@@ -73,7 +79,7 @@ class _Worksheet:
         for number, row in enumerate(self._rows[1:], start=2):
             row = [*row, *[""] * (len(self._header) - len(row))]
             cells = list(map(CsvField, row))  # the platform's own, which it looks for as it wrote them
-            student = self._student(row)
+            student = self._student(row, number)
             if student is None:
                 unknown.append(self._cell(row, "name") or self._cell(row, "identifier") or f"row {number}")
             elif student in placed:
@@ -89,6 +95,8 @@ class _Worksheet:
                 elif counted is not None and not counted.grade.excused:
                     self._fill(cells, row, counted, number)
                     filled += 1
+                elif self._gathered.is_excused(student, self._unit) and self._cell(row, "grade") not in _EMPTY:
+                    self._kept.append(f"{student} ({self._cell(row, 'grade')})")
             lines.append(cells)
         self._say(placed, unknown, locked)
         self._gathered.exported = filled
@@ -119,6 +127,10 @@ class _Worksheet:
         excused = [student for student in placed if self._gathered.is_excused(student, unit)]
         if excused:
             said.append(f"excused, so without a grade (Moodle has no word for it here): {listed(excused)}")
+        if self._kept:
+            said.append(f"excused, and Moodle keeps the grade that it has; delete it there: {listed(self._kept)}")
+        if self._replaced:
+            said.append(f"in place of what the worksheet had: {listed(self._replaced)}")
 
     # -- columns
 
@@ -151,22 +163,47 @@ class _Worksheet:
 
     # -- rows
 
-    def _student(self, row: Sequence[str]) -> str | None:
+    def _student(self, row: Sequence[str], row_number: int) -> str | None:
+        """Whose row it is. The number of a participant is Moodle's own, and may be what a student is called here."""
         identifier, name = self._cell(row, "identifier"), self._cell(row, "name")
         digits = "".join(re.findall(r"\d+", identifier)[-1:])  # `Participant 123`, in whatever language
-        names = [self._cell(row, "number"), self._cell(row, "email"), digits, identifier, f"{name} ({digits})", name]
-        names = [name for name in names if name]
-        known = self._gathered.roster.student(names)
-        for wanted in [known] if known else names:
-            found = self._by_name.get(same_name(wanted), [])
-            if wanted in found or len(found) == 1:
-                return wanted if wanted in found else found[0]
-        return None
+        for clue in (self._cell(row, "number"), self._cell(row, "email"), identifier, f"{name} ({digits})"):
+            if (student := self._meant(clue)) is not None:
+                return student
+        by_number, by_name = self._meant(digits), self._meant(name)
+        if by_number is not None and by_name is not None and by_number != by_name:
+            raise UsageError(
+                f"{OPTION} {self._path}, row {row_number}: {printable(identifier)!r} is {printable(by_number)} here, "
+                f"and {printable(name)!r} is {printable(by_name)}; give a --roster with the row's ID number or email"
+            )
+        return by_number if by_number is not None else by_name
+
+    def _meant(self, clue: str) -> str | None:
+        """The student of ours whom a cell names, by the roster or as it stands."""
+        wanted = (self._gathered.roster.student([clue]) or clue) if clue else ""
+        found = self._by_name.get(same_name(wanted), [])
+        return wanted if wanted in found else found[0] if len(found) == 1 else None
 
     def _fill(self, cells: list[CsvField], row: Sequence[str], counted: Counted, number: int) -> None:
         cells[self._at["grade"]] = csv_number(self._points(row, counted, number))
         if "feedback" in self._at:
             cells[self._at["feedback"]] = csv_field(_feedback(self._gathered, counted))
+        lost = [key for key in ("grade", "feedback") if self._differs(key, row, cells)]
+        if lost:
+            what = [self._cell(row, "grade")] * ("grade" in lost) + ["comments"] * ("feedback" in lost)
+            self._replaced.append(f"{counted.grade.student} ({' and '.join(what)})")
+
+    def _differs(self, key: str, row: Sequence[str], cells: Sequence[CsvField]) -> bool:
+        """Whether Moodle has something there already, and not what we would write."""
+        had = self._cell(row, key)
+        if had in _EMPTY:
+            return False
+        if key == "feedback":
+            return had != cells[self._at[key]].strip()
+        try:
+            return float(had.replace(",", ".")) != float(cells[self._at[key]])
+        except ValueError:
+            return True
 
     def _points(self, row: Sequence[str], counted: Counted, number: int) -> float:
         """The grade on the worksheet's scale, which is the unit's points unless --scale allows another."""
@@ -174,7 +211,13 @@ class _Worksheet:
         try:
             most = exact(float(text)) if text else exact(counted.grade.max_score)
         except ValueError:
-            raise UsageError(f"{OPTION} {self._path}, row {number}: the maximum {text!r} is no number") from None
+            most = None
+        if most is None or most <= 0:
+            shown = printable(self._cell(row, "maximum"))
+            raise UsageError(
+                f"{OPTION} {self._path}, row {number}: the maximum {shown!r} is no number above 0;"
+                " let the assignment's grade be of type Point in Moodle, and export the worksheet again"
+            )
         ours = exact(counted.grade.max_score)
         if most == ours:
             return counted.grade.score
