@@ -1,5 +1,7 @@
 """Grader files collected once and run many times, in one process."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -176,3 +178,13 @@ def test_what_ends_the_session_is_no_result(tmp_path: Path, raised: str) -> None
     tests = collected(tmp_path / "folder", f"@pytest.mark.exercise('a')\ndef test_one(): raise {raised}\n")
     with pytest.raises((KeyboardInterrupt, pytest.exit.Exception)):
         full_results(tests)
+
+
+def test_files_of_several_pages_and_units_in_one_run() -> None:
+    """`pytest assignments/unit5_...`: each file's tests see its own page, and another unit's those of that unit."""
+    files = ["solutions/unit2_self_attention/test_scaled_dot_product.py"]
+    files += ["solutions/unit2_self_attention/test_attention_patterns.py"]
+    files += ["autograder/graders/unit4_positional_encoding/test_sinusoidal.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autograder.course import find_root, load_course
+from autograder.course import Course, find_root, load_course
 from autograder.errors import UsageError
 from autograder.grading.context import Blocked, Context, Deferred, Student
 from autograder.grading.marks import MARKERS, marks_of
@@ -55,13 +55,14 @@ def hand_in(config: pytest.Config, context: Context) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    context = config.stash.get(_CONTEXT, None)
-    own = config.stash.get(_OWN_SANDBOX, None)
-    if own is not None and context is not None:
-        context.close()
-        own.close()
+    if _MADE_FOR in config.stash:
+        config.stash[_CONTEXT].close()
+    if _OWN_SANDBOX in config.stash:
+        config.stash[_OWN_SANDBOX].close()
 
 
+# where nobody handed in a context: the test file that the present one was made for, and the sandbox of all of them
+_MADE_FOR: "pytest.StashKey[Path]" = pytest.StashKey()
 _OWN_SANDBOX: "pytest.StashKey[Workers]" = pytest.StashKey()
 
 
@@ -71,14 +72,18 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def _context(request: pytest.FixtureRequest) -> Context:
-    """The context of the run, made on first use where nobody handed one in."""
-    config = request.config
-    if _CONTEXT not in config.stash:
+    """The context of the run; where nobody handed one in, made for each test file: `pytest assignments/unit5_...`."""
+    stash, test_file = request.config.stash, Path(request.path)
+    if _CONTEXT not in stash or stash.get(_MADE_FOR, test_file) != test_file:
+        if _MADE_FOR in stash:
+            stash[_CONTEXT].close()
+            del stash[_MADE_FOR], stash[_CONTEXT]
         try:
-            config.stash[_CONTEXT] = _context_by_hand(config, Path(request.path))
+            stash[_CONTEXT] = _context_by_hand(request.config, test_file)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
-    return config.stash[_CONTEXT]
+        stash[_MADE_FOR] = test_file
+    return stash[_CONTEXT]
 
 
 def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
@@ -90,8 +95,6 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
     from autograder.intake.released import Released
     from autograder.intake.submission import PageSource
     from autograder.sandbox.devices import find_device
-    from autograder.sandbox.portable import workers_without_wall
-    from autograder.sandbox.rungs import choose_rung
 
     torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
     course = load_course(find_root(test_file.parent))
@@ -110,21 +113,31 @@ def _context_by_hand(config: pytest.Config, test_file: Path) -> Context:
         if given is None and not path.exists():
             path = path.with_suffix(".ipynb")
         pages = [PageSource(page_name(test_file), parse_cells(path.read_bytes(), path.suffix), path.suffix == ".ipynb")]
-    rung = config.getoption("--isolation") or ("none" if given is None else "auto")
-    sandbox: Workers
-    if (chosen := choose_rung(rung)) == "none":
-        sandbox = workers_without_wall(course.limits)
-    else:
-        from autograder.sandbox.launch import Sandbox
-
-        sandbox = Sandbox(chosen, course.limits, hidden=(course.root,))
-    config.stash[_OWN_SANDBOX] = sandbox
+    if _OWN_SANDBOX not in config.stash:
+        config.stash[_OWN_SANDBOX] = _sandbox_by_hand(course, config.getoption("--isolation"), given is not None)
     seed = config.getoption("--run-seed")
     wanted = config.getoption("--device")
     device = None if wanted is None else find_device(wanted)
     return Context(
-        course, unit, pages, sandbox, bytes.fromhex(seed) if seed else secrets.token_bytes(16), device=device
+        course,
+        unit,
+        pages,
+        config.stash[_OWN_SANDBOX],
+        bytes.fromhex(seed) if seed else secrets.token_bytes(16),
+        device=device,
     )
+
+
+def _sandbox_by_hand(course: Course, isolation: str | None, of_others: bool) -> "Workers":
+    from autograder.sandbox.portable import workers_without_wall
+    from autograder.sandbox.rungs import choose_rung
+
+    rung = choose_rung(isolation or ("auto" if of_others else "none"))
+    if rung == "none":
+        return workers_without_wall(course.limits)
+    from autograder.sandbox.launch import Sandbox
+
+    return Sandbox(rung, course.limits, hidden=(course.root,))
 
 
 # ---------------------------------------------------------------- fixtures

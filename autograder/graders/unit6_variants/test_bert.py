@@ -43,11 +43,18 @@ def embeddings(student, reference, draw, vocab=13, d=6, max_len=7, dtype=torch.f
 @bert_embeddings
 @pytest.mark.weight(3)
 def test_sum_and_norm(student, reference, draw):
-    """Token, position and segment rows are added, then normalised; all three count, in other sizes as well."""
+    """Token, position and segment rows are added, then normalised; all three count, in other sizes as well.
+
+    The row of pad_id is one like the others. (In the tests below there is none.)
+    """
     theirs, ours = embeddings(student, reference, draw)
-    agree(theirs, ours, draw.integers(0, 13, 3, 5), draw.integers(0, 2, 3, 5))
+    ids = draw.integers(0, 13, 3, 5)
+    ids[0, 1] = 0
+    agree(theirs, ours, ids, draw.integers(0, 2, 3, 5))
     theirs, ours = embeddings(student, reference, draw, vocab=5, d=11, max_len=3, n_segments=3, pad_id=2)
-    agree(theirs, ours, draw.integers(0, 5, 2, 3), draw.integers(0, 3, 2, 3))
+    ids = draw.integers(0, 5, 2, 3)
+    ids[1, 1] = 2
+    agree(theirs, ours, ids, draw.integers(0, 3, 2, 3))
 
 
 @bert_embeddings
@@ -55,7 +62,7 @@ def test_sum_and_norm(student, reference, draw):
 def test_segments_count(student, reference, draw):
     """Another segment gives another vector, at the tokens concerned and nowhere else."""
     theirs, ours = embeddings(student, reference, draw)
-    ids, segments = draw.integers(0, 13, 2, 5), torch.zeros(2, 5, dtype=torch.int64)
+    ids, segments = draw.integers(1, 13, 2, 5), torch.zeros(2, 5, dtype=torch.int64)
     before = agree(theirs, ours, ids, segments)
     segments[:, 3:] = 1
     after = agree(theirs, ours, ids, segments)
@@ -67,7 +74,7 @@ def test_segments_count(student, reference, draw):
 def test_no_segments(student, reference, draw):
     """Without segments all tokens belong to segment 0, and its row is added: the same as with zeros."""
     theirs, ours = embeddings(student, reference, draw)
-    ids = draw.integers(0, 13, 3, 5)
+    ids = draw.integers(1, 13, 3, 5)
     agree(theirs, ours, ids, torch.zeros_like(ids))
     agree(theirs, ours, ids)
 
@@ -76,7 +83,7 @@ def test_no_segments(student, reference, draw):
 def test_positions_restart(student, reference, draw):
     """Equal rows of a batch give equal vectors: positions begin at 0 in each of them."""
     theirs, ours = embeddings(student, reference, draw)
-    ids = draw.integers(0, 13, 1, 3).expand(2, 3).contiguous()
+    ids = draw.integers(1, 13, 1, 3).expand(2, 3).contiguous()
     out = agree(theirs, ours, ids, torch.zeros_like(ids))
     close(out[1], out[0], what="the vectors of row 1")
 
@@ -87,7 +94,7 @@ def test_small_tables(student, reference, draw):
     """Where the tables are tiny eps decides: it is 1e-12 unless given."""
     for options in ({"scale": 1e-5}, {"scale": 1e-2, "eps": 1e-3}):
         theirs, ours = embeddings(student, reference, draw, **options)
-        agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5))
+        agree(theirs, ours, draw.integers(1, 13, 2, 5), draw.integers(0, 2, 2, 5))
 
 
 @bert_embeddings
@@ -95,16 +102,16 @@ def test_longest_input(student, reference, draw):
     """max_len tokens are taken, one more is a ValueError; one token is enough."""
     theirs, ours = embeddings(student, reference, draw)
     for T in (7, 1):
-        agree(theirs, ours, draw.integers(0, 13, 2, T), draw.integers(0, 2, 2, T))
-    raises(ValueError, theirs, draw.integers(0, 13, 2, 8))
+        agree(theirs, ours, draw.integers(1, 13, 2, T), draw.integers(0, 2, 2, T))
+    raises(ValueError, theirs, draw.integers(1, 13, 2, 8))
 
 
 @bert_embeddings
 def test_embeddings_dtype(student, reference, draw):
     """Tables in float32 give vectors in float32; so does a new module."""
     theirs, ours = embeddings(student, reference, draw, dtype=torch.float32)
-    agree(theirs, ours, draw.integers(0, 13, 2, 5), draw.integers(0, 2, 2, 5), tolerance=(2e-3, 2e-3))
-    new = student.BertEmbeddings(13, 6, 7)(draw.integers(0, 13, 2, 5))
+    agree(theirs, ours, draw.integers(1, 13, 2, 5), draw.integers(0, 2, 2, 5), tolerance=(2e-3, 2e-3))
+    new = student.BertEmbeddings(13, 6, 7)(draw.integers(1, 13, 2, 5))
     close(new, torch.zeros(2, 5, 6), rtol=0.0, atol=math.inf)
 
 
@@ -693,7 +700,7 @@ def test_bert_in_float32(student, reference, draw):
     ids, segments = inputs(draw)
     with torch.no_grad():
         expected = ours(ids, segments)
-    close(theirs(ids, segments), expected, rtol=2e-3, atol=2e-3, what="the tuple of four")
+    close(theirs(ids, segments), expected, rtol=2e-2, atol=2e-2, what="the tuple of four")  # float64 sees the digits
 
 
 def gradients_of_bert(student, theirs, ours, draw, pad=0):
