@@ -872,6 +872,7 @@ def test_tokens_stay(student, draw):
 @pytest.mark.weight(2)
 def test_packing(student, reference, draw):
     """Whole sentences fill a block as long as they fit, with a separator between two documents in the same block."""
+    packed(student, reference, [[[10, 11, 12, 13]], [[14]]], (5,))  # room for a separator alone
     for _ in range(6):
         docs = corpus(draw, draw.integers(1, 5, 4).tolist(), (1, 5))
         packed(student, reference, docs, (90, 5, 7, 11, 30))  # with 90, a separator for each border of two documents
