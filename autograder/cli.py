@@ -402,6 +402,10 @@ def build(
 def validate(
     unit: Annotated[str | None, typer.Option(help="Only this unit.")] = None,
     repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Grade everything N times with fresh seeds.")] = 1,
+    seeds: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Instead: which verdicts hang on the seed, of N; in plain processes."),
+    ] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Submissions graded at once.")] = os.cpu_count() or 1,
     isolation: IsolationOption = "auto",
     json_: JsonOption = False,
@@ -415,6 +419,15 @@ def validate(
 
     found = _course(course, Path.cwd())
     units = [found.unit(unit)] if unit else list(found.units)
+    if seeds:
+        from autograder.authoring.seeds import chances, render
+
+        seen = chances(found, units, seeds, jobs)
+        if json_:
+            _print_json(seen.to_json())
+        else:
+            render(seen, out)
+        return FAILED if seen.found else DONE
     validation = run(found, units, choose_rung(isolation), repeat, jobs)
     if json_:
         _print_json(to_json(validation))

@@ -77,7 +77,7 @@ class Validation(Struct, frozen=True, kw_only=True):
         return not self.failures and not self.changed
 
 
-class _Task(Struct, frozen=True):
+class Task(Struct, frozen=True):
     """One thing to grade: `kind` is solution, stub, misconception or accepted."""
 
     unit: str
@@ -88,7 +88,7 @@ class _Task(Struct, frozen=True):
 
 
 class _Verdict(Struct, frozen=True):
-    task: _Task
+    task: Task
     tests: list[TestResult]
 
     @property
@@ -102,7 +102,7 @@ class _Verdict(Struct, frozen=True):
 
 def validate(course: Course, units: Sequence[Unit], rung: str, repeat: int, jobs: int) -> Validation:
     """Grade everything the course says about itself, `repeat` times with fresh seeds. Raises UsageError."""
-    tasks = [task for unit in units for task in _tasks(course, unit)]
+    tasks = [task for unit in units for task in tasks_of(course, unit)]
     first: dict[tuple[str, str, str], _Verdict] = {}
     changed: set[str] = set()
     with _rooms(course, units, rung, min(jobs, len(tasks))) as pool:
@@ -132,7 +132,7 @@ def validate(course: Course, units: Sequence[Unit], rung: str, repeat: int, jobs
     )
 
 
-def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
+def tasks_of(course: Course, unit: Unit) -> Iterator[Task]:
     """Solution and stub of every exercise, each misconception, each accepted variant."""
     solution = solution_pages(course, unit)
     for page in unit.pages:
@@ -152,17 +152,17 @@ def _tasks(course: Course, unit: Unit) -> Iterator[_Task]:
             if wrong.exercise not in known:
                 raise UsageError(f"misconception {wrong.id!r}: no exercise {wrong.exercise!r} on page {page.name!r}")
         for exercise in page.exercises:
-            yield _Task(unit.id, exercise.id, "solution", "solution", solution)
-            yield _Task(unit.id, exercise.id, "stub", "stub", [*others, stub])
+            yield Task(unit.id, exercise.id, "solution", "solution", solution)
+            yield Task(unit.id, exercise.id, "stub", "stub", [*others, stub])
             for wrong in wrongs:
                 if wrong.exercise == exercise.id:
                     mutant = mutant_page(course, unit.id, page.name, wrong)
-                    yield _Task(unit.id, exercise.id, "misconception", wrong.id, [*others, mutant])
+                    yield Task(unit.id, exercise.id, "misconception", wrong.id, [*others, mutant])
             folder = course.root / "tests" / "accepted" / unit.id / exercise.id
             for file in sorted(folder.glob("*.py")):
                 # on the solved page, in the solution's place, as a student has it: the page's pictures draw it too
                 variant = PageSource(page.name, [*solved.cells, *parse_cells(file.read_bytes(), ".py")])
-                yield _Task(unit.id, exercise.id, "accepted", file.stem, [*others, variant])
+                yield Task(unit.id, exercise.id, "accepted", file.stem, [*others, variant])
 
 
 def _exercise(unit: Unit, exercise: Exercise, verdicts: dict[tuple[str, str, str], _Verdict]) -> CheckedExercise:
@@ -255,7 +255,7 @@ def _rooms(course: Course, units: Sequence[Unit], rung: str, jobs: int) -> concu
     )
 
 
-def _grade(pool: concurrent.futures.ProcessPoolExecutor, tasks: Sequence[_Task], seed: bytes) -> Iterator[_Verdict]:
+def _grade(pool: concurrent.futures.ProcessPoolExecutor, tasks: Sequence[Task], seed: bytes) -> Iterator[_Verdict]:
     futures = {pool.submit(_grade_task, msgspec.msgpack.encode(task), seed): task for task in tasks}
     for future in concurrent.futures.as_completed(futures):
         graded = msgspec.msgpack.decode(future.result(), type=Graded)
@@ -281,7 +281,7 @@ def _room() -> Any:
 
 
 def _grade_task(data: bytes, seed: bytes) -> bytes:
-    task = msgspec.msgpack.decode(data, type=_Task)
+    task = msgspec.msgpack.decode(data, type=Task)
     submission = Submission(student=task.name, unit=task.unit, pages=task.pages, problems=[], digest="")
     return msgspec.msgpack.encode(_room().grade(submission, task.exercise, seed))
 

@@ -3,12 +3,14 @@
 Collecting costs as much as fifty small tests, so a room does it before it forks.
 """
 
+import io
 import os
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
+from _pytest._io import TerminalWriter
 from _pytest.config import _prepareconfig  # as pytest-xdist does: a configuration without a run
 
 from autograder.course import Course, Unit
@@ -51,6 +53,8 @@ class CollectedTests:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
             config = _prepareconfig(arguments, plugins=[errors, short])
+        config.option.verbose = getattr(config.option, "verbose", 0)
+        config.pluginmanager.register(_Unseen(), "terminalreporter")
         config._do_configure()
         self._session = pytest.Session.from_config(config)
         config.hook.pytest_sessionstart(session=self._session)
@@ -98,6 +102,13 @@ def grader_files(course: Course, unit: Unit) -> list[Path]:
         if not file.is_file():
             raise UsageError(f"{file} does not exist: page {file.stem[5:]!r} of {unit.id} has no hidden grader")
     return files
+
+
+class _Unseen:
+    """What pytest 8 asks for colours, and for a verbosity, while it explains an assert; it has no answer without."""
+
+    def __init__(self) -> None:
+        self._tw = TerminalWriter(io.StringIO())
 
 
 class _CollectErrors:

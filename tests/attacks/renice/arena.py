@@ -1,6 +1,6 @@
 {{guard}}
 
-if os.getpriority(os.PRIO_PROCESS, 0) != 0:
+if os.getpriority(os.PRIO_PROCESS, 0) == 7:  # as below; the grader may run under `nice` itself
     FOUND = "BREACH: an earlier process of the sandbox has changed the next one"
 else:
     FOUND = "nothing was passed on"
