@@ -170,9 +170,7 @@ def test_ties(student):
 def test_mixed_heads(student, reference, draw):
     """Heads between the clear cases get the first name whose condition holds."""
     kinds = [pattern(name, 7) for name in ("previous", "self", "first", "uniform")] + [causal_uniform(7)]
-    for _ in range(12):
-        a, b = (kinds[int(i)] for i in draw.permutation(5)[:2])
-        share = draw.choice([0.3, 0.6, 0.9, 0.97])
+    for a, b, share in ((a, b, share) for a in kinds for b in kinds if a is not b for share in (0.3, 0.6, 0.9, 0.97)):
         w = 0.97 * (share * a + (1 - share) * b) + 0.03 * attention(draw, 7, 7)
         if _near_a_threshold(w):
             continue

@@ -118,6 +118,8 @@ def test_clip_gradients(student, reference, draw):
     """The gradients by the images, the texts and the scale are right."""
     agree_gradients(student.clip_loss, reference.clip_loss, draw.tensor(5, 3), draw.tensor(5, 3), scale(5.0))
     agree_gradients(student.clip_loss, reference.clip_loss, draw.tensor(2, 7), draw.tensor(2, 7), scale(0.5))
+    short, long = draw.tensor(3, 5, scale=1e-3), draw.tensor(3, 5, scale=1e3)
+    agree_gradients(student.clip_loss, reference.clip_loss, short, long, scale(1.0))
 
 
 @clip

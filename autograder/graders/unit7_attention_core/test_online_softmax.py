@@ -1,6 +1,7 @@
 """Hidden grader of the page `online_softmax`."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,8 @@ from autograder.grading.compare import Disagreement
 
 online_softmax = pytest.mark.exercise("online_softmax")
 TIGHT = (1e-12, 1e-13)
+RISING = 4.0 * np.arange(11)  # added to a row: each block has a larger maximum than those before it
+LEVELS = np.array([[5.0], [-5.0], [5.0], [-5.0], [5.0]])  # added to the second of two: either may have the larger one
 
 
 def same(student, reference, x, cuts, tolerance=TIGHT):
@@ -32,6 +35,7 @@ def test_one_block(student, reference, draw):
     """A row that comes in one block: m is its largest entry, l the sum of exp(x - m), for any leading axes."""
     for shape in ((7,), (3, 5), (2, 3, 11)):
         same(student, reference, draw.array(*shape), [])
+    same(student, reference, draw.array(3, 5) - 7.0, [])
 
 
 @online_softmax
@@ -48,6 +52,7 @@ def test_larger_later(student, reference, draw):
 def test_smaller_later(student, reference, draw):
     """When the largest entry comes early, it stays the maximum and the later blocks are shifted by it."""
     x = draw.array(3, 13) - np.linspace(0.0, 9.0, 13)
+    x[0] -= 7.0
     same(student, reference, x, [5])
     same(student, reference, x, [2, 3, 7, 11])
 
@@ -65,7 +70,7 @@ def test_any_split(student, reference, draw):
 @online_softmax
 def test_empty_blocks(student, reference, draw):
     """A block of length 0 changes nothing, be it the first, the last or one between."""
-    x = draw.array(3, 5)
+    x = draw.array(3, 5) + RISING[:5]
     for cuts in ([0], [5], [0, 0, 2, 2, 5]):
         same(student, reference, x, cuts)
     same(student, reference, x[:, :0], [0])
@@ -76,7 +81,7 @@ def test_empty_blocks(student, reference, draw):
 @pytest.mark.names("inf_minus_inf_nan")
 def test_masked_blocks(student, reference, draw):
     """Blocks of nothing but -inf leave no trace, whether they come first, last or between; no NaN appears."""
-    x = draw.array(3, 11)
+    x = draw.array(3, 11) + RISING[:11]
     x[0, :4] = x[1, 4:7] = x[2, 7:] = -np.inf
     same(student, reference, x, [4, 7])
     same(student, reference, x, [2, 4, 7, 9])
@@ -87,7 +92,7 @@ def test_masked_blocks(student, reference, draw):
 @pytest.mark.names("inf_minus_inf_nan")
 def test_row_without_entries(student, reference, draw):
     """A row of nothing but -inf has m = -inf and l = 0; the rows beside it are as usual."""
-    x = draw.array(3, 7)
+    x = draw.array(3, 7) + RISING[:7]
     x[1] = -np.inf
     same(student, reference, x, [3])
     same(student, reference, np.full(5, -np.inf), [2])
@@ -108,7 +113,7 @@ def test_large_scores(student, reference, draw):
 @online_softmax
 def test_float32(student, reference, draw):
     """float32 blocks give float32 results."""
-    x = draw.array(3, 11, dtype=np.float32)
+    x = draw.array(3, 11, dtype=np.float32) + RISING[:11].astype(np.float32)
     x[1, :5] = -np.inf
     same(student, reference, x, [5, 8], (1e-5, 1e-6))
     a, b = reference.online_softmax([x[:, :4]]), reference.online_softmax([x[:, 4:]])
@@ -152,7 +157,7 @@ def test_merge_with_nothing(student, reference, draw):
 @pytest.mark.names("merged_in_place")
 def test_summaries_are_left_alone(student, reference, draw):
     """The arrays of both summaries are as they were after the merge."""
-    a, b = reference.online_softmax([draw.array(5, 7)]), reference.online_softmax([draw.array(5, 3) + 1.0])
+    a, b = reference.online_softmax([draw.array(5, 7)]), reference.online_softmax([draw.array(5, 3) + LEVELS])
     called = student.call(student.merge, *copy.deepcopy((a, b)))
     close(called.value, reference.merge(a, b), tolerance=TIGHT, what="the pair (m, l)")
     close(called.echo, ((a, b), {}), tolerance=(0.0, 0.0), what="(a, b) after the call")
@@ -163,12 +168,12 @@ def test_merge_order(student, draw):
     """Three summaries give the same whichever two are merged first, with maxima up to 10000 apart."""
     for gap in (3.0, 1e4):
         parts = [(draw.array(5) + level, 1.0 + np.abs(draw.array(5))) for level in (0.0, gap, -gap)]
-        a, b, c = (parts[i] for i in draw.permutation(3).tolist())
-        left = student.merge(student.merge(a, b), c)
-        right = student.merge(a, student.merge(b, c))
-        close(left, tuple(np.asarray(x) for x in right), tolerance=(1e-11, 1e-12), what="the merge of three summaries")
-        if not np.array_equal(left[0], np.max([m for m, _ in parts], axis=0)):
-            raise Disagreement("m is not the largest of the three")
+        for a, b, c in itertools.permutations(parts):
+            left = student.merge(student.merge(a, b), c)
+            right = tuple(np.asarray(x) for x in student.merge(a, student.merge(b, c)))
+            close(left, right, tolerance=(1e-11, 1e-12), what="the merge of three summaries")
+            if not np.array_equal(left[0], np.max([m for m, _ in parts], axis=0)):
+                raise Disagreement("m is not the largest of the three")
 
 
 @online_softmax
