@@ -34,7 +34,9 @@ def plain_python(code: str) -> tuple[str, str | None]:
     code, magic = _without_cell_magics(code)
     if magic in _NOT_RUN:
         return "", f"%%{magic}"
-    lines = _without_margin(code.split("\n"))
+    lines = code.split("\n")
+    if _line_of_error(code) is not None:  # an indented comment at the top is no margin
+        lines = _without_margin(lines)
     for _ in range(_MAX_LINES):
         at = _line_of_error("\n".join(lines))
         if at is None or not _replace(lines, at):

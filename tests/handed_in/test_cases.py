@@ -199,6 +199,7 @@ CASES = [
     ),
     Case("run-what-is-not-there", book(IMPORTS, "%run mine.py", SCALE), 6, ("No module named 'mine'",)),
     Case("margin", book(IMPORTS, indent(DOUBLE, "    "), f"%%time\n{indent(SCALE, '    ')}")),
+    Case("indented-comment", book(IMPORTS, "  # twice\ndef double(x):\n  return x + x\n", SCALE)),
     Case("prompts", book(IMPORTS, ">>> def double(x):\n...     return x + x\n", SCALE)),
     Case("prompts-of-ipython", book(IMPORTS, "In [3]: def double(x):\n   ...:     return x + x\n", SCALE)),
     Case(
