@@ -42,6 +42,7 @@ def page_of(sandbox: Sandbox, cells: list[str], *symbols: str) -> Page:
         "import torch\nshort = torch.softmax\ndef f(x):\n    return short(x, -1)",
         "import scipy.special\ndef f(x):\n    return scipy.special.log_softmax(x)",
         "import torch\nclass f:\n    def forward(self, x):\n        return torch.softmax(x, -1)",
+        "  # no margin\nimport torch\ndef f(x):\n  return torch.softmax(x, -1)",
     ],
 )
 def test_a_use_is_found(code: str) -> None:
