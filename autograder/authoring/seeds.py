@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,9 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from autograder.authoring.validate import tasks_of
+from autograder.authoring.validate import Task, tasks_of
 from autograder.course import Course, Page, Unit, load_course
-from autograder.intake.submission import PageSource
 from autograder.rooms.process import die_with
-from autograder.sandbox import wire
 
 if TYPE_CHECKING:
     import pytest
@@ -63,14 +62,16 @@ class Chances(Struct, frozen=True):
 
 def chances(course: Course, units: Sequence[Unit], seeds: int, jobs: int) -> Chances:
     """Run every test of every exercise on as many seeds. Raises UsageError."""
-    exercises = [(unit.id, exercise.id) for unit in units for exercise in unit.exercises]
+    tasks: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in (task for unit in units for task in tasks_of(course, unit) if task.kind != "stub"):
+        tasks[task.unit, task.exercise].append(task)
     with concurrent.futures.ProcessPoolExecutor(
-        max_workers=max(1, min(jobs, len(exercises))),
+        max_workers=max(1, min(jobs, len(tasks))),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=die_with,
         initargs=(os.getpid(), signal.SIGTERM),
     ) as pool:
-        futures = [pool.submit(_of_exercise, course.root, unit, exercise, seeds) for unit, exercise in exercises]
+        futures = [pool.submit(_of_exercise, course.root, *key, answers, seeds) for key, answers in tasks.items()]
         each = [future.result() for future in futures]
     found = [chance for chances, _ in each for chance in chances]
     return Chances(
@@ -78,10 +79,9 @@ def chances(course: Course, units: Sequence[Unit], seeds: int, jobs: int) -> Cha
     )
 
 
-def _of_exercise(root: Path, unit_id: str, exercise: str, seeds: int) -> tuple[list[Chance], list[str]]:
-    from autograder.sandbox import warm
-
-    warm.interpret_kernels()
+def _of_exercise(
+    root: Path, unit_id: str, exercise: str, tasks: Sequence[Task], seeds: int
+) -> tuple[list[Chance], list[str]]:
     import torch
 
     from autograder.grading.marks import is_timed, marks_of
@@ -96,15 +96,13 @@ def _of_exercise(root: Path, unit_id: str, exercise: str, seeds: int) -> tuple[l
     items = [item for item in items if not is_timed(item)]
     found: list[Chance] = []
     slow: list[str] = []
-    for task in tasks_of(course, unit):
-        if task.exercise != exercise or task.kind == "stub":
-            continue
+    for task in tasks:
         source = next(source for source in task.pages if source.name == page.name)
         for item in [item for item in items if item.name not in slow]:
             passed, ran = 0, 0
             for number in range(seeds):
                 started = time.monotonic()
-                ended = _passes(item, course, page, source, number)
+                ended = _passes(item, course, page, source.cells, number)
                 if ended is None:  # deferred
                     break
                 ran, passed = ran + 1, passed + ended
@@ -116,15 +114,14 @@ def _of_exercise(root: Path, unit_id: str, exercise: str, seeds: int) -> tuple[l
     return found, [f"{exercise}: {name}" for name in slow]
 
 
-def _passes(item: "pytest.Item", course: Course, page: Page, source: PageSource, number: int) -> bool | None:
+def _passes(item: "pytest.Item", course: Course, page: Page, cells: list[str], number: int) -> bool | None:
     """Whether the page passes the test with the inputs of this seed; None where the test is for other hardware."""
     from autograder.grading.context import Deferred
     from autograder.grading.replay import run_locally
     from autograder.sandbox.local import LocalPage
 
-    local = LocalPage(page.name, [wire.Source(source.name, source.cells)], page.asked_names, course.limits)
     try:
-        run_locally(item, local, course, f"{item.name} {number}".encode())  # type: ignore[arg-type]
+        run_locally(item, LocalPage.of(page, cells, course.limits), course, f"{item.name} {number}".encode())  # type: ignore[arg-type]
     except Deferred:
         return None
     except Exception:

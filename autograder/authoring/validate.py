@@ -297,7 +297,6 @@ def _separate(unit_id: str, seed: bytes) -> list[str]:
     from autograder.grading.marks import marks_of
     from autograder.grading.replay import run_locally
     from autograder.grading.session import CollectedTests, grader_files
-    from autograder.sandbox import wire
     from autograder.sandbox.local import LocalPage
 
     torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
@@ -308,8 +307,7 @@ def _separate(unit_id: str, seed: bytes) -> list[str]:
     for page in unit.pages:
         transcripts: dict[tuple[str, str], list[Any]] = {}
         for wrong in load(course.root, unit.id, page.name):
-            source = mutant_page(course, unit.id, page.name, wrong)
-            local = LocalPage(page.name, [wire.Source(source.name, source.cells)], page.asked_names, course.limits)
+            local = LocalPage.of(page, mutant_page(course, unit.id, page.name, wrong).cells, course.limits)
             seen = transcripts[(wrong.exercise, wrong.id)] = []
             for item in (item for exercise, item in items if exercise == wrong.exercise):
                 try:

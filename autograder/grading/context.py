@@ -120,11 +120,9 @@ class Context:
 
     def local_page(self, name: str, source: Any) -> "LocalPage":
         """The page with `source` of ours in place of the submission's, run in this process."""
-        from autograder.sandbox import wire
         from autograder.sandbox.local import LocalPage
 
-        source = wire.Source(source.name, source.cells)
-        return LocalPage(name, [source], self.unit.page(name).asked_names, self.course.limits)
+        return LocalPage.of(self.unit.page(name), source.cells, self.course.limits)
 
     def baseline_page(self, source: str) -> "Page":
         """A page of the grader's own in the second sandbox, which is started where nobody has handed one in."""

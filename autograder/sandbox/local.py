@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from autograder import course
 from autograder.course import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.callbacks import run_callback
@@ -23,6 +24,11 @@ class LocalPage(Page):
         super().__init__(None, name, sources, symbols, limits)  # type: ignore[arg-type]  # it never forks
         self._callbacks: list[Callable[..., Any]] = []
         self._session = Session(self._ask)
+
+    @classmethod
+    def of(cls, page: course.Page, cells: list[str], limits: Limits) -> "LocalPage":
+        """A page of the course, made of these cells."""
+        return cls(page.name, [wire.Source(page.name, cells)], page.asked_names, limits)
 
     def close(self) -> None:
         """Nothing to end."""

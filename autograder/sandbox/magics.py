@@ -35,12 +35,12 @@ def plain_python(code: str) -> tuple[str, str | None]:
     if magic in _NOT_RUN:
         return "", f"%%{magic}"
     lines = code.split("\n")
-    if _line_of_error(code) is not None:  # an indented comment at the top is no margin
+    if _line_of_error(code) is not None:  # or else an indented comment at the top would be a margin
         lines = _without_margin(lines)
-    for _ in range(_MAX_LINES):
-        at = _line_of_error("\n".join(lines))
-        if at is None or not _replace(lines, at):
-            break
+        for _ in range(_MAX_LINES):
+            at = _line_of_error("\n".join(lines))
+            if at is None or not _replace(lines, at):
+                break
     if magic is not None and _line_of_error("\n".join(lines)) is not None:
         return "", f"%%{magic}"
     return "\n".join(lines), None
