@@ -103,12 +103,16 @@ def _read(path: Path, node: ast.FunctionDef | ast.ClassDef, decorator: ast.Call)
 
 def mutant_page(course: Course, unit: str, page: str, wrong: Misconception) -> PageSource:
     """The solved page with one misconception in it."""
-    solution = course.solutions / unit / f"{page}.py"
-    text = _path(course.root, unit, page).read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    cells = _cells(course.solutions / unit / f"{page}.py", _path(course.root, unit, page))
+    return PageSource(page, [*cells, f"{wrong.symbol} = {wrong.definition}"])
+
+
+@cache
+def _cells(solution: Path, misconceptions: Path) -> tuple[str, ...]:
+    """What all mutants of a page begin with. A diagnosis makes some twenty of them, and reading took half its time."""
+    tree = ast.parse(misconceptions.read_text(encoding="utf-8"))
     tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == _HERE)]
-    cells = parse_cells(solution.read_bytes(), ".py")
-    return PageSource(page, [*cells, _PREAMBLE, ast.unparse(tree), f"{wrong.symbol} = {wrong.definition}"])
+    return (*parse_cells(solution.read_bytes(), ".py"), _PREAMBLE, ast.unparse(tree))
 
 
 def _path(root: Path, unit: str, page: str) -> Path:

@@ -5,6 +5,7 @@ import __future__
 import ast
 import asyncio
 import builtins
+import functools
 import inspect
 import types
 from collections.abc import Collection
@@ -53,12 +54,21 @@ class Cells:
         return magic
 
     def _compile(self, code: str, file: str, line: int, after: int, passed_over: Collection[int]) -> types.CodeType:
-        source: Any = "\n" * line + code
-        if after or passed_over:
-            source = ast.parse(source, file)
-            source.body = [s for s in source.body if _first_line(s) > after and not _holds(s, passed_over)]
-        compiled: types.CodeType = compile(source, file, "exec", self._flags, dont_inherit=True)
-        return compiled
+        source = "\n" * line + code
+        if not after and not passed_over:
+            return _remembered(source, file, self._flags)
+        tree = ast.parse(source, file)
+        tree.body = [s for s in tree.body if _first_line(s) > after and not _holds(s, passed_over)]
+        return _compiled(tree, file, self._flags)
+
+
+def _compiled(source: Any, file: str, flags: int) -> types.CodeType:
+    code: types.CodeType = compile(source, file, "exec", flags, dont_inherit=True)
+    return code
+
+
+# The misconceptions of a page, which a diagnosis runs one after another in the grader, share all cells but one.
+_remembered = functools.lru_cache(maxsize=512)(_compiled)
 
 
 def _first_line(statement: ast.stmt) -> int:
