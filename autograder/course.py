@@ -24,6 +24,7 @@ from autograder.settings import did_you_mean, wrong_settings
 from autograder.text import printable
 
 COURSE_FILE = "course.toml"
+OLDEST_PYTHON = "3.11"  # that the kit runs on: what it reads, every other reads
 DAY_S = 86400
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -187,6 +188,7 @@ class _CourseFile(_Table, frozen=True, kw_only=True):
     id: Identifier
     title: str
     timezone: str | None = None
+    python: Annotated[str, Meta(pattern=r"^3\.[0-9]{1,2}$", description='a version like "3.11"')] = OLDEST_PYTHON
     gradebook: GradebookConfig = GradebookConfig()
     late: LatePolicy = LatePolicy()
     policy: SubmissionPolicy = SubmissionPolicy()
@@ -208,6 +210,13 @@ class Course(Struct, frozen=True):
     units: tuple[Unit, ...]
     policy: SubmissionPolicy = SubmissionPolicy()
     timezone: str | None = None
+    python: str = OLDEST_PYTHON
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """The Python that pages are graded with."""
+        major, minor = map(int, self.python.split("."))
+        return major, minor
 
     @property
     def solutions(self) -> Path:
@@ -291,6 +300,7 @@ def load_course(root: Path) -> Course:
         units=parsed.units,
         policy=parsed.policy,
         timezone=parsed.timezone,
+        python=parsed.python,
     )
 
 

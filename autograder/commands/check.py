@@ -5,13 +5,14 @@ Which file is read for a page is settled by the same code as in `grade`, so both
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from autograder.commands.checked import CheckedExercise, CheckedFolder, CheckedPage
+from autograder.commands.newer import newer_syntax
 from autograder.course import Course, Page
 from autograder.errors import UsageError
 from autograder.intake import archives
@@ -110,12 +111,18 @@ def watch_path(
 def _find(course: Course, path: Path, exercise: str | None) -> Found:
     """The pages at `path`, or the one that has `exercise`."""
     found = find_pages(course, path)
+    found.said += newer_syntax(course, _read(found.pages))
     if exercise is not None:
         known = [e.id for page in found.pages for e in page.page.exercises]
         if exercise not in known:
             raise UsageError(f"--exercise {exercise}: not on the pages at {path}{did_you_mean(exercise, known)}")
         found.pages = [page for page in found.pages if any(e.id == exercise for e in page.page.exercises)]
     return found
+
+
+def _read(pages: Sequence[FoundPage]) -> list[PageSource]:
+    """What is read for the pages, each helper once."""
+    return list({(source.name, source.helper): source for page in pages for source in page.sources}.values())
 
 
 def find_pages(course: Course, path: Path) -> Found:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,11 @@ def run_grade(course: Course, options: Options, *, quiet: bool, console: Console
         else:
             told.read_all()
     notes = [*plan.notes, *lacking]
+    if sys.version_info[:2] < course.python_version:
+        notes.append(
+            f'course.toml says python = "{course.python}", which students were told, and this is Python '
+            f"{sys.version_info[0]}.{sys.version_info[1]}: what only the newer one reads is lost here"
+        )
     if options.asked.student is None and (kept := not_among(options.out, keys)):
         said = "of an earlier run, not among these submissions, and kept"
         mend = f"what should not count goes with its folder below {options.out / STUDENTS}"

@@ -13,6 +13,7 @@ from rich.console import Console
 from autograder.commands.check import check_path, run_checks
 from autograder.commands.checked import CheckedFolder, CheckedPage, render_checks
 from autograder.commands.kernel import Kernel, differing, kernel_here
+from autograder.commands.newer import newer_syntax
 from autograder.course import Course, Page, find_root, load_course
 from autograder.errors import UsageError
 from autograder.intake.cells import parse_cells
@@ -48,7 +49,9 @@ def _check(exercise: str) -> None:
     if kernel is None:
         _print(check_path(course, Path.cwd(), exercise))
         return
-    checked = CheckedFolder([_check_kernel(course, page, kernel, exercise)], _about_the_file(course, kernel, exercise))
+    said = _about_the_file(course, kernel, exercise)
+    said += newer_syntax(course, [PageSource(page.name, kernel.cells, notebook=True)])
+    checked = CheckedFolder([_check_kernel(course, page, kernel, exercise)], said)
     if "ipykernel" not in sys.modules:
         _print(checked)
         return
