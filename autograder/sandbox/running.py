@@ -126,6 +126,8 @@ class Pages:
                 within = f" ({error.filename}, line {error.lineno})"
         elif frames and frames[-1].file != file:
             within = f" ({frames[-1].file}, line {frames[-1].line})"
+        if isinstance(error, ImportError) and message.startswith("attempted relative import"):
+            message += "; pages are in no package: of a file beside them, `from name import ...`, without the dot"
         return wire.Problem(file, line, type(error).__name__, message + within)
 
     def raised(self, request_id: int, error: BaseException, printed: str) -> wire.Raised:

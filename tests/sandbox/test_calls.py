@@ -270,6 +270,15 @@ def test_a_worker_that_dies_costs_one_call(rung: Sandbox) -> None:
 
 
 @rungs
+def test_a_relative_import_is_told_how_it_works(rung: Sandbox) -> None:
+    """Python's own words, `no known parent package`, help nobody who has one file beside another."""
+    submitted = page(rung, "from .helpers import f\ndef g():\n    return 1")
+    assert Student(submitted).g() == 1
+    (problem,) = submitted.problems
+    assert problem.error == "ImportError" and "without the dot" in problem.message
+
+
+@rungs
 def test_an_import_that_dies_is_not_repeated(rung: Sandbox) -> None:
     """os._exit at import fails every call at once, without a new attempt each."""
     student = Student(page(rung, "import os\nos._exit(0)"))
