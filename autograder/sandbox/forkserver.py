@@ -24,6 +24,7 @@ import msgspec
 HEADER_BYTES = 4 << 20  # the largest message that crosses the wall, arrays not counted
 
 _DONE = object()
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -168,6 +169,8 @@ def _fence(command: Fork, config: Config) -> None:
         fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null", *config.devices])
     else:
         fence.set_limits(limits)
+    if config.rung != "bubblewrap":  # there all end with the first process; here a stopped one would stay for good
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if config.rung != "none":
         fence.filter_calls(config.programs)
 

@@ -1,10 +1,16 @@
-"""A sandbox that does not start in time."""
+"""A sandbox that does not start in time, or ends before its time."""
+
+import os
+import select
+import signal
 
 import pytest
 
 from autograder.course import Limits
+from autograder.grading.context import Student
 from autograder.sandbox.launch import Sandbox, SandboxError
 from autograder.sandbox.rungs import choose_rung
+from tests.sandbox.conftest import ROOT, page, start
 
 
 @pytest.mark.timeout(120)
@@ -20,3 +26,19 @@ def test_a_start_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Sandbox, "_answer", too_late)
     with pytest.raises(SandboxError, match="did not start"):
         Sandbox(rung, Limits())
+
+
+@pytest.mark.parametrize("rung", ["landlock", "none"])
+def test_a_worker_ends_with_its_sandbox(rung: str) -> None:
+    """Without a namespace that ends with its first process: killed as a whole, a sandbox would leave its worker."""
+    sandbox = start(rung, (ROOT,))
+    try:
+        submitted = page(sandbox, "import os\ndef f():\n    return os.getpid(), os.getppid()")
+        worker, forkserver = Student(submitted).f()
+        ended = os.pidfd_open(worker)
+        os.kill(forkserver, signal.SIGKILL)
+        assert select.select([ended], [], [], 20.0)[0], "the worker lives on"
+        os.close(ended)
+        submitted.close()  # until here the grader's end of the wire is open
+    finally:
+        sandbox.close()
