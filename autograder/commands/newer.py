@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from autograder.course import Course
 from autograder.intake.submission import PageSource
-from autograder.sandbox.magics import AWAITING, plain_python
+from autograder.sandbox.magics import plain_python
 
 _F_STRINGS = (3, 12)  # since then tokens of Python's own, and free of limits
 
@@ -44,19 +44,14 @@ def _first_newer(cell: str, graded: tuple[int, int]) -> tuple[int, str] | None:
     """The line and what stands there. None where all is as old as `graded`, or the cell is no Python for anybody."""
     try:
         code = plain_python(cell)[0]
-        _parse(code)
+        ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     try:
-        _parse(code, graded[1])
+        ast.parse(code, feature_version=graded)
     except SyntaxError as error:
         return error.lineno or 0, error.msg
     return _newer_f_string(code) if graded < _F_STRINGS else None
-
-
-def _parse(code: str, minor: int = -1) -> None:
-    # `ast.parse` has `feature_version`, too, but no top-level `await`
-    compile(code, "cell", "exec", ast.PyCF_ONLY_AST | AWAITING, dont_inherit=True, _feature_version=minor)
 
 
 def _newer_f_string(code: str) -> tuple[int, str] | None:
