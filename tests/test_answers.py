@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.channel import Channel, no_deadline
 from autograder.sandbox.client import Page, Remote

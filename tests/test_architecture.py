@@ -49,7 +49,7 @@ FLOORS = (
     {"grading"},
     {"sandbox", "intake", "results"},
     {"course.py", "extensions.py"},
-    {"errors.py", "given", "installed.py", "roster.py", "settings.py", "tables.py", "text.py"},
+    {"errors.py", "given", "installed.py", "policies.py", "roster.py", "settings.py", "tables.py", "text.py"},
 )
 NO_ROOM = {
     "__init__.py",
@@ -58,6 +58,7 @@ NO_ROOM = {
     "extensions.py",
     "errors.py",
     "installed.py",
+    "policies.py",
     "roster.py",
     "settings.py",
     "tables.py",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.compare import Disagreement, agree, close
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from autograder.authoring.build import public_course_file
-from autograder.course import Course, LatePolicy, _CourseFile, exact, find_root, load_course
+from autograder.course import Course, _CourseFile, find_root, load_course
 from autograder.errors import UsageError
+from autograder.policies import LatePolicy, exact
 from autograder.settings import wrong_settings
 
 VALID = """\

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from autograder.commands.grade import fill_gradebook
-from autograder.course import Course, GradebookConfig
+from autograder.course import Course
 from autograder.errors import UsageError
 from autograder.extensions import load_extensions
+from autograder.policies import GradebookConfig
 from autograder.results import gradebook
 from autograder.results.attempts import read_class
 from autograder.results.late import settle_all

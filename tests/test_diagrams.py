@@ -16,8 +16,9 @@ from autograder.authoring import build as building
 from autograder.authoring.course_map import draw_map
 from autograder.authoring.diagrams import style
 from autograder.authoring.diagrams.drawing import Diagram
-from autograder.course import Course, GradebookConfig, load_course
+from autograder.course import Course, load_course
 from autograder.errors import UsageError
+from autograder.policies import GradebookConfig
 
 TinyCourse = Callable[[Path], Course]
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.course import Course, Limits
+from autograder.course import Course
+from autograder.policies import Limits
 from autograder.results import gradebook
 from autograder.results.record import UnitResult, read_result
 from autograder.sandbox import launch

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from autograder.course import Course, LatePolicy, SubmissionPolicy, UnitLatePolicy, load_course
+from autograder.course import Course, load_course
 from autograder.errors import UsageError
 from autograder.extensions import Extensions, load_extensions
+from autograder.policies import LatePolicy, SubmissionPolicy, UnitLatePolicy
 from autograder.results.late import Grade, grade, lateness, scores_after_penalty, settle
 from autograder.results.record import ExerciseResult, Late, UnitResult, write_result
 from tests.conftest import record

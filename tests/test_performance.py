@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.compare import Disagreement, close
 from autograder.grading.performance import Disturbed, Race, Runner
 from autograder.grading.racing import _Side
 from autograder.grading.sandwich import Sandwich
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from autograder.course import Limits, load_course
+from autograder.course import load_course
 from autograder.grading import racing
 from autograder.grading.context import Context, Deferred, Student
 from autograder.grading.draw import Draw
 from autograder.grading.racing import Racer
 from autograder.intake.submission import PageSource
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.launch import Sandbox

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from autograder.commands import show
 from autograder.commands.grade import Options, run_grade
-from autograder.course import Course, SubmissionPolicy, load_course
+from autograder.course import Course, load_course
 from autograder.errors import UsageError
 from autograder.intake.finding import Asked
 from autograder.intake.submission import Submission
+from autograder.policies import SubmissionPolicy
 from autograder.results.attempts import after_writing, read_class, read_submissions, write_latest
 from autograder.results.record import Outcome, TestResult, UnitResult, read_result
 from autograder.rooms import batch as batch_module

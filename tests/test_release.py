@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from autograder.authoring import build as building
-from autograder.course import Course, GradebookConfig, load_course
+from autograder.course import Course, load_course
 from autograder.errors import UsageError
+from autograder.policies import GradebookConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

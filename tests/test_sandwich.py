@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.accuracy import near_as_plain
 from autograder.grading.compare import Disagreement
 from autograder.grading.gpu import Chain
 from autograder.grading.sandwich import Sandwich, overhead_s
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.driver import HANDLE_BYTES, Driver, DriverError

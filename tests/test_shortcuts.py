@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.compare import quiet_rng
 from autograder.grading.context import Student
 from autograder.grading.shortcuts import find_shortcut
 from autograder.intake.submission import PageSource
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError, StudentForbidden

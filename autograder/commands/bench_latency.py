@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course, Limits, Unit
+from autograder.course import Course, Unit
+from autograder.policies import Limits
 
 
 def fresh_worker_ms(limits: Limits, rung: str, count: int) -> list[float]:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder.commands.threats import THREATS, try_threats
-from autograder.course import Limits
 from autograder.errors import UsageError
 from autograder.installed import DISTRIBUTION, strangers
+from autograder.policies import Limits
 from autograder.sandbox import systems, wire
 from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.failures import StudentError

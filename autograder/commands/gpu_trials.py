@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from autograder.commands.gpu_bench import PAGE, Bench, load_module
-from autograder.course import Limits
 from autograder.grading.compare import Disagreement, close
 from autograder.grading.context import Deferred, Student
 from autograder.grading.gpu import GpuRacer, ipc_works
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.sandwich import Sandwich
+from autograder.policies import Limits
 from autograder.sandbox import gpu, wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError

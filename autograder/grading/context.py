@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autograder.course import Course, Exercise, Limits, Unit
+from autograder.course import Course, Exercise, Unit
+from autograder.policies import Limits
 from autograder.results.record import Measured, PageLoad, TestResult
 from autograder.sandbox.devices import Device
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from autograder.course import Exercise, Threshold
+from autograder.course import Exercise
 from autograder.errors import UsageError
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Context, Deferred
 from autograder.grading.draw import Draw
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.verdict import PAIRS, Ratio
+from autograder.policies import Threshold
 from autograder.results.record import Measured
 from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.wire import Target

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from autograder.course import Course, FeedbackLevel, Unit
+from autograder.course import Course, Unit
+from autograder.policies import FeedbackLevel
 from autograder.results.record import ExerciseResult, Outcome, TestResult
 
 

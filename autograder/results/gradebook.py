@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, FeedbackLevel, Unit, exact
+from autograder.course import Course, Unit
 from autograder.errors import UsageError
 from autograder.installed import needs
+from autograder.policies import FeedbackLevel, exact
 from autograder.results import feedback, late
 from autograder.results.folders import gradebook_id
 from autograder.results.record import UnitResult

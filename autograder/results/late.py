@@ -18,8 +18,9 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from autograder.course import Course, LatePolicy, Unit, exact
+from autograder.course import Course, Unit
 from autograder.extensions import Extensions
+from autograder.policies import LatePolicy, exact
 from autograder.results.record import UnitResult
 
 DIGITS = 4  # of points, as in result.json

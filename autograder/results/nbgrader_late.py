@@ -21,8 +21,9 @@ from typing import Any
 from nbgrader.plugins import BasePlugin
 from traitlets import Unicode
 
-from autograder.course import Course, exact, find_root, load_course
+from autograder.course import Course, find_root, load_course
 from autograder.extensions import Extensions, load_extensions
+from autograder.policies import exact
 from autograder.results.late import by_due_date, charged
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from autograder.course import exact
+from autograder.policies import exact
 from autograder.results.folders import result_path
 
 SCHEMA = "autograder/result/v1"

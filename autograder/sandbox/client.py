@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from msgspec import Struct
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import usage, wire
 from autograder.sandbox.callbacks import SeenModule, Stream, run_callback, take_over
 from autograder.sandbox.channel import Caps, Channel, deadline

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from autograder.course import Limits
+from autograder.policies import Limits
 
 # Device nodes of the card; opened for reading and writing, with ioctl.
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps/*")

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import msgspec
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import forkserver, gpu, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Interrupt, Ready, Wipe
 from autograder.sandbox.workers import SandboxError

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from autograder import course
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.callbacks import run_callback
 from autograder.sandbox.client import Page, nonce

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from autograder.course import Limits
+from autograder.policies import Limits
 
 KIT = Path(__file__).resolve().parents[1]
 INSIDE = Path("/kit")

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import systems, usage
 from autograder.sandbox.workers import SandboxError, Workers
 

@@ -3,7 +3,7 @@
 import socket
 from typing import Protocol
 
-from autograder.course import Limits
+from autograder.policies import Limits
 
 
 class SandboxError(Exception):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import Limits
+from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.launch import Sandbox

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox import gpu, wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentRaised

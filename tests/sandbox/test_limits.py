@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox import usage
 from autograder.sandbox.failures import (
     StudentError,

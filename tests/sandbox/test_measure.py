@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentRaised
 from autograder.sandbox.launch import Sandbox

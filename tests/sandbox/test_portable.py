@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox import portable, wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentBroke, StudentOutOfMemory, StudentTimedOut

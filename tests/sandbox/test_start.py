@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from autograder.course import Limits
 from autograder.grading.context import Student
+from autograder.policies import Limits
 from autograder.sandbox.launch import Sandbox, SandboxError
 from autograder.sandbox.rungs import choose_rung
 from tests.sandbox.conftest import ROOT, page, start

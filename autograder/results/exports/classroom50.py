@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from autograder.course import exact
+from autograder.policies import exact
 from autograder.results.exports.gathered import Gathered, lateness_in_words, utc, write_each
 from autograder.results.late import Counted, scores_after_penalty
 from autograder.results.record import encode_json

@@ -16,8 +16,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from autograder.course import Unit, exact
+from autograder.course import Unit
 from autograder.errors import UsageError
+from autograder.policies import exact
 from autograder.results.exports.gathered import Gathered, lateness_in_words, write_file
 from autograder.results.late import Counted
 from autograder.tables import delimiter_of, read_rows, read_text, same_name
