@@ -417,9 +417,10 @@ def test_tiny_probabilities(student, reference, draw):
 @beam_search
 def test_other_numbers(student, reference, draw):
     """bos and eos have the numbers that they are given, one for both perhaps; the argument alpha is 0 by default."""
-    same(student, reference, Language(draw, V=6), 3, 4, bos=4, eos=0)
-    same(student, reference, Language(draw, V=3), 4, 5, bos=2, eos=1)
-    same(student, reference, Language(draw, V=5), 3, 4, bos=2, eos=2)
+    for _ in range(4):  # one language alone may not care what becomes of the ended
+        same(student, reference, Language(draw, V=6), 3, 4, bos=4, eos=0)
+        same(student, reference, Language(draw, V=3), 4, 5, bos=2, eos=1)
+        same(student, reference, Language(draw, V=5), 3, 4, bos=2, eos=2)
 
 
 @beam_search
