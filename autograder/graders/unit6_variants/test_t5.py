@@ -325,6 +325,7 @@ def test_nothing_to_attend_to(student, reference, draw):
     theirs, ours = blocks(student, reference, draw, True)
     x, memory, bias = draw.tensor(2, 5, 6), draw.tensor(2, 7, 6), draw.tensor(1, 3, 5, 5)
     mask, seen = draw.mask(2, 1, 5, 5, empty_rows=(2,)), draw.mask(2, 1, 5, 7, empty_rows=(1, 3))
+    mask[0, 0, 4] = seen[1, 0, 4] = False  # in one example alone
     same(theirs, ours, x, bias, memory=memory, memory_mask=seen)
     same(theirs, ours, x, bias, memory=memory, mask=mask, memory_mask=seen)
     same(theirs, ours, x[:1, :1], bias[:, :, :1, :1], memory=memory[:1, :1])
