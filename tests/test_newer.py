@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from autograder.commands.check import _find
 from autograder.commands.newer import newer_syntax
 from autograder.course import Course, load_course
 from autograder.errors import UsageError
@@ -82,13 +83,8 @@ def test_check_names_the_file_that_would_be_graded(course: Course, tmp_path: Pat
     released = course.assignments / "unit2_self_attention" / "self_attention.py"
     mine = tmp_path / "self_attention.py"
     mine.write_text(released.read_text(encoding="utf-8") + "\ntype T = int\n", encoding="utf-8")
-    assert any(line.startswith("self_attention.py, line ") and "Python 3.11" in line for line in find(course, tmp_path))
-
-
-def find(course: Course, folder: Path) -> list[str]:
-    from autograder.commands.check import _find
-
-    return _find(course, folder, None).said
+    said_there = _find(course, tmp_path, None).said
+    assert any(line.startswith("self_attention.py, line ") and "Python 3.11" in line for line in said_there)
 
 
 @pytest.mark.parametrize("python", ["3", "3.11.7", "python3.12"])

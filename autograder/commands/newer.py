@@ -33,7 +33,7 @@ def newer_syntax(course: Course, pages: Sequence[PageSource]) -> list[str]:
                 said.append(
                     f"{place}, line {line + (0 if page.notebook else above)}: {what}; your Python is "
                     f"{sys.version_info[0]}.{sys.version_info[1]}, and pages are graded with Python "
-                    f"{graded[0]}.{graded[1]}, which cannot read this: write it another way"
+                    f"{course.python}, which cannot read this: write it another way"
                 )
                 break
             above += cell.count("\n")
