@@ -701,8 +701,12 @@ def test_bert_in_float32(student, reference, draw):
     ids, segments = inputs(draw)
     with torch.no_grad():
         expected = ours(ids, segments)
-    # the digits are float64's matter: no tolerance here would part a tanh from an erf with every seed
-    close(theirs(ids, segments), expected, rtol=0.0, atol=math.inf, what="the tuple of four")
+    answer = theirs(ids, segments)
+    close(answer, expected, rtol=0.0, atol=math.inf, what="the tuple of four")
+    theirs.load_reference({name: value.double() for name, value in ours.state_dict().items()})
+    # beside their own in float64: beside ours, any bound would hang on the seed for some wrong formula
+    for name, single, double in zip(PARTS, answer, theirs(ids, segments), strict=True):
+        close(single.double(), double, rtol=2e-3, atol=2e-3, what=f"{name} in float32, beside float64")
 
 
 def gradients_of_bert(student, theirs, ours, draw, pad=0):
