@@ -136,12 +136,14 @@ MAY_IMPORT = {
     "sandbox/channel.py": {"sandbox/wire.py"},
     "sandbox/turns.py": {"sandbox/driver.py", "sandbox/wire.py"},
     "sandbox/cells.py": {"sandbox/magics.py"},
+    "sandbox/compiling.py": {"sandbox/wire.py"},
+    "sandbox/stand_ins.py": {"sandbox/compiling.py"},
     "sandbox/refuse.py": {"sandbox/operators.py"},
     "sandbox/warm.py": {"sandbox/operators.py"},
     "sandbox/running.py": {f"sandbox/{name}.py" for name in ("cells", "interrupts", "refuse", "unread", "wire")},
     "sandbox/worker.py": {
         *(f"sandbox/{name}.py" for name in ("wire", "packing", "channel", "measure", "refuse", "running", "turns")),
-        *(f"sandbox/{name}.py" for name in ("carried", "interrupts", "stand_ins")),
+        *(f"sandbox/{name}.py" for name in ("carried", "compiling", "interrupts", "stand_ins")),
     },
     "sandbox/forkserver.py": {
         *(f"sandbox/{name}.py" for name in ("channel", "worker", "warm", "fence", "processes")),

@@ -60,6 +60,15 @@
 # What the interpreter cannot show is speed, and two programs that write to the same place *at the same time*. The
 # checks look for the latter in another way: no address may be stored to by two programs. Triton exists for Linux; on
 # other systems work in a container or on a rented notebook.
+#
+# **The interpreter accepts much that a compiler refuses.** `break`; a variable whose dtype changes from one round of a
+# loop to the next; a number of the page's, such as `LOG2E` below, inside a kernel (pass it as an argument, or make it
+# `tl.constexpr(...)`); a result that was made without `device=q.device`. No GPU is needed to compile for one, so
+# `check` and the grader do that too, for an A100 and an H100: you read the line that will not compile and why, or what
+# became of each kernel, how many registers a thread takes, whether some of its numbers were *spilled* to slow memory
+# for want of registers, how much shared memory a program takes, and whether its products run on the tensor cores. No
+# points hang on this. But a kernel that does not compile cannot have those that wait for a GPU. Of an autotuned kernel
+# (`triton.autotune`) the first configuration is taken here, interpreted or compiled.
 
 # %%
 import math
@@ -75,6 +84,11 @@ import triton
 import triton.language as tl
 
 LOG2E = 1 / math.log(2)
+
+
+def generation() -> int:
+    """The first figure of the card's compute capability: 8 for an A100, 9 for an H100; 0 where there is none."""
+    return torch.cuda.get_device_capability()[0] if torch.cuda.is_available() else 0
 
 
 # %% [markdown]
@@ -103,7 +117,9 @@ LOG2E = 1 / math.log(2)
 # 5. **Tile sizes.** A large block of queries reuses each key more often; but queries, mixture and a tile of scores have
 #    to fit into registers, and the keys and values under way into shared memory. `num_stages` says how many blocks of
 #    keys are fetched ahead, `num_warps` how many groups of 32 threads share a program. The best values depend on the
-#    head width and on the card. Make a small table, and a fallback for everything else.
+#    head width and on the card. Make a small table, and a fallback for everything else. The compiler's report (above)
+#    excludes the worst without a GPU: heads of width 64 on an A100 in tiles of 128 by 128 spill 136 bytes per thread
+#    with 4 warps and 8 with 8 warps; 128 by 64 with 8 warps spill none.
 #
 # ```
 #   which program reads what (causal, 4 blocks of queries, 8 blocks of keys)

@@ -84,7 +84,7 @@ def _of_exercise(
 ) -> tuple[list[Chance], list[str]]:
     import torch
 
-    from autograder.grading.marks import is_timed, marks_of
+    from autograder.grading.marks import marks_of, stands_apart
     from autograder.grading.session import CollectedTests, grader_files
 
     torch.set_num_threads(1)  # as in a room: threads only get in the way of tensors this small
@@ -93,7 +93,7 @@ def _of_exercise(
     page = next(page for page in unit.pages if any(one.id == exercise for one in page.exercises))
     files = [file for file in grader_files(course, unit) if file.stem == f"test_{page.name}"]
     items = [item for item in CollectedTests(files).items if marks_of(item).exercise == exercise]
-    items = [item for item in items if not is_timed(item)]
+    items = [item for item in items if not stands_apart(item)]
     found: list[Chance] = []
     slow: list[str] = []
     for task in tasks:

@@ -283,7 +283,8 @@ def _room() -> Any:
 def _grade_task(data: bytes, seed: bytes) -> bytes:
     task = msgspec.msgpack.decode(data, type=Task)
     submission = Submission(student=task.name, unit=task.unit, pages=task.pages, problems=[], digest="")
-    return msgspec.msgpack.encode(_room().grade(submission, task.exercise, seed))
+    right = task.kind in ("solution", "accepted")  # what a wrong answer compiles to says nothing
+    return msgspec.msgpack.encode(_room().grade(submission, task.exercise, seed, compiles=right))
 
 
 # ---------------------------------------------------------------- the separation matrix

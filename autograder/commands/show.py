@@ -132,7 +132,8 @@ def _exercise(exercise: ExerciseResult) -> list[str]:
         named = f"  [{test.misconception}]" if test.misconception else ""
         outcome = test.outcome.value.replace("_", " ")
         lines.append(f"  {outcome:<13} weight {decimal(test.weight):<4} {test.name}{gate_mark}{named}")
-        words = "\n".join(filter(None, [test.message, test.hint])) if test.outcome is not Outcome.PASSED else ""
+        is_said = test.outcome is not Outcome.PASSED or test.informs
+        words = "\n".join(filter(None, [test.message, test.hint])) if is_said else ""
         lines += [f"      {printable(line, 400)}" for line in readable(words).splitlines() if line.strip()]
     return lines
 

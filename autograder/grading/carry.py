@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from autograder.course import Exercise, Page
 from autograder.grading.context import Context
-from autograder.grading.marks import is_timed, marks_of
+from autograder.grading.marks import marks_of, stands_apart
 from autograder.grading.references import load_reference
 from autograder.grading.shortcuts import reached
 from autograder.results.record import Outcome, TestResult
@@ -50,7 +50,7 @@ def carry_over(tests: "CollectedTests", context: Context, results: Results) -> I
                 if (marks := marks_of(item)).exercise == exercise.id
                 and (known := results.get((exercise.id, marks.name))) is not None
                 and _costs(known)
-                and not is_timed(item)  # over the wire, a time says nothing
+                and not stands_apart(item)  # over the wire, a time says nothing, and nothing compiles
             }
             yield from _again(tests, context, page, exercise, again, others)
 

@@ -38,7 +38,8 @@ class Context:
     """One unit of one submission, ready to be graded: its pages, the sandbox they run in, the seed of the run.
 
     `second` is a sandbox that no student code has run in, for what a student's code is timed against. `device` is the
-    GPU, where there is one and this run is to use it; without, tests that need one are deferred.
+    GPU, where there is one and this run is to use it; without, tests that need one are deferred. `compiling` is a
+    sandbox in which kernels are compiled; one is started where a test asks for it and none was given.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Context:
         run_seed: bytes,
         second: "Workers | None" = None,
         device: Device | None = None,
+        compiling: "Sandbox | None" = None,
     ) -> None:
         self.course = course
         self.unit = unit
@@ -67,6 +69,11 @@ class Context:
         self._ends_at = 0.0  # set with the first page
         self.ratios: dict[tuple[str, str], Ratio | Exception] = {}  # by exercise and measure, once they were raced
         self._second = second
+        self.told = ""  # what the running test has to say although it passes
+        self.compiles = True  # False: tests that ask a compiler are left out
+        self.compiling_hung = False
+        self._compiling, self._own_compiling = compiling, False
+        self._compilers: dict[int, Page] = {}
         self._carried: Mapping[str, Mapping[str, Any]] = {}
         self._own_second: Sandbox | None = None
         self._on_device: dict[int, Sandbox] = {}
@@ -136,6 +143,30 @@ class Context:
             hidden = (self.course.root,)
             self._second = self._own_second = Sandbox(rung, self.course.limits, hidden, privileged=privileged)
         return Page(self._second, "baseline", [wire.Source("baseline", [source])], [], self.course.limits)
+
+    def compiling_page(self, name: str, exercise_id: str, capability: int) -> "Page":
+        """The submission's page in a worker that compiles kernels for a card of this compute capability.
+
+        One at a time, and one for all exercises: what it says is nobody's points.
+        """
+        from autograder.sandbox.client import Page
+        from autograder.sandbox.launch import Sandbox
+
+        if self._compiling is None:
+            rung = self._sandbox.rung if self._sandbox is not None else "none"  # none: a notebook's own kernel
+            privileged = self._sandbox.privileged if self._sandbox is not None else None
+            hidden = (self.course.root,) if rung != "none" else ()
+            self._compiling = Sandbox(rung, self.course.limits, hidden, privileged=privileged, compiles=True)
+            self._own_compiling = True
+        if capability not in self._compilers:
+            limits = msgspec.structs.replace(self.limits(exercise_id), submission_wall_s=_RACE_S)
+            made = Page(self._compiling, name, self._on_the_wire(), self.unit.page(name).asked_names, limits)
+            made.card = capability
+            self._compilers[capability] = made
+        for other in self._compilers.values():
+            if other is not self._compilers[capability]:
+                other.close()
+        return self._compilers[capability]
 
     def device_page(self, name: str, exercise_id: str) -> "Page":
         """A second page of the submission's, in a sandbox that reaches the device."""
@@ -267,7 +298,10 @@ class Context:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
             page.close()
-        for sandbox in (self._own_second, *self._on_device.values()):
+        for page in self._compilers.values():
+            page.close()
+        own = self._compiling if self._own_compiling else None
+        for sandbox in (self._own_second, own, *self._on_device.values()):
             if sandbox is not None:
                 sandbox.close()
 

@@ -13,11 +13,14 @@ MARKERS = (
     "names(*ids): the misconceptions that this test is about, where several give the same answer",
 )
 
-TIMED = frozenset(("race", "gpu"))  # fixtures
+APART = frozenset(("race", "gpu", "compiler"))  # fixtures
 
 
 class Marks(Struct, frozen=True, kw_only=True):
-    """A test's markers and its name. A test without an exercise counts for nothing."""
+    """A test's markers and its name. A test without an exercise counts for nothing.
+
+    `compiles`: it asks what a compiler makes of the page's kernels, which takes seconds and decides no points.
+    """
 
     name: str
     exercise: str | None = None
@@ -25,6 +28,7 @@ class Marks(Struct, frozen=True, kw_only=True):
     gate: bool = False
     needs: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    compiles: bool = False
 
     @property
     def full_name(self) -> str:
@@ -46,13 +50,17 @@ def marks_of(item: pytest.Item) -> Marks:
             gate=item.get_closest_marker("gate") is not None,
             needs=_arguments(item, "needs"),
             names=_arguments(item, "names"),
+            compiles="compiler" in getattr(item, "fixturenames", ()),
         )
     return item.stash[_MARKS]
 
 
-def is_timed(item: pytest.Item) -> bool:
-    """Whether a test races the student's code, which takes walls and a clock outside: by the fixtures it asks for."""
-    return not TIMED.isdisjoint(getattr(item, "fixturenames", ()))
+def stands_apart(item: pytest.Item) -> bool:
+    """Whether a test takes walls of its own, to race the student's code or to compile it: by the fixtures it asks for.
+
+    Its answers are no values, so nothing but the submission itself can be put to it.
+    """
+    return not APART.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _arguments(item: pytest.Item, marker: str) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from autograder.grading.telling import page_name, result_of
 from autograder.results.record import Outcome, TestResult
 
 if TYPE_CHECKING:
+    from autograder.grading.compiling import Compiler
     from autograder.grading.draw import Draw
     from autograder.grading.gpu import GpuRacer
     from autograder.grading.racing import Racer
@@ -173,6 +174,12 @@ def gpu(request: pytest.FixtureRequest) -> "GpuRacer":
     return _gpu(request.node, _context(request))
 
 
+@pytest.fixture
+def compiler(request: pytest.FixtureRequest) -> "Compiler":
+    """Compiles the page's kernels for a GPU that is not there: `autograder.grading.compiling`."""
+    return _compiler(request.node, _context(request))
+
+
 def _student(item: pytest.Item, context: Context) -> Student:
     page = context.page(page_name(item.path))
     exercise = marks_of(item).exercise
@@ -207,16 +214,32 @@ def _gpu(item: pytest.Item, context: Context) -> "GpuRacer":
     exercise = marks_of(item).exercise
     if exercise is None:
         raise UsageError(f"{item.name}: a race belongs to an exercise; mark the test with exercise(...)")
-    results = item.config.stash[_RESULTS]
-    others = [result for key, result in results.items() if key.startswith(f"{exercise}::")]
-    if others and not context.completing and not any(result.outcome is Outcome.PASSED for result in others):
-        raise Blocked("nothing else of this exercise passes yet: put that right first")
+    if not context.completing:
+        _refuse_where_nothing_passes(item, exercise)
     if context.device is None:
         raise Deferred("needs a GPU: these points are pending until a machine with one completes them")
     from autograder.grading.gpu import GpuRacer
 
     page, seed = context.page(page_name(item.path)), f"{item.path.stem}::{item.name}"
     return GpuRacer(context, page, context.unit.exercise(exercise), context.device, seed)
+
+
+def _compiler(item: pytest.Item, context: Context) -> "Compiler":
+    marks = marks_of(item)
+    if marks.exercise is None or marks.weight:
+        raise UsageError(f"{item.name}: what a compiler says decides no points; mark it with exercise(...), weight(0)")
+    _refuse_where_nothing_passes(item, marks.exercise)
+    from autograder.grading.compiling import Compiler
+
+    return Compiler(context, context.page(page_name(item.path)), context.unit.exercise(marks.exercise))
+
+
+def _refuse_where_nothing_passes(item: pytest.Item, exercise: str) -> None:
+    """Raises Blocked for a dear test of an exercise of which nothing else has passed."""
+    results = item.config.stash[_RESULTS]
+    others = [result for key, result in results.items() if key.startswith(f"{exercise}::")]
+    if others and not any(result.outcome is Outcome.PASSED for result in others):
+        raise Blocked("nothing else of this exercise passes yet: put that right first")
 
 
 # ---------------------------------------------------------------- the short way
@@ -229,6 +252,7 @@ _MAKERS: "dict[str, Callable[[pytest.Item, Context], object]]" = {
     "draw": _draw,
     "race": _race,
     "gpu": _gpu,
+    "compiler": _compiler,
 }
 
 

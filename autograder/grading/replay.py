@@ -10,7 +10,7 @@ import pytest
 from autograder.course import Course
 from autograder.grading.context import Deferred, Student
 from autograder.grading.draw import Draw
-from autograder.grading.marks import is_timed
+from autograder.grading.marks import stands_apart
 from autograder.grading.references import load_reference
 from autograder.sandbox.local import LocalPage
 
@@ -18,7 +18,7 @@ from autograder.sandbox.local import LocalPage
 def run_locally(item: pytest.Function, page: LocalPage, course: Course, seed: bytes) -> None:
     """Run the test with `page` as the student's, on the inputs of `seed`. Raises what the test raises.
 
-    Fills `page.transcript` from the start. Raises Deferred for a race, which takes walls and a clock outside.
+    Fills `page.transcript` from the start. Raises Deferred for a test that takes walls of its own.
     """
     stem, unit = Path(item.path).stem, Path(item.path).parent.name
     page.transcript = []
@@ -26,8 +26,8 @@ def run_locally(item: pytest.Function, page: LocalPage, course: Course, seed: by
     given["student"] = Student(page)
     given["draw"] = Draw(seed, f"{stem}::{item.name}")
     wanted = item._fixtureinfo.argnames
-    if is_timed(item):
-        raise Deferred("nothing is raced in this process")
+    if stands_apart(item):
+        raise Deferred("nothing is raced or compiled in this process")
     if "reference" in wanted:
         given["reference"] = load_reference(course, unit, stem.removeprefix("test_"))
     with warnings.catch_warnings(), np.errstate(all="ignore"):

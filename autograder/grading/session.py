@@ -74,6 +74,7 @@ class CollectedTests:
             item
             for item in self.items
             if exercise in (None, marks_of(item).exercise) and (only is None or marks_of(item).full_name in only)
+            if context.compiles or not marks_of(item).compiles
         ]
         session.shouldfail = session.shouldstop = False
         session.testsfailed = 0

@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from autograder.grading.context import Blocked, Context, Deferred
-from autograder.grading.marks import is_timed, marks_of
+from autograder.grading.marks import marks_of, stands_apart
 from autograder.results.record import Measured, Outcome, TestResult
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def result_of(
     message = "" if error is None else _message(item, context, outcome, error)
     cause = _diagnosed(item, context, exercise, error) if outcome in (Outcome.FAILED, Outcome.RAISED) else None
     missing = _did_without(item, context) if outcome is Outcome.PASSED else ""
+    if told := _told(context):
+        message = message or _sentence_and(item, told)  # of the grader's making, out of bounded text
     return TestResult(
         name=marks.name,
         outcome=outcome,
@@ -47,6 +49,14 @@ def page_name(test_file: Path) -> str:
 def _did_without(item: pytest.Item, context: Context | None) -> str:
     """What the test asked for and the page does not define: nothing is won by leaving it out, and nothing lost."""
     return "" if context is None else context.did_without(page_name(item.path))
+
+
+def _told(context: Context | None) -> str:
+    """What this test has to say although nothing is wrong, once."""
+    if context is None:
+        return ""
+    told, context.told = context.told, ""
+    return told
 
 
 def _measured(context: Context | None) -> Measured | UnsetType:
@@ -104,7 +114,7 @@ def _diagnosed(
 
     if context is None or error is None or context.until_failure or not isinstance(item, pytest.Function):
         return None
-    if is_timed(item):  # how fast a misconception is says nothing
+    if stands_apart(item):  # how fast a misconception is says nothing, nor how it compiles
         return None
     try:
         return diagnose(item, context, exercise, error)
@@ -118,12 +128,15 @@ def _message(item: pytest.Item, context: Context | None, outcome: Outcome, error
 
     if outcome is Outcome.GRADER_ERROR:
         return readable("".join(traceback.format_exception(error))[-4000:])
-    sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
     said = str(error).split("\nassert ")[0]
     # SECURITY: pytest's account shows the reference's values
     if said.startswith("assert ") and _is_hidden(item, context):
         said = "the answer is not what it should be"
-    said = readable(said)  # SECURITY: escape sequences, megabytes of text
+    return _sentence_and(item, readable(said))  # SECURITY: escape sequences, megabytes of text
+
+
+def _sentence_and(item: pytest.Item, said: str) -> str:
+    sentence = (getattr(item, "function", item).__doc__ or item.name).strip().split("\n\n")[0]
     return f"{' '.join(sentence.split())}\n  {said}"
 
 

@@ -15,7 +15,7 @@ def level_now(course: Course, unit: Unit, now: datetime | None = None, due: date
 
 
 def visible(test: TestResult, level: FeedbackLevel) -> str:
-    """What a student reads about a failed test.
+    """What a student reads about a test that failed, or that passed and is for information.
 
     `full`: the check's sentence, what was seen, and the explanation where one is known. `hint`: the sentence and the
     explanation. `score`: nothing.
@@ -28,10 +28,13 @@ def visible(test: TestResult, level: FeedbackLevel) -> str:
 
 
 def comment(exercise: ExerciseResult, level: FeedbackLevel) -> str:
-    """What a student reads about an exercise: its first check that did not pass."""
+    """What a student reads about an exercise: its first check that did not pass; else what is said for information."""
     failed = [test for test in exercise.tests if not test.outcome.is_fine]
-    if not failed or level == "score":
+    if level == "score":
         return ""
+    if not failed:
+        informs = [test for test in exercise.tests if test.informs]
+        return "\n\n".join(visible(test, level) for test in informs)
     if any(test.outcome is Outcome.GRADER_ERROR for test in failed):
         failed = [test for test in failed if test.outcome is not Outcome.GRADER_ERROR]
         if not failed:

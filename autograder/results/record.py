@@ -65,6 +65,11 @@ class TestResult(Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     measured: Measured | UnsetType = UNSET
 
+    @property
+    def informs(self) -> bool:
+        """Whether it counts nothing and says something all the same."""
+        return self.outcome is Outcome.PASSED and not self.weight and bool(self.message)
+
 
 class ExerciseResult(Struct, frozen=True, kw_only=True):
     """`status` is full, partial, none, pending or error. `measured` is there where something was raced."""

@@ -73,21 +73,24 @@ class Room:
         self._run_seed = run_seed
         self._child: int | None = None
         self._second: Sandbox | None = None
-        self._sandbox = self._sandbox_of((self.course.root, *hidden), privileged)  # first: it imports torch beside us
+        self._compiling: Sandbox | None = None  # started where the first page comes that has kernels
+        self._hidden = (self.course.root, *hidden)
+        self._sandbox = self._sandbox_of(self._hidden, privileged)  # first: it imports torch beside us
         try:
             self._tests = _warm_up(self.course, [self.course.unit(unit) for unit in units], self._patience)
+            self._compiled = {unit: _compiled_exercises(tests) for unit, tests in self._tests.items()}
             self._expected = {unit: _expected(self.course, unit, tests) for unit, tests in self._tests.items()}
             exercises = (exercise for unit in units for exercise in self.course.unit(unit).exercises)
             if any(threshold.device == "cpu" for exercise in exercises for threshold in exercise.thresholds):
-                self._second = self._sandbox_of((self.course.root, *hidden), self._sandbox.privileged)
+                self._second = self._sandbox_of(self._hidden, self._sandbox.privileged)
                 self._second.ready()
             self._sandbox.ready()
         except BaseException:
             self.close()
             raise
 
-    def _sandbox_of(self, hidden: tuple[Path, ...], privileged: bool | None) -> Sandbox:
-        return Sandbox(self.rung, self.course.limits, hidden, privileged=privileged, wait=False)
+    def _sandbox_of(self, hidden: tuple[Path, ...], privileged: bool | None, compiles: bool = False) -> Sandbox:
+        return Sandbox(self.rung, self.course.limits, hidden, privileged=privileged, compiles=compiles, wait=False)
 
     def __enter__(self) -> "Room":
         return self
@@ -100,8 +103,9 @@ class Room:
         if self._child is not None:
             os.kill(self._child, signal.SIGKILL)
         self._sandbox.close()
-        if self._second is not None:
-            self._second.close()
+        for sandbox in (self._second, self._compiling):
+            if sandbox is not None:
+                sandbox.close()
 
     def grade(
         self,
@@ -110,11 +114,12 @@ class Room:
         seed: bytes | None = None,
         until_failure: bool = False,
         only: Collection[str] | None = None,
+        compiles: bool = True,
     ) -> Graded:
         """Run the hidden graders of the submission's unit on it, if asked of one exercise only or with another seed.
 
         With `until_failure`, only up to the first test that is not passed, without naming a misconception. With `only`,
-        just these tests, as `UnitResult.waiting` names them.
+        just these tests, as `UnitResult.waiting` names them. Without `compiles`, kernels are run and not compiled.
         """
         started = time.monotonic()
         unit = self.course.unit(submission.unit)
@@ -127,6 +132,7 @@ class Room:
             only=None if only is None else list(only),
             device=self._device,
             pairs=self._pairs,
+            compiles=compiles,
         )
         results, ended, sound = self._hold(sitting)
         if ended is None or not sound:  # the child or the sandbox died: once more, then it is our fault
@@ -134,7 +140,7 @@ class Room:
         by_exercise: dict[str, list[TestResult]] = {exercise.id: [] for exercise in unit.exercises}
         for of, marks in self._expected[unit.id]:  # in the graders' order, and nothing that was not expected
             told = results.get((of, marks.name))
-            if only is not None and marks.full_name not in only:
+            if (only is not None and marks.full_name not in only) or (marks.compiles and not compiles):
                 continue
             if exercise in (None, of) and (told is not None or not until_failure or ended is None):
                 by_exercise[of].append(told or _untold(marks))
@@ -158,6 +164,7 @@ class Room:
         The last value is false where the sandbox did not survive: what its end looked like to a test is not the
         submission's fault.
         """
+        compiling = self._compiling_for(sitting)
         reader, writer = os.pipe()
         parent = os.getpid()
         child = os.fork()
@@ -165,7 +172,7 @@ class Room:
             os.close(reader)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             die_with(parent, signal.SIGKILL)
-            sit(self._tests[sitting.unit.id], sitting, self.course, self._sandbox, writer, self._second)
+            sit(self._tests[sitting.unit.id], sitting, self.course, self._sandbox, writer, self._second, compiling)
         self._child = child
         os.close(writer)
         try:
@@ -175,12 +182,37 @@ class Room:
             os.kill(child, signal.SIGKILL)
             self._child = None
             os.waitpid(child, 0)
-        try:
-            self._sandbox.wipe()
-        except SandboxError:
-            self._sandbox.restart()
-            return results, ended, False
-        return results, ended, True
+        if compiling is not None:
+            _wiped(compiling)  # no points hang on what is said there
+        return results, ended, _wiped(self._sandbox)
+
+    def _compiling_for(self, sitting: Sitting) -> Sandbox | None:
+        """The sandbox that compiles, where the submission has a page with kernels: half a class never gets there."""
+        pages = {page.name for page in sitting.pages}
+        asked = [e for e in sitting.unit.exercises if e.page in pages and sitting.exercise in (None, e.id)]
+        if not sitting.compiles or not any(e.id in self._compiled[sitting.unit.id] for e in asked):
+            return None
+        if self._compiling is None:
+            self._compiling = self._sandbox_of(self._hidden, self._sandbox.privileged, compiles=True)
+            self._compiling.ready()
+        return self._compiling
+
+
+def _wiped(sandbox: Sandbox) -> bool:
+    """End what is left in a sandbox; false where that took a new one."""
+    try:
+        sandbox.wipe()
+    except SandboxError:
+        sandbox.restart()
+        return False
+    return True
+
+
+def _compiled_exercises(tests: "CollectedTests") -> set[str | None]:
+    """The exercises of which a test asks whether their kernels compile."""
+    from autograder.grading.marks import marks_of
+
+    return {marks.exercise for marks in map(marks_of, tests.items) if marks.compiles}
 
 
 def _warm_up(course: Course, units: Sequence[Unit], patience: float) -> "dict[str, CollectedTests]":

@@ -40,6 +40,7 @@ class Sitting(Struct, frozen=True, kw_only=True):
     only: list[str] | None = None
     device: Device | None = None
     pairs: int | None = None  # of a race; as many as usual unless said
+    compiles: bool = True
 
 
 class Told(Struct, frozen=True):
@@ -58,6 +59,7 @@ def sit(
     sandbox: Sandbox,
     writer: int,
     second: Sandbox | None = None,
+    compiling: Sandbox | None = None,
 ) -> NoReturn:
     """In the fork: run the tests, stream the results, leave."""
     from autograder.grading.carry import carry_over
@@ -79,9 +81,10 @@ def sit(
             else:
                 tell(writer, Told(of, result))
 
-        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second, sitting.device)
+        context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second, sitting.device, compiling)
         context.on_result, context.until_failure = on_result, sitting.until_failure
         context.completing, context.pairs = sitting.only is not None, sitting.pairs
+        context.compiles = sitting.compiles
         tests.run(context, sitting.exercise, sitting.only)
         context.close()
         if not sitting.until_failure and sitting.only is None:

@@ -84,6 +84,7 @@ class Page:
         self.last_call_s = 0.0  # from the first byte of the last request to the last byte of its reply
         self.carried: Mapping[str, Any] = {}  # what the grader answers for, once the page has run
         self.shared: int | None = None  # a descriptor that its next worker is born with
+        self.card = 0  # the compute capability of a GPU that its workers are to believe in
         self.transcript: list[Any] = []  # what this test has seen so far: answers and exceptions
         self._sandbox = sandbox
         self._sources = list(sources)
@@ -169,7 +170,9 @@ class Page:
         self._generation += 1
         numbered = enumerate(self.carried.items(), start=wire.STANDING)
         carried = [wire.Carried(name, number, answerer.is_module) for number, (name, answerer) in numbered]
-        load = wire.Load(nonce(), self.name, self._sources, self._symbols, self.forbidden, carried, self._stopped)
+        load = wire.Load(
+            nonce(), self.name, self._sources, self._symbols, self.forbidden, carried, self._stopped, self.card
+        )
         left_s = self.left_s()
         try:
             reply, _, _ = self._exchange(load, [], [], f"importing {self.name}")

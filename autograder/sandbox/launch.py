@@ -52,6 +52,7 @@ class Sandbox:
         hidden: folders that must not be visible inside, wherever they lie.
         privileged: whether bubblewrap is run as root without a user namespace; wherever that works, unless said.
         with_gpu: whether workers reach the GPU; what that takes is in `gpu.py`.
+        compiles: whether kernels are compiled instead of interpreted (`compiling.py`), for which programs are started.
         wait: False returns at once, while it starts: `ready` waits for it, and comes before anything else.
     """
 
@@ -63,6 +64,7 @@ class Sandbox:
         *,
         privileged: bool | None = None,
         with_gpu: bool = False,
+        compiles: bool = False,
         wait: bool = True,
     ) -> None:
         self.rung = rung
@@ -70,6 +72,7 @@ class Sandbox:
             privileged = rung == "bubblewrap" and root_without_user_namespace()
         self.privileged = privileged
         self.with_gpu = with_gpu
+        self._compiles = compiles
         self.limits = gpu.limits(limits) if with_gpu else limits
         self._hidden = hidden
         self._scratch: str | None = None
@@ -225,13 +228,16 @@ class Sandbox:
             keep_reading=keep_reading,
             readable=[str(path) for path in (*mounts.runtime_paths(), *more)],
             devices=devices,
-            programs=self.with_gpu,
+            programs=self.with_gpu or self._compiles,
         )
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
         server = [sys.executable, "-I", forkserver, kit, msgspec.json.encode(config).decode()]
         if self.rung == "bubblewrap":
             server = [*mounts.bubblewrap(self.limits, self._hidden, uid >= 0, more, devices), *server]
-        return server, {**mounts.environment(scratch[0]), **(gpu.environment() if self.with_gpu else {})}
+        environment = mounts.environment(scratch[0])
+        if self._compiles:
+            environment["TRITON_INTERPRET"] = "0"
+        return server, {**environment, **(gpu.environment() if self.with_gpu else {})}
 
     def _refuse_visible(self, shown: Sequence[Path]) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""

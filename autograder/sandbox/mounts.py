@@ -14,7 +14,7 @@ INSIDE = Path("/kit")
 _INSIDE_SANDBOX = (
     *("__init__", "wire", "packing", "channel", "worker", "running", "cells", "magics", "stand_ins"),
     *("refuse", "operators", "interrupts", "warm", "fence", "forkserver", "processes", "measure", "carried", "driver"),
-    *("turns", "unread"),
+    *("turns", "unread", "compiling"),
 )
 INSIDE_FILES = (
     *sorted(f"given/{path.name}" for path in (KIT / "given").glob("*.py")),

@@ -132,11 +132,15 @@ class Pages:
 
     def raised(self, request_id: int, error: BaseException, printed: str) -> wire.Raised:
         """An exception as data."""
+        frames = self._own_frames(error)
+        while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:  # Triton's, around a kernel's
+            error = error.__cause__
+            frames += self._own_frames(error)
         return wire.Raised(
             request_id,
             bases=[base.__name__ for base in type(error).__mro__[:8]],
             message=_text(error),
-            frames=self._own_frames(error),
+            frames=frames[-_FRAMES:],
             printed=printed,
         )
 

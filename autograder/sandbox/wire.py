@@ -145,6 +145,7 @@ class Load(Struct, frozen=True, tag="load"):
     What is `forbidden` is refused from before that, for the rest of the worker's life.
 
     What of it the worker itself needs, such as `torch.autograd.grad`, is refused while a call lasts.
+    `card` is the compute capability of a GPU that the worker is to believe in (`compiling.py`); 0: none.
     """
 
     id: int
@@ -154,6 +155,7 @@ class Load(Struct, frozen=True, tag="load"):
     forbidden: list[str] = []
     carried: list[Carried] = []
     passed_over: list[Place] = []
+    card: int = 0
 
 
 class Gradient(Struct, frozen=True):
@@ -227,6 +229,19 @@ class Time(Struct, frozen=True, tag="time"):
     links: int = 1
 
 
+class Compile(Struct, frozen=True, tag="compile"):
+    """Compile the kernels that the target launches, on the card that the page was loaded for (`compiling.py`).
+
+    `arguments` are tensors without numbers and stand at `positions` among all arguments; the others are `fixed`.
+    """
+
+    id: int
+    target: Target
+    arguments: list[Slot]
+    positions: list[int]
+    fixed: Seq
+
+
 class Answer(Struct, frozen=True, tag="answer"):
     """The grader's answer to an `Ask`."""
 
@@ -290,6 +305,28 @@ class Done(Struct, frozen=True, tag="done"):
     measured: dict[str, int] | None = None
 
 
+class Kernel(Struct, frozen=True):
+    """What the compiler made of a kernel: registers per thread (-1: not known), bytes that a thread spills, bytes of
+    shared memory per program, and the instruction of the matrix units that it uses, if any.
+    """
+
+    name: str
+    registers: int
+    spilled: int
+    shared: int
+    products: str
+
+
+class Compiled(Struct, frozen=True, tag="compiled"):
+    """`refused` is what the compiler said of `kernel`; `untried` why nothing can be said without a real card."""
+
+    id: int
+    kernels: list[Kernel]
+    kernel: str = ""
+    refused: str = ""
+    untried: str = ""
+
+
 class Ask(Struct, frozen=True, tag="ask"):
     """The student's code calls a callback. `state` carries a module's training flag and parameters."""
 
@@ -301,5 +338,5 @@ class Ask(Struct, frozen=True, tag="ask"):
     parameters: Map | None = None
 
 
-Request = Union[Load, Call, Fetch, Time, Answer]  # noqa: UP007 - kept in the form of Value
-Reply = Union[Loaded, Done, Raised, Ask]  # noqa: UP007
+Request = Union[Load, Call, Fetch, Time, Compile, Answer]  # noqa: UP007 - kept in the form of Value
+Reply = Union[Loaded, Done, Compiled, Raised, Ask]  # noqa: UP007

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from autograder.grading.compiling import CARDS, blank
+
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
@@ -33,6 +35,15 @@ def test_forward_of_views(student):
     torch.testing.assert_close(o, F.scaled_dot_product_attention(q, k, v), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exercise("triton_flash_forward")
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_forward_compiles(student, compiler, card):
+    """For information: what a compiler for GPUs makes of a causal call with bfloat16 heads of width 64."""
+    q = blank(1, 16, 8192, 64)
+    compiler(student.flash_fwd, card, q, q, q, True)
+
+
 @pytest.mark.exercise("triton_flash_backward")
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_gradients_agree_with_autograd(student, is_causal):
@@ -50,6 +61,15 @@ def test_gradients_agree_with_autograd(student, is_causal):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"d{name}: {text}")
 
 
+@pytest.mark.exercise("triton_flash_backward")
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_backward_compiles(student, compiler, card):
+    """For information: what a compiler for GPUs makes of a causal call with bfloat16 heads of width 64."""
+    q, lse = blank(1, 16, 8192, 64), blank(1, 16, 8192, dtype=torch.float32)
+    compiler(student.flash_bwd, card, q, q, q, q, q, lse, True)
+
+
 @pytest.mark.exercise("triton_decode")
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_decode_agrees_with_torch(student, kv_heads):
@@ -64,3 +84,12 @@ def test_decode_agrees_with_torch(student, kv_heads):
         n = lengths[b]
         expected = F.scaled_dot_product_attention(q[b, :, None], k[b, :, :n], v[b, :, :n], enable_gqa=True)[:, 0]
         torch.testing.assert_close(out[b], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.exercise("triton_decode")
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_decode_compiles(student, compiler, card):
+    """For information: what a compiler for GPUs makes of a call with 32 bfloat16 heads of width 128 over 8."""
+    cache, lengths = blank(16, 8, 1024, 128), blank(16, dtype=torch.int32)
+    compiler(student.decode_attention, card, blank(16, 32, 128), cache, cache, lengths)

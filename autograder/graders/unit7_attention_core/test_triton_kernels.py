@@ -9,6 +9,7 @@ import torch
 from autograder.grading import close
 from autograder.grading.accuracy import near_as_plain
 from autograder.grading.compare import Disagreement
+from autograder.grading.compiling import CARDS, blank
 from autograder.grading.context import Deferred
 from autograder.grading.gpu import Chain, Work
 from autograder.grading.racing import TIERS
@@ -266,6 +267,15 @@ def test_again(student, reference, draw):
     close(student.flash_fwd(q, k, v, True), tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
 
 
+@triton_flash_forward
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_compiles(student, compiler, card):
+    """For information, no points: what the compiler makes of a causal call with bfloat16 heads of width 64."""
+    q = blank(1, 16, 8192, 64)
+    compiler(student.flash_fwd, card, q, q, q, True)
+
+
 # ---------------------------------------------------------------- triton_flash_backward
 
 triton_flash_backward = pytest.mark.exercise("triton_flash_backward")
@@ -439,6 +449,15 @@ def test_backward_again(student, reference, draw):
     close(again, tuple(called.value), tolerance=(0.0, 0.0), what="the second result")
 
 
+@triton_flash_backward
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_backward_compiles(student, compiler, card):
+    """For information, no points: what the compiler makes of a causal call with bfloat16 heads of width 64."""
+    q, lse = blank(1, 16, 8192, 64), blank(1, 16, 8192, dtype=F32)
+    compiler(student.flash_bwd, card, q, q, q, q, q, lse, True)
+
+
 # ---------------------------------------------------------------- triton_decode
 
 triton_decode = pytest.mark.exercise("triton_decode")
@@ -601,6 +620,15 @@ def test_decode_again(student, reference, draw):
     close(called.value, reference.decode_attention(q, k, v, lengths))
     close(called.echo, ((q, k, v, lengths), {}), tolerance=(0.0, 0.0), what="the caller's arguments")
     close(student.decode_attention(q, k, v, lengths), called.value, tolerance=(0.0, 0.0), what="the second result")
+
+
+@triton_decode
+@pytest.mark.weight(0)
+@pytest.mark.parametrize("card", CARDS)
+def test_decode_compiles(student, compiler, card):
+    """For information, no points: what the compiler makes of a call with 32 bfloat16 heads of width 128 over 8."""
+    cache, lengths = blank(16, 8, 1024, 128), blank(16, dtype=torch.int32)
+    compiler(student.decode_attention, card, blank(16, 32, 128), cache, cache, lengths)
 
 
 # ---------------------------------------------------------------- on a GPU: 20 % for memory, 20 % for speed
