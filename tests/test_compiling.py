@@ -198,9 +198,7 @@ def test_too_much_shared_memory_and_spills(made: Made) -> None:
     ask = Compiler(context, page, context.unit.exercise("power"))
     ask(Student(page).power, "sm_90", blank(4096, 128))
     assert "wgmma" in context.told
-    with pytest.raises(
-        Disagreement, match=r"not run:\n.*kernel on an A100 .*of which it has 163 \(try smaller"
-    ):
+    with pytest.raises(Disagreement, match=r"not run:\n.*kernel on an A100 .*of which it has 163 \(try smaller"):
         ask(Student(page).power, "sm_80", blank(4096, 128))
 
 
