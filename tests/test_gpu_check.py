@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from autograder.commands import gpu_check
 from autograder.commands.gpu_bench import Settings
+from autograder.commands.gpu_driver import START_CUDA, needed, what_it_takes
 from autograder.commands.gpu_steps import STEPS
 from autograder.course import Course
 from autograder.errors import UsageError
@@ -44,12 +47,13 @@ def rehearse(folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
 @pytest.mark.slow
 def test_the_first_steps_and_the_attacks(tmp_path: Path) -> None:
     """Versions, shared memory, overhead, right kernels and caught cheats, with a line for each in the terminal."""
-    wanted = ["machine", "transport", "overhead", "right", "attacks"]
+    wanted = ["machine", "driver", "transport", "overhead", "right", "attacks"]
     found, said = rehearse(tmp_path, *(f"--step={name}" for name in wanted))
     steps = found["steps"]
     assert list(steps) == wanted and found["rehearsal"] and found["schema"] == "autograder/gpu-check/v1"
     assert not [name for name in wanted if "error" in steps[name]], steps
     assert steps["machine"]["versions"]["torch"] and steps["transport"]["shared_memory_works"]
+    assert steps["driver"] == {"seconds": steps["driver"]["seconds"], "starts": "works"}
     assert all(0 < row["median_us"] <= row["p99_us"] for row in steps["overhead"]["rows"])
     assert steps["right"]["wrong"] == 0 and steps["right"]["cases"] == 3
     assert steps["attacks"]["caught"] == steps["attacks"]["of"] == 3
@@ -72,7 +76,9 @@ def test_every_step(tmp_path: Path) -> None:
 
 def test_a_step_that_breaks_costs_itself_only(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it said is in the file, and the next one runs; without time left a step is named as skipped."""
-    answers = iter([{"error": "exit code 1: CUDA is gone"}, {"shared_memory_works": True}])
+    answers = iter(
+        [{"error": "exit code 1: CUDA is gone"}, {"shared_memory_works": True, "tried": {"machine": "works"}}]
+    )
     monkeypatch.setattr(gpu_check, "run_step", lambda *arguments: next(answers))
     said: list[str] = []
     path = tmp_path / "found.json"
@@ -154,3 +160,41 @@ def test_a_python_that_lacks_something(tmp_path: Path) -> None:
     code += "sys.exit(main(['calibrate']))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and "has no msgspec" in done.stderr and "pytest and msgspec" in done.stderr
+
+
+MEMORY = """
+import os
+
+
+def start():
+    os.close(os.memfd_create("nameless"))
+    return ""
+"""
+
+
+@pytest.mark.slow
+def test_what_keeps_a_driver_from_starting_is_found() -> None:
+    """A system call that the filter refuses is named, out of all that it refuses; other rungs are tried."""
+    found = what_it_takes("landlock", MEMORY, False, time.monotonic() + 600)
+    assert "PermissionError" in found["starts"] and found["on_other_rungs"]["none"] == "works"
+    assert found["with_every_call"] == "works" and found["needs"] == ["memfd_create"]
+
+
+def test_no_call_that_is_needed_is_dropped() -> None:
+    """Of calls in several groups exactly those are kept; without time, all."""
+    calls = [f"call{n}" for n in range(30)]
+    tried: list[int] = []
+
+    def works(some: Sequence[str]) -> bool:
+        tried.append(len(some))
+        return {"call3", "call4", "call29"} <= set(some)
+
+    assert needed(works, calls, time.monotonic() + 60) == ["call3", "call4", "call29"]
+    assert len(tried) < 25
+    assert needed(works, calls, 0.0) == calls
+
+
+def test_a_driver_that_is_not_there_is_said() -> None:
+    """The reason is the library's own, and a rung that does not work is none to try."""
+    found = what_it_takes("none", START_CUDA.replace("libcuda.so.1", "libnone.so.1"), False, 0.0)
+    assert "libnone.so.1" in found["starts"] and "needs" not in found

@@ -12,7 +12,7 @@ import torch
 from autograder.course import Course, load_course
 from autograder.grading.compare import Disagreement
 from autograder.grading.context import Context, Deferred, Student
-from autograder.grading.gpu import LINKS, GpuRacer, Work, ipc_works
+from autograder.grading.gpu import LINKS, GpuRacer, Work, why_not_shared
 from autograder.intake.submission import PageSource
 from autograder.sandbox.devices import CPU_AS_GPU, Device
 from autograder.sandbox.driver import DriverError
@@ -87,18 +87,18 @@ def test_the_probe_believes_only_what_comes_back(context: Callable[..., Context]
         raise DriverError("cuIpcGetMemHandle failed with CUDA error 801")
 
     one = context()
-    assert ipc_works(one, MachineMemory)
-    assert not ipc_works(one, Apart)
-    assert not ipc_works(one, refused)
+    assert why_not_shared(one, MachineMemory) == ""
+    assert why_not_shared(one, Apart) == "what came back is not what was written"
+    assert why_not_shared(one, refused) == "DriverError: cuIpcGetMemHandle failed with CUDA error 801"
 
 
 def test_without_shared_memory_of_the_card() -> None:
     """What can be chained is timed in chains; the rest waits on, with the reason."""
     racer: Any = SimpleNamespace(is_cuda=True, _transport=lambda: "chain")
     assert GpuRacer._links(racer, True) == LINKS and GpuRacer._elsewhere(racer) == "cuda"
-    with pytest.raises(Deferred, match="CUDA IPC does not work on this machine"):
+    with pytest.raises(Deferred, match="memory cannot be shared here"):
         GpuRacer._links(racer, False)
-    racer._transport = lambda: "ipc"
+    racer._transport = lambda: "handle"
     assert GpuRacer._links(racer, False) == 1 and GpuRacer._elsewhere(racer) == ""
 
 

@@ -1,8 +1,14 @@
 """Calls in shared memory: what the grader sees of them, chains of calls, and a GPU's memory with another driver."""
 
 import ctypes
+import importlib.util
+import mmap
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +22,7 @@ from autograder.grading.sandwich import Sandwich, overhead_s
 from autograder.policies import Limits
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page
-from autograder.sandbox.driver import HANDLE_BYTES, Driver, DriverError
+from autograder.sandbox.driver import HANDLE_BYTES, Access, Driver, DriverError, Location, Properties
 from autograder.sandbox.failures import StudentBroke, StudentMissing, StudentOutOfMemory, StudentRaised
 from autograder.sandbox.launch import Sandbox
 from autograder.sandbox.shared import Laid, MachineMemory
@@ -255,6 +261,9 @@ class FakeCuda:
 
     def __init__(self) -> None:
         self.blocks: dict[int, int] = {}
+        self.handles: set[int] = set()
+        self.reserved: dict[int, int] = {}
+        self.mapped: dict[int, mmap.mmap] = {}
         self.code = 0
 
     def cuMemAlloc_v2(self, address: Any, size: Any) -> int:
@@ -279,6 +288,63 @@ class FakeCuda:
     def cuIpcCloseMemHandle(self, address: Any) -> int:
         return self.code
 
+    # by descriptor: a file of the kit's own stands for one of the driver's
+
+    def cuCtxGetDevice(self, device: Any) -> int:
+        device._obj.value = 3
+        return self.code
+
+    def cuMemGetAllocationGranularity(self, page: Any, properties: Any, option: int) -> int:
+        assert option == 0
+        page._obj.value = 2 << 20
+        return self.code
+
+    def cuMemCreate(self, handle: Any, size: Any, properties: Any, flags: Any) -> int:
+        wanted = properties._obj
+        assert (wanted.type, wanted.requestedHandleTypes) == (1, 1) and not wanted.win32HandleMetaData
+        assert (wanted.location.type, wanted.location.id) == (1, 3) and bytes(wanted.allocFlags) == bytes(8)
+        descriptor = os.memfd_create("card")
+        os.ftruncate(descriptor, size.value)
+        handle._obj.value = descriptor
+        self.handles.add(descriptor)
+        return self.code
+
+    def cuMemExportToShareableHandle(self, descriptor: Any, handle: Any, kind: int, flags: Any) -> int:
+        descriptor._obj.value = os.dup(handle.value)
+        return self.code if kind == 1 else 1
+
+    def cuMemImportFromShareableHandle(self, handle: Any, descriptor: Any, kind: int) -> int:
+        handle._obj.value = os.dup(descriptor.value)
+        self.handles.add(handle._obj.value)
+        return self.code if kind == 1 else 1
+
+    def cuMemAddressReserve(self, address: Any, size: Any, alignment: Any, wanted: Any, flags: Any) -> int:
+        address._obj.value = 0x7E0000000000 + (len(self.reserved) << 32)
+        self.reserved[address._obj.value] = size.value
+        return self.code
+
+    def cuMemMap(self, address: Any, size: Any, offset: Any, handle: Any, flags: Any) -> int:
+        assert self.reserved[address.value] == size.value and offset.value == 0
+        self.mapped[address.value] = mmap.mmap(handle.value, size.value)
+        return self.code
+
+    def cuMemSetAccess(self, address: Any, size: Any, access: Any, count: Any) -> int:
+        assert address.value in self.mapped and (access._obj.flags, access._obj.location.id, count.value) == (3, 3, 1)
+        return self.code
+
+    def cuMemUnmap(self, address: Any, size: Any) -> int:
+        self.mapped.pop(address.value).close()
+        return self.code
+
+    def cuMemAddressFree(self, address: Any, size: Any) -> int:
+        assert self.reserved.pop(address.value) == size.value
+        return self.code
+
+    def cuMemRelease(self, handle: Any) -> int:
+        self.handles.remove(handle.value)
+        os.close(handle.value)
+        return self.code
+
 
 def test_a_handle_leads_back_to_its_block() -> None:
     """Zero bytes inside a handle included; blocks are whole pages of the driver, so that nothing else is exported."""
@@ -291,6 +357,49 @@ def test_a_handle_leads_back_to_its_block() -> None:
     driver.close(address)
     driver.free(address)
     assert library.blocks == {}
+
+
+def test_a_descriptor_leads_to_the_same_memory() -> None:
+    """What one side writes the other reads; whole pages of the card; nothing is left when both have given it up."""
+    ours, theirs = FakeCuda(), FakeCuda()
+    address, descriptor = Driver(ours).create(3_000_000)
+    assert ours.reserved[address] == 4 << 20 and ours.handles == set()
+    there = Driver(theirs).adopt(descriptor, 3_000_000)
+    ours.mapped[address][:3] = b"abc"
+    assert theirs.mapped[there][:3] == b"abc" and theirs.handles == set()
+    os.close(descriptor)
+    Driver(theirs).unmap(there, 3_000_000)
+    Driver(ours).unmap(address, 3_000_000)
+    assert not ours.mapped and not ours.reserved and not theirs.mapped and not theirs.reserved
+
+
+def test_the_layouts_are_those_of_cuda_h(tmp_path: Path) -> None:
+    """Sizes, offsets and constants, as a C compiler reads them in the header that comes with Triton."""
+    triton = importlib.util.find_spec("triton")
+    compiler = shutil.which("cc")
+    if triton is None or triton.origin is None or compiler is None:
+        pytest.skip("takes Triton and a C compiler")
+    headers = Path(triton.origin).parent / "backends" / "nvidia" / "include"
+    layouts = {"CUmemAllocationProp": Properties, "CUmemLocation": Location, "CUmemAccessDesc": Access}
+    names = [(c_name, field[0]) for c_name, kind in layouts.items() for field in kind._fields_]
+    asked = [f"sizeof({name})" for name in (*layouts, "CUipcMemHandle")]
+    asked += [f"offsetof({c_name}, {field})" for c_name, field in names]
+    asked += ["CU_MEM_ALLOCATION_TYPE_PINNED", "CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR"]
+    asked += ["CU_MEM_LOCATION_TYPE_DEVICE", "CU_MEM_ACCESS_FLAGS_PROT_READWRITE", "CU_MEM_ALLOC_GRANULARITY_MINIMUM"]
+    lines = "".join(f'printf("%zu ", (size_t)({what}));' for what in asked)
+    source = tmp_path / "layout.c"
+    source.write_text(f"#include <stddef.h>\n#include <stdio.h>\n#include <cuda.h>\nint main() {{ {lines} }}\n")
+    subprocess.run([compiler, "-I", headers, source, "-o", tmp_path / "layout"], check=True, capture_output=True)
+    said = subprocess.run([tmp_path / "layout"], check=True, capture_output=True, text=True).stdout
+    ours = [ctypes.sizeof(kind) for kind in layouts.values()] + [HANDLE_BYTES]
+    ours += [getattr(layouts[c_name], field).offset for c_name, field in names] + [1, 1, 1, 3, 0]
+    assert [int(number) for number in said.split()] == ours
+
+
+def test_an_old_driver_is_an_error_of_the_drivers() -> None:
+    """One without virtual memory management has no such call; handles are tried next."""
+    with pytest.raises(DriverError, match="no cuCtxGetDevice: it is older than CUDA"):
+        Driver(SimpleNamespace()).create(1)
 
 
 def test_what_the_driver_refuses_is_an_error() -> None:

@@ -15,9 +15,11 @@ from msgspec import Struct
 
 from autograder.course import Course, load_course
 from autograder.grading.context import Context
+from autograder.grading.gpu import CARD_MEMORY, why_not_shared
 from autograder.grading.solution import solution_pages
 from autograder.sandbox.devices import CPU_AS_GPU, Device, cuda_device
 from autograder.sandbox.launch import Sandbox
+from autograder.sandbox.shared import MachineMemory, Memory
 
 UNIT, PAGE = "unit7_attention_core", "triton_kernels"
 
@@ -68,6 +70,11 @@ class Bench:
                 yield context
             finally:
                 context.close()
+
+    def memory(self, context: Context) -> Callable[[int], Memory]:
+        """The card's, where a worker behind the wall can share it; else the machine's."""
+        kinds = CARD_MEMORY.values() if self.is_cuda else ()
+        return next((kind for kind in kinds if not why_not_shared(context, kind)), MachineMemory)
 
     def page(self) -> Any:
         return load_module(self.course.solutions / UNIT / f"{PAGE}.py")

@@ -133,8 +133,10 @@ def summary(name: str, found: dict[str, Any]) -> list[str]:
         works = ", ".join(rung for rung, state in found["rungs"].items() if state == "works")
         said = f"{found['device']}, torch {v['torch']}, triton {v['triton']}, Python {v['python']}"
         return [f"{name:10} {said}; graded under {found['rung']} (works here: {works})"]
+    if name == "driver":
+        return [f"{name:10} {key.replace('_', ' ')}: {said}" for key, said in found.items()]
     if name == "transport":
-        return [f"{name:10} shared memory of the device works: {found['shared_memory_works']}"]
+        return [f"{name:10} memory of the device by {kind}: {said}" for kind, said in found["tried"].items()]
     if name == "overhead":
         return [f"{name:10} {r['tokens']:6} tokens: {r['median_us']} us, p99 {r['p99_us']} us" for r in found["rows"]]
     if name == "right":

@@ -17,10 +17,11 @@ import msgspec
 import torch
 
 from autograder.commands.gpu_bench import UNIT, Bench, Settings
+from autograder.commands.gpu_driver import driver
 from autograder.commands.gpu_trials import attacks, verdicts
 from autograder.course import Course
 from autograder.grading.compare import Disagreement
-from autograder.grading.gpu import ipc_works
+from autograder.grading.gpu import CARD_MEMORY, why_not_shared
 from autograder.grading.sandwich import Sandwich, overhead_s
 from autograder.grading.solution import solution_pages
 from autograder.intake.submission import Submission
@@ -29,7 +30,7 @@ from autograder.rooms.room import Room
 from autograder.sandbox import gpu
 from autograder.sandbox.devices import CPU_AS_GPU, Device
 from autograder.sandbox.rungs import RUNGS, probe
-from autograder.sandbox.shared import CudaMemory, MachineMemory, Memory
+from autograder.sandbox.shared import MachineMemory, Memory
 
 
 def machine(bench: Bench) -> dict[str, Any]:
@@ -56,19 +57,18 @@ def machine(bench: Bench) -> dict[str, Any]:
 
 
 def transport(bench: Bench) -> dict[str, Any]:
-    """Whether a worker behind the wall reads and writes memory that the grader exports."""
+    """Which memory of the device a worker behind the wall reads and writes, and why not."""
+    kinds: dict[str, Callable[[int], Memory]] = CARD_MEMORY if bench.is_cuda else {"machine": MachineMemory}
     with bench.context(bench.device()) as context:
-        started = time.perf_counter()
-        works = ipc_works(context, CudaMemory if bench.is_cuda else MachineMemory)
-        return {"shared_memory_works": works, "seconds": round(time.perf_counter() - started, 2)}
+        tried = {name: why_not_shared(context, kind) or "works" for name, kind in kinds.items()}
+    return {"shared_memory_works": "works" in tried.values(), "tried": tried}
 
 
 def overhead(bench: Bench) -> dict[str, Any]:
     """What a sandwich around nothing costs, per length: it has to be a twentieth of what is timed."""
     rows = []
     with bench.context(bench.device()) as context:
-        ipc = bench.is_cuda and ipc_works(context)
-        memory: Callable[[int], Memory] = CudaMemory if ipc else MachineMemory
+        memory = bench.memory(context)
         for n in (1024, 4096, 8192, 16384) if bench.is_cuda else (32, 64):
             null = Sandwich(context.device_baseline(""), None, memory)
             heads, width = (16, 64) if bench.is_cuda else (2, 16)
@@ -220,7 +220,7 @@ def thresholds(course: Course, device: Device) -> dict[str, dict[str, float]]:
     return found
 
 
-STEPS = (machine, transport, overhead, right, speed, tiers, verdicts, attacks)
+STEPS = (machine, driver, transport, overhead, right, speed, tiers, verdicts, attacks)
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ import torch
 from autograder.commands.gpu_bench import PAGE, Bench, load_module
 from autograder.grading.compare import Disagreement, close
 from autograder.grading.context import Deferred, Student
-from autograder.grading.gpu import GpuRacer, ipc_works
+from autograder.grading.gpu import GpuRacer
 from autograder.grading.performance import Disturbed, Race
 from autograder.grading.sandwich import Sandwich
 from autograder.policies import Limits
 from autograder.sandbox import gpu, wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentError
-from autograder.sandbox.shared import CudaMemory, MachineMemory
+from autograder.sandbox.shared import MachineMemory
 
 CHEATS = "tests/clock_cheats"
 
@@ -61,14 +61,14 @@ def attacks(bench: Bench) -> dict[str, Any]:
     width = 512 if bench.is_cuda else 96
     outcomes: dict[str, str] = {}
     with bench.context(bench.device()) as context:
-        ipc = bench.is_cuda and ipc_works(context)
+        memory = bench.memory(context)
+        is_shared = bench.is_cuda and memory is not MachineMemory
 
         def side(number: int, code: str) -> Sandwich:
             pages = [wire.Source("raced", [code]), wire.Source("timed", [honest, "honest = power\n"])]
             limits = gpu.limits(Limits()) if bench.is_cuda else Limits()
             page = Page(context.device_sandbox(number), "raced", pages, ["power"], limits)
-            elsewhere = "cuda" if bench.is_cuda and not ipc else ""
-            return Sandwich(page, "power", CudaMemory if ipc else MachineMemory, device=elsewhere)
+            return Sandwich(page, "power", memory, device="cuda" if bench.is_cuda and not is_shared else "")
 
         reference = _power(folder / "_honest.py")
         sources = {"honest": honest, **{path.stem: path.read_text(encoding="utf-8") for path in cheats}}
@@ -77,7 +77,7 @@ def attacks(bench: Bench) -> dict[str, Any]:
             race = Race(
                 mine,
                 ours,
-                lambda: (torch.randn(width, width, dtype=torch.float64, device=bench.where if ipc else "cpu"),),
+                lambda: (torch.randn(width, width, dtype=torch.float64, device=bench.where if is_shared else "cpu"),),
                 lambda answer, given: close(answer.cpu(), reference(given[0].cpu())),
                 _rng(),
                 5,

@@ -11,9 +11,9 @@
         )
         result.must_reach(tier)
 
-Deferred where there is no GPU. Arrays lie in memory that grader and worker share (`sandwich.py`): on a GPU by CUDA
-IPC, or, where a start-up probe finds that this does not work, in the machine's memory, with a chain of dependent calls
-in one turn so that carrying does not matter. With the CPU in the card's place all but the CUDA calls is the same.
+Deferred where there is no GPU. Arrays lie in memory that grader and worker share (`sandwich.py`): on a GPU the card's,
+or, where a start-up probe finds that this cannot be shared, the machine's, with a chain of dependent calls in one turn
+so that carrying does not matter. With the CPU in the card's place all but the CUDA calls is the same.
 """
 
 import inspect
@@ -37,7 +37,7 @@ from autograder.sandbox.client import Page, Remote
 from autograder.sandbox.devices import Device
 from autograder.sandbox.driver import DriverError
 from autograder.sandbox.failures import StudentError
-from autograder.sandbox.shared import CudaMemory, MachineMemory, Memory
+from autograder.sandbox.shared import CudaHandleMemory, CudaMemory, MachineMemory, Memory
 from autograder.sandbox.turns import next_query
 
 
@@ -79,6 +79,7 @@ _FLOOR = 0.5  # of what the card's datasheet allows: nobody comes near that, so 
 LINKS = 4  # of a chain: more make a skipped link too small to see in bfloat16
 _ECHO = "def echo(x):\n    return x.clone()\n"
 _PROBE_BYTES = 1 << 16
+_MOST_CHARS = 500
 
 
 class GpuRacer(Racer):
@@ -116,8 +117,8 @@ class GpuRacer(Racer):
 
         Args:
             results: shapes and dtypes of what the function returns for such inputs.
-            chain: for functions whose first argument is a query and whose first result is as large: without CUDA IPC,
-                chains of calls are timed and judged by it.
+            chain: for functions whose first argument is a query and whose first result is as large: where the card's
+                memory cannot be shared, chains of calls are timed and judged by it.
             work: of a call with these arguments, at least; a time below half of what the card could do voids the run.
         Raises Deferred where somebody disturbed every run, or where this machine cannot time such a function.
         """
@@ -178,14 +179,12 @@ class GpuRacer(Racer):
     def _side(
         self, page: Page, symbol: str | None, results: Callable[[Sequence[Any]], Specs], device: str, links: int
     ) -> Sandwich:
-        memory: Callable[[int], Memory] = MachineMemory
-        if self.is_cuda and self._transport() == "ipc":
-            memory = CudaMemory
+        memory = CARD_MEMORY.get(self._transport(), MachineMemory) if self.is_cuda else MachineMemory
         return Sandwich(page, symbol, memory, results, device, links)
 
     def _elsewhere(self) -> str:
         """The device that workers move arguments to: none where shared memory is on it already."""
-        return "cuda" if self.is_cuda and self._transport() != "ipc" else ""
+        return "cuda" if self.is_cuda and self._transport() == CHAIN else ""
 
     def _floor_s(self, work: Callable[[Sequence[Any]], Work] | None, links: int) -> Callable[[Sequence[Any]], float]:
         """The seconds of a turn that no kernel stays below; 0 on a card whose limits are not known."""
@@ -201,29 +200,34 @@ class GpuRacer(Racer):
 
     def _links(self, chainable: bool) -> int:
         """1 where carrying costs next to nothing. Raises Deferred where a call would be lost in it."""
-        if not self.is_cuda or self._transport() == "ipc":
+        if not self.is_cuda or self._transport() != CHAIN:
             return 1
         if not chainable:
-            raise Deferred("CUDA IPC does not work on this machine, and without it this function cannot be timed")
+            raise Deferred("the card's memory cannot be shared here, and without that this function cannot be timed")
         return LINKS
 
     def _transport(self) -> str:
-        """ "ipc" where a worker behind the wall reads and writes what the grader has exported; else "chain"."""
+        """The kind of memory that is shared with a worker, by its name in CARD_MEMORY; CHAIN where none can be."""
         if self._context.transport is None:
-            self._context.transport = "ipc" if ipc_works(self._context) else "chain"
+            tried = {name: why_not_shared(self._context, memory) for name, memory in CARD_MEMORY.items()}
+            self._context.transport = next((name for name, why in tried.items() if not why), CHAIN)
         return self._context.transport
 
 
-def ipc_works(context: Context, memory: Callable[[int], Memory] = CudaMemory) -> bool:
-    """The start-up probe: a worker of ours opens the memory and sends a pattern back."""
+CHAIN = "chain"
+CARD_MEMORY: dict[str, Callable[[int], Memory]] = {"descriptor": CudaMemory, "handle": CudaHandleMemory}
+
+
+def why_not_shared(context: Context, memory: Callable[[int], Memory]) -> str:
+    """The start-up probe: a worker of ours opens the memory and sends a pattern back. Empty where that works."""
     side = Sandwich(context.device_baseline(_ECHO), "echo", memory)
     where = "cuda" if context.device is not None and context.device.is_cuda else "cpu"
     try:
         pattern = torch.randint(0, 256, (_PROBE_BYTES,), dtype=torch.uint8, device=where)
         answer, _ = side.timed([pattern])
-        return bool(torch.equal(answer, pattern))
-    except (DriverError, StudentError, RuntimeError, AssertionError, OSError):
-        return False
+        return "" if torch.equal(answer, pattern) else "what came back is not what was written"
+    except (DriverError, StudentError, RuntimeError, AssertionError, OSError) as error:
+        return f"{type(error).__name__}: {error}"[:_MOST_CHARS]
     finally:
         side.close()
 

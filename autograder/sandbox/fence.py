@@ -91,13 +91,17 @@ def landlock_abi() -> int:
 
 
 # access bits of struct landlock_path_beneath_attr
-_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_TRUNCATE = 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-_FILE_BITS = _EXECUTE | 1 << 1 | _READ_FILE | 1 << 14 | 1 << 15  # what a rule on a plain file may hold
+_FILE_BITS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | 1 << 15  # what a rule on a plain file may hold
 
 
-def restrict_files(readable: Sequence[str], writable: Sequence[str]) -> None:
-    """Nothing can be opened but what lies below these paths; no TCP; signals and abstract sockets stay inside."""
+def restrict_files(readable: Sequence[str], writable: Sequence[str], changeable: Sequence[str] = ()) -> None:
+    """Nothing can be opened but what lies below these paths; no TCP; signals and abstract sockets stay inside.
+
+    Below what is `changeable`, files can be read and written, but none can be made or removed.
+    """
     abi = landlock_abi()
     bits = {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)
     everything = (1 << bits) - 1
@@ -106,6 +110,7 @@ def restrict_files(readable: Sequence[str], writable: Sequence[str]) -> None:
     ruleset = _libc.syscall(_LANDLOCK_CREATE, attribute, ctypes.c_size_t(size), 0)
     _check(ruleset, "landlock_create_ruleset")
     rules = [(path, _READ) for path in readable] + [(path, everything) for path in writable]
+    rules += [(path, _READ_FILE | _READ_DIR | _WRITE_FILE | _TRUNCATE) for path in changeable]
     for path, access in rules:
         _allow(ruleset, path, access & everything)
     _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
@@ -129,7 +134,7 @@ def _allow(ruleset: int, path: str, access: int) -> None:
 # ---------------------------------------------------------------- seccomp
 
 # name: (x86_64, aarch64); None where the architecture has no such call
-_REFUSED: dict[str, tuple[int | None, int | None]] = {
+REFUSED: dict[str, tuple[int | None, int | None]] = {
     # the network, and sockets of every other kind
     "socket": (41, 198), "bind": (49, 200), "listen": (50, 201), "connect": (42, 203),
     # another program: there no refusal of an exercise stands
@@ -171,15 +176,12 @@ def filter_supported() -> bool:
     return _MACHINE in _ARCHITECTURES
 
 
-_PROGRAMS = ("execve", "execveat")
+PROGRAMS = ("execve", "execveat")  # where programs may be started: a kernel's compiler is one
 
 
-def filter_calls(programs: bool = False) -> None:
-    """Refuse, with EPERM, the system calls that no exercise needs and that lead outside.
-
-    With `programs`, other programs may be started: a kernel's compiler is one.
-    """
-    program = _program(_PROGRAMS if programs else ())
+def filter_calls(allowed: Sequence[str] = ()) -> None:
+    """Refuse, with EPERM, the system calls that no exercise needs and that lead outside, but for those `allowed`."""
+    program = _program(allowed)
     instructions = ctypes.create_string_buffer(b"".join(program))
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(instructions))
     _check(_libc.prctl(_PR_SET_SECCOMP, 2, header, 0, 0), "prctl(PR_SET_SECCOMP)")
@@ -198,7 +200,7 @@ def _program(allowed: Sequence[str] = ()) -> list[bytes]:
         _op(_EQUAL, _CLONE3[column], 0, 1),
         _op(_RETURN, _FAIL | errno.ENOSYS),  # its flags lie in memory; libc falls back to clone
     ]
-    for name, numbers in _REFUSED.items():
+    for name, numbers in REFUSED.items():
         number = numbers[column]
         if number is not None and name not in allowed:
             program += [_op(_EQUAL, number, 0, 1), _op(_RETURN, refuse)]

@@ -39,7 +39,8 @@ class Config(msgspec.Struct, frozen=True):
     keep_reading: bool = False
     readable: list[str] = []
     devices: list[str] = []
-    programs: bool = False
+    calls: list[str] = []  # system calls that are not refused as they are to others
+    written: list[str] = []  # besides the scratch folder and devices, under Landlock
 
 
 class Fork(msgspec.Struct, tag="fork", frozen=True):
@@ -163,16 +164,17 @@ def _fence(command: Fork, config: Config) -> None:
         fence.no_new_privileges()
     if config.rung == "landlock":
         if config.uid >= 0:
-            fence.change_uid(config.uid, config.keep_reading, config.programs)
+            fence.change_uid(config.uid, config.keep_reading, "execve" in config.calls)
         devices = ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"]
         fence.set_limits(limits)
-        fence.restrict_files([*config.readable, *devices], [config.scratch[0], "/dev/null", *config.devices])
+        writable = [config.scratch[0], "/dev/null", *config.devices]
+        fence.restrict_files([*config.readable, *devices], writable, config.written)
     else:
         fence.set_limits(limits)
     if config.rung != "bubblewrap":  # there all end with the first process; here a stopped one would stay for good
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if config.rung != "none":
-        fence.filter_calls(config.programs)
+        fence.filter_calls(config.calls)
 
 
 # ---------------------------------------------------------------- the other processes of the sandbox

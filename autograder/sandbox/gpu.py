@@ -1,8 +1,10 @@
 """What a worker on a GPU needs that no other worker gets, in one place; docs/security.md says what each costs.
 
-Unmeasured: which of the files a driver asks for was taken from its documentation and its device nodes, not tried.
-Sources: NVIDIA Container Toolkit (the device nodes that it hands to containers), Triton's `runtime/build.py` (it
-compiles a launcher with a C compiler at first use) and `backends/nvidia/compiler.py` (it runs ptxas).
+Unmeasured: what a driver asks for was taken from what is written about it, not tried. Sources:
+- the device nodes: NVIDIA Container Toolkit, which hands them to containers;
+- memfd_create: NVIDIA/OpenShell issue 1696; a driver that may not call it ends with error 304;
+- names of threads, written below /proc: NVIDIA/OpenShell pull request 710, nolabs-ai/nono pull request 673 (error 304);
+- a compiler and ptxas: Triton's `runtime/build.py` (it compiles launchers) and `backends/nvidia/compiler.py`.
 """
 
 import glob
@@ -14,13 +16,18 @@ from pathlib import Path
 import msgspec
 
 from autograder.policies import Limits
+from autograder.sandbox.fence import PROGRAMS
 
 # Device nodes of the card; opened for reading and writing, with ioctl.
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps/*")
 # A C compiler with its headers, and Python's own headers: what Triton builds its launchers with.
 _COMPILER = ("/usr/bin", "/bin", "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include", "/etc/alternatives")
 # Which card lies on which bus; the driver's own switches.
-_FACTS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/proc/driver/nvidia")
+# What memory and processors there are, the worker's own maps, /proc/driver/nvidia and /proc/driver/nvidia-uvm.
+_FACTS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/sys/module/nvidia_uvm", "/proc")
+WRITTEN = ("/proc/self",)  # the names of its threads; of the worker itself, since it locks itself in
+# What no other worker may call: memory without a name; and programs are started.
+CALLS = (*PROGRAMS, "memfd_create")
 # Where containers and installers put the driver's and CUDA's libraries, if not below /usr/lib.
 _LIBRARIES = ("/usr/local/nvidia", "/usr/local/cuda", "/usr/local/lib")
 # Of the grader's own environment: which card is meant, and where its libraries lie.

@@ -35,7 +35,7 @@ from pathlib import Path
 import msgspec
 
 from autograder.policies import Limits
-from autograder.sandbox import forkserver, gpu, mounts, usage
+from autograder.sandbox import fence, forkserver, gpu, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Interrupt, Ready, Wipe
 from autograder.sandbox.workers import SandboxError
 
@@ -228,7 +228,8 @@ class Sandbox:
             keep_reading=keep_reading,
             readable=[str(path) for path in (*mounts.runtime_paths(), *more)],
             devices=devices,
-            programs=self.with_gpu or self._compiles,
+            calls=self._calls(),
+            written=list(gpu.WRITTEN) if self.with_gpu else [],
         )
         forkserver = f"{kit}/autograder/sandbox/forkserver.py"
         server = [sys.executable, "-I", forkserver, kit, msgspec.json.encode(config).decode()]
@@ -238,6 +239,12 @@ class Sandbox:
         if self._compiles:
             environment["TRITON_INTERPRET"] = "0"
         return server, {**environment, **(gpu.environment() if self.with_gpu else {})}
+
+    def _calls(self) -> list[str]:
+        """The system calls that workers may make although they are refused to others."""
+        if self.with_gpu:
+            return list(gpu.CALLS)
+        return list(fence.PROGRAMS) if self._compiles else []
 
     def _refuse_visible(self, shown: Sequence[Path]) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""

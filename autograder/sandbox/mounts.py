@@ -61,7 +61,7 @@ def bubblewrap(
     else:
         argv += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     argv += ["--die-with-parent", "--as-pid-1", "--hostname", "sandbox"]
-    inside = [*runtime_paths(), *(INSIDE / "autograder" / name for name in INSIDE_FILES)]
+    inside = [*runtime_paths(), *readable, *(INSIDE / "autograder" / name for name in INSIDE_FILES)]
     for parent_folder in sorted({parent for path in inside for parent in path.parents if parent != Path("/")}):
         argv += ["--perms", "0755", "--dir", str(parent_folder)]
     for path in runtime_paths():
@@ -74,7 +74,7 @@ def bubblewrap(
     for name in INSIDE_FILES:
         argv += ["--ro-bind", str(KIT / name), f"{INSIDE}/autograder/{name}"]
     for path in readable:
-        if not str(path).startswith("/proc/") and path not in runtime_paths():
+        if path not in runtime_paths() and path != Path("/proc"):  # there is one of its own
             argv += ["--ro-bind", str(path), str(path)]
     nodes = [word for device in devices for word in ("--dev-bind", device, device)]
     argv += ["--proc", "/proc", "--tmpfs", "/proc/sys", "--dev", "/dev", *nodes]

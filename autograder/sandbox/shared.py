@@ -60,10 +60,36 @@ class MachineMemory:
 
 
 class CudaMemory:
-    """A block of the GPU's memory of its own, exported by CUDA IPC. Raises DriverError where that cannot be had."""
+    """A block of the GPU's memory of its own, by its descriptor. Raises DriverError where that cannot be had."""
 
     def __init__(self, size: int, driver: Driver | None = None) -> None:
         torch.zeros(1, device="cuda")  # makes torch's context the current one
+        self._driver, self._size = driver or Driver(), size
+        self._address, opened = self._driver.create(size)
+        self.descriptor: int | None = opened
+        self.bytes = torch.as_tensor(Block(self._address, size), device="cuda")
+
+    def described(self) -> wire.Memory:
+        """For the worker."""
+        return wire.Memory("card", self._size)
+
+    def sync(self) -> None:
+        """Wait for this process's own work; no other process can be waited for, and none has to be."""
+        torch.cuda.synchronize()
+
+    def close(self) -> None:
+        """Give the block up."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+            self._driver.unmap(self._address, self._size)
+
+
+class CudaHandleMemory:
+    """As CudaMemory, by a handle: for drivers without virtual memory management. Not between PID namespaces."""
+
+    def __init__(self, size: int, driver: Driver | None = None) -> None:
+        torch.zeros(1, device="cuda")
         self.descriptor: int | None = None
         self._driver, self._size = driver or Driver(), size
         self._address = self._driver.allocate(size)
@@ -72,10 +98,10 @@ class CudaMemory:
 
     def described(self) -> wire.Memory:
         """For the worker."""
-        return wire.Memory("ipc", self._size, self._handle)
+        return wire.Memory("handle", self._size, self._handle)
 
     def sync(self) -> None:
-        """Wait for this process's own work; no other process can be waited for, and none has to be."""
+        """As of CudaMemory."""
         torch.cuda.synchronize()
 
     def close(self) -> None:

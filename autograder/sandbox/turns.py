@@ -24,9 +24,11 @@ DESCRIPTOR = 4  # where the shared memory lies open in a worker
 
 def open_memory(memory: wire.Memory) -> torch.Tensor:
     """The shared memory as bytes."""
-    if memory.kind == "ipc":
+    if memory.kind != "machine":
         torch.zeros(1, device="cuda")  # makes torch's context the current one
-        return torch.as_tensor(Block(Driver().open(memory.handle), memory.nbytes), device="cuda")
+        by_handle = memory.kind == "handle"
+        address = Driver().open(memory.handle) if by_handle else Driver().adopt(DESCRIPTOR, memory.nbytes)
+        return torch.as_tensor(Block(address, memory.nbytes), device="cuda")
     try:
         mapped = mmap.mmap(DESCRIPTOR, memory.nbytes)
     finally:

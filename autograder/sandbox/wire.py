@@ -195,9 +195,11 @@ class Fetch(Struct, frozen=True, tag="fetch"):
 
 
 class Memory(Struct, frozen=True):
-    """Bytes that grader and worker share: a descriptor that the worker was born with, or a handle of CUDA IPC."""
+    """Bytes that grader and worker share. `machine` and `card` are a descriptor that the worker was born with, of the
+    machine's memory or a card's; `handle` is a card's memory by a handle of CUDA IPC.
+    """
 
-    kind: Literal["machine", "ipc"]
+    kind: Literal["machine", "card", "handle"]
     nbytes: int
     handle: bytes = b""
 

@@ -14,10 +14,10 @@ from autograder.sandbox import gpu, wire
 from autograder.sandbox.client import Page
 from autograder.sandbox.failures import StudentRaised
 from autograder.sandbox.launch import Sandbox, SandboxError
-from tests.sandbox.conftest import LIMITS, ROOT
+from tests.sandbox.conftest import LIMITS, ROOT, USERNS
 
 CODE = """
-import os, socket, subprocess, sys
+import os, socket, subprocess, sys, threading
 
 
 def says(*command):
@@ -34,6 +34,15 @@ def listing(path):
 
 def connects():
     socket.socket()
+
+
+def opened(name, mode):
+    with open(name.format(tid=threading.get_native_id()), mode) as file:
+        return file.read(1) if mode == "r" else file.write("named")
+
+
+def nameless():
+    os.close(os.memfd_create("nameless"))
 
 
 def addresses():
@@ -66,9 +75,12 @@ def double(x, out):
 """
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
+@pytest.fixture(scope="module", params=["bubblewrap", USERNS, "landlock"])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    with Sandbox(request.param, LIMITS, (ROOT,), with_gpu=True) as sandbox:
+    rung = "bubblewrap" if request.param == USERNS else request.param
+    with Sandbox(
+        rung, LIMITS, (ROOT,), privileged=False if request.param == USERNS else None, with_gpu=True
+    ) as sandbox:
         yield sandbox
 
 
@@ -90,8 +102,9 @@ def test_no_other_worker_may(rung: str) -> None:
     """The filter opens for GPU workers only."""
     with Sandbox(rung, LIMITS, (ROOT,)) as usual:
         one = Student(Page(usual, "page", [wire.Source("page", [CODE])], [], LIMITS))
-        with pytest.raises(StudentRaised, match="PermissionError"):
-            one.says(sys.executable, "-c", "")
+        for refused in (lambda: one.says(sys.executable, "-c", ""), one.nameless):
+            with pytest.raises(StudentRaised, match="PermissionError"):
+                refused()
 
 
 def test_a_kernel_compiles_to_the_end(student: Student) -> None:
@@ -99,6 +112,23 @@ def test_a_kernel_compiles_to_the_end(student: Student) -> None:
     pytest.importorskip("triton")
     size, for_the_card = student.compiled(90)
     assert size > 1000 and for_the_card
+
+
+ASKED = [("/proc/self/task/{tid}/comm", "w"), *((name, "r") for name in ("/proc/self/maps", "/proc/meminfo"))]
+ASKED += [(f"/sys/devices/system/{name}", "r") for name in ("memory/block_size_bytes", "cpu/online", "node/online")]
+
+
+@pytest.mark.parametrize(("name", "mode"), ASKED)
+def test_what_a_driver_asks_for_while_it_starts(student: Student, name: str, mode: str) -> None:
+    """Names of its threads, and facts about the machine: without one of them CUDA ends with error 304 (`gpu.py`)."""
+    if not Path(name).exists() and "{" not in name:
+        pytest.skip(f"{name} is not on this machine")
+    assert student.opened(name, mode)
+
+
+def test_a_driver_may_make_memory_without_a_name(student: Student) -> None:
+    """memfd_create, which is refused to every other worker."""
+    student.nameless()
 
 
 def test_kernels_are_compiled_and_addresses_reserved(student: Student) -> None:
