@@ -13,6 +13,8 @@ Shared by both sides. Unmeasured: no part of this has met a GPU yet; the tests p
 import ctypes
 from typing import Any
 
+import torch
+
 HANDLE_BYTES = 64  # CU_IPC_HANDLE_SIZE
 _LAZY_PEER_ACCESS = 1  # CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, the one flag that is allowed
 # SECURITY: the driver exports the whole block that an allocation lies in. Blocks of this size hold nothing else.
@@ -163,11 +165,16 @@ class Driver:
             raise DriverError(f"{name} failed with CUDA error {code}")
 
 
-class Block:
-    """A stretch of GPU memory as torch takes it over without a copy: `torch.as_tensor(Block(...), device="cuda")`.
+def tensor_at(address: int, size: int) -> torch.Tensor:
+    """The bytes at an address of the current card, as a tensor without a copy.
 
-    Source: CUDA Array Interface, version 2 (Numba's documentation).
+    The card is named with its number: then torch need not ask whose memory it is.
     """
+    return torch.as_tensor(_Block(address, size), device=torch.device("cuda", torch.cuda.current_device()))
+
+
+class _Block:
+    """A stretch of GPU memory as torch takes it over: CUDA Array Interface, version 2 (Numba's documentation)."""
 
     def __init__(self, address: int, size: int) -> None:
         self.__cuda_array_interface__ = {

@@ -7,8 +7,12 @@ Unmeasured: what a driver asks for was taken from what is written about it, not 
 - a compiler and ptxas: Triton's `runtime/build.py` (it compiles launchers) and `backends/nvidia/compiler.py`.
 """
 
+import contextlib
+import ctypes
 import glob
 import os
+import re
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -34,6 +38,7 @@ _LIBRARIES = ("/usr/local/nvidia", "/usr/local/cuda", "/usr/local/lib")
 _HANDED_ON = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 # CUDA reserves addresses for all memory of card and machine together; what is really used is watched from outside.
 _ADDRESS_SPACE_MB = 1 << 26
+_PROGRAMS_AT = "/usr/bin:/bin"
 _HOST_MB = 16 << 10  # resident memory of a process with a CUDA context, libraries included
 _COMPILE_S = 600.0  # for a first call, which compiles
 
@@ -45,8 +50,22 @@ def devices() -> list[str]:
 
 def readable() -> list[Path]:
     """Files and folders that are shown to read, and programs to run."""
-    include = Path(sysconfig.get_path("include"))
-    return [path for path in dict.fromkeys((*map(Path, (*_COMPILER, *_LIBRARIES, *_FACTS)), include)) if path.exists()]
+    paths = [*map(Path, (*_COMPILER, *_LIBRARIES, *_FACTS)), Path(sysconfig.get_path("include")), library()]
+    return [path for path in dict.fromkeys(paths) if path is not None and path.exists()]
+
+
+def library() -> Path | None:
+    """The folder of the driver's library, where the loader finds one. To load it starts nothing."""
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"(/.*)/libcuda\.so[^/]*$", mapped, re.MULTILINE)
+    return Path(found[1]) if found is not None else None
+
+
+def compiler() -> str | None:
+    """The C compiler that Triton is to take."""
+    return next((name for name in ("cc", "gcc", "clang") if shutil.which(name, path=_PROGRAMS_AT)), None)
 
 
 def environment() -> dict[str, str]:
@@ -57,8 +76,9 @@ def environment() -> dict[str, str]:
         # handles instead of descriptors (PyTorch issues 130890 and 165685)
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:False",
         "CUDA_CACHE_DISABLE": "1",
-        "CC": "cc",
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        **({"CC": name} if (name := compiler()) else {}),
+        **({"TRITON_LIBCUDA_PATH": str(folder)} if (folder := library()) else {}),  # else it runs /sbin/ldconfig
+        "PATH": f"{Path(sys.executable).parent}:{_PROGRAMS_AT}",
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from autograder.sandbox import wire
-from autograder.sandbox.driver import Block, Driver
+from autograder.sandbox.driver import Driver, tensor_at
 from autograder.sandbox.turns import view
 
 _ALIGNED = 256  # bytes; what torch aligns its own tensors to on a GPU
@@ -67,7 +67,7 @@ class CudaMemory:
         self._driver, self._size = driver or Driver(), size
         self._address, opened = self._driver.create(size)
         self.descriptor: int | None = opened
-        self.bytes = torch.as_tensor(Block(self._address, size), device="cuda")
+        self.bytes = tensor_at(self._address, size)
 
     def described(self) -> wire.Memory:
         """For the worker."""
@@ -94,7 +94,7 @@ class CudaHandleMemory:
         self._driver, self._size = driver or Driver(), size
         self._address = self._driver.allocate(size)
         self._handle = self._driver.export(self._address)
-        self.bytes = torch.as_tensor(Block(self._address, size), device="cuda")
+        self.bytes = tensor_at(self._address, size)
 
     def described(self) -> wire.Memory:
         """For the worker."""

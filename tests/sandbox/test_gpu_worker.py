@@ -1,7 +1,10 @@
 """What a worker that reaches the GPU may do besides, and what it still may not. No GPU is needed for that."""
 
+import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +62,11 @@ def compiled(capability):
     return len(made.asm["cubin"]), ".target sm_%d" % capability in made.asm["ptx"]
 
 
+def launches():
+    from triton.backends.nvidia.driver import CudaUtils
+    return callable(CudaUtils().load_binary)
+
+
 def kernel(triton, tl):
     import module_with_kernel
     return module_with_kernel.double
@@ -112,6 +120,32 @@ def test_a_kernel_compiles_to_the_end(student: Student) -> None:
     pytest.importorskip("triton")
     size, for_the_card = student.compiled(90)
     assert size > 1000 and for_the_card
+
+
+@pytest.fixture
+def a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a libcuda.so.1 that has every function which Triton's launcher names, and does nothing."""
+    triton = importlib.util.find_spec("triton")
+    if triton is None or triton.origin is None or shutil.which("cc") is None:
+        pytest.skip("takes Triton and a C compiler")
+    launcher = (Path(triton.origin).parent / "backends" / "nvidia" / "driver.c").read_text(encoding="utf-8")
+    names = sorted(set(re.findall(r"\bcu[A-Z]\w+(?=\()", launcher)))
+    source = tmp_path / "driver.c"
+    source.write_text("".join(f"int {name}(void) {{ return 0; }}\n" for name in names), encoding="utf-8")
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "libcuda.so.1"], check=True)
+    monkeypatch.setattr(gpu, "library", lambda: tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap", "landlock"])
+def test_triton_builds_its_launcher(rung: str, a_driver: Path) -> None:
+    """The first launch compiles C against Python's headers and the driver's library, and loads what comes out."""
+    with Sandbox(rung, LIMITS, (ROOT,), with_gpu=True) as sandbox:
+        page = Page(sandbox, "page", [wire.Source("page", [CODE])], [], sandbox.limits)
+        assert Student(page).launches()
+        assert Student(page).environment("TRITON_LIBCUDA_PATH") == str(a_driver)
 
 
 ASKED = [("/proc/self/task/{tid}/comm", "w"), *((name, "r") for name in ("/proc/self/maps", "/proc/meminfo"))]
