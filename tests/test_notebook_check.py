@@ -101,6 +101,43 @@ def test_a_check_leaves_the_kernel_as_it_was(kernel: Kernel) -> None:
     assert kernel.run("print(double(4), 'tiny_page' in __import__('sys').modules)") == "8 False\n"
 
 
+COMPILED = """
+import os
+os.environ.setdefault("TRITON_INTERPRET", "0")  # as where there is a GPU
+import torch
+import triton
+import triton.language as tl
+from beside import TWO
+
+
+@triton.heuristics({"BLOCK": lambda given: 64})
+@triton.jit
+def kernel(x, out, n, two, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + at, two * tl.load(x + at, mask=at < n, other=0.0), mask=at < n)
+
+
+def double(x):
+    x = torch.as_tensor(x)
+    out = torch.empty_like(x)
+    kernel[(triton.cdiv(x.numel(), 64),)](x, out, x.numel(), TWO)
+    return out.numpy()
+"""
+
+
+def test_kernels_that_are_compiled_here_are_interpreted_to_be_checked(kernel: Kernel, page: Path) -> None:
+    """On a GPU machine the notebook's kernels take no tensor of the CPU, and the checks have no other."""
+    pytest.importorskip("triton")
+    (page.parent / "beside.py").write_text("TWO = 2\n")
+    kernel.run(
+        COMPILED.replace('os.environ["TRITON_INTERPRET"] = "0"', 'os.environ.setdefault("TRITON_INTERPRET", "0")')
+    )
+    said = kernel.run(CHECK)
+    assert "✓ twice" in said, said
+    kernel.run("TWO = 3\n")
+    assert "✗ twice" in kernel.run(CHECK)
+
+
 def test_current_cells() -> None:
     """A definition that a later cell replaced is taken out, and every other line keeps its number."""
     assert current(["x = 1\ndef f():\n    return 1\ny = 2", "%time\ndef f():\n    return 2"]) == [

@@ -163,21 +163,31 @@ def _find_file(course: Course, path: Path) -> Found:
     page = course.find_page(meant.page) if meant is not None and not meant.checks else None
     if meant is None or page is None:
         raise UsageError(f"no page of the course at {path}: pages are called like {course.units[0].pages[0].name}.py")
-    beside = [
-        Entry((file.name,), _reader(file))
-        for file in sorted(path.parent.iterdir())
-        if may_be_page(file.name) and not is_litter(file.name) and file.is_file()
-    ]
+    beside = _beside(path.parent)
     candidate = Candidate(Entry((path.name,), _reader(path)), meant, page, Released(course))
     if candidate.source is None:
         return Found([FoundPage(page, path, [], [candidate.problem or ""])])
-    helpers = Helpers(beside, [page.name for page in course.unit(page.unit).pages])
-    helpers.collect(candidate.source, ())
+    helpers = _helpers(course, page, candidate.source, beside)
     choice = _place(course, Listing(beside)).choices.get(page.name) or Choice()
     said = [*choice.problems, *choice.remarks, *helpers.problems]
     if choice.entry is not None and choice.entry.name != path.name and choice.source != candidate.source:
         said.append(f"{printable(path.name)} is checked here, but {printable(choice.entry.name)} would be graded")
     return Found([FoundPage(page, path, [candidate.source, *helpers.sources])], said)
+
+
+def _beside(folder: Path) -> list[Entry]:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        Entry((file.name,), _reader(file))
+        for file in files
+        if may_be_page(file.name) and not is_litter(file.name) and file.is_file()
+    ]
+
+
+def _helpers(course: Course, page: Page, source: PageSource, beside: Sequence[Entry]) -> Helpers:
+    helpers = Helpers(beside, [page.name for page in course.unit(page.unit).pages])
+    helpers.collect(source, ())
+    return helpers
 
 
 def _place(course: Course, listing: Listing) -> Placed:
@@ -189,6 +199,15 @@ def _reader(file: Path) -> Callable[[], bytes]:
 
 
 # ---------------------------------------------------------------- the checks
+
+
+def check_cells(course: Course, page: Page, source: PageSource, file: Path, exercise: str | None) -> CheckedPage:
+    """The public checks on these cells and the modules beside their file, run in a process of their own."""
+    from autograder.sandbox.portable import workers_without_wall
+
+    helpers = _helpers(course, page, source, _beside(file.parent))
+    with workers_without_wall(course.limits) as sandbox:
+        return _check_page(course, FoundPage(page, file, [source, *helpers.sources]), sandbox, exercise)
 
 
 def _check_page(course: Course, found: FoundPage, sandbox: "Workers", exercise: str | None) -> CheckedPage:

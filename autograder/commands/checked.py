@@ -6,6 +6,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from autograder.course import Exercise, Page
+from autograder.results.feedback import information
 from autograder.results.record import Outcome, TestResult
 
 
@@ -73,10 +74,9 @@ def render_checks(checked: CheckedFolder, console: Console) -> None:
                 markup=False,
             )
             if exercise.first_failure is not None:
-                _render_message(exercise.first_failure, console)
-            for test in exercise.tests:
-                if test.informs:
-                    _render_message(test, console)
+                _render_failure(exercise.first_failure, console)
+            for line in information(exercise.tests).splitlines():
+                console.print(f"      {line}", markup=False)
     if checked.said:
         console.print("Handed in as it is, the grader would say:", style="bold", markup=False)
     for text in checked.said:
@@ -98,7 +98,7 @@ def _marks(console: Console) -> tuple[str, str]:
     return "✓", "✗"
 
 
-def _render_message(test: TestResult, console: Console) -> None:
+def _render_failure(test: TestResult, console: Console) -> None:
     for line in test.message.splitlines():
         console.print(f"      {line}", markup=False)
     if test.hint:

@@ -34,6 +34,19 @@ def kernel_here(page: str) -> Kernel | None:
     return Kernel(namespace, current(cells), file)
 
 
+def has_compiled_kernels(namespace: dict[str, Any]) -> bool:
+    """Whether a Triton kernel is among the names that is compiled for a GPU, not interpreted."""
+    jit = sys.modules.get("triton.runtime.jit")
+    return jit is not None and any(isinstance(_unwrapped(value), jit.JITFunction) for value in namespace.values())
+
+
+def _unwrapped(value: Any) -> Any:
+    """A kernel without what tunes it (`triton.autotune`, `triton.heuristics`)."""
+    while type(value).__module__ == "triton.runtime.autotuner" and hasattr(value, "fn"):
+        value = value.fn
+    return value
+
+
 def is_named(name: str, page: str, paths: type[PurePath] = Path) -> bool:
     """Whether a path, as an editor gives it on its system, is that of the page's notebook."""
     return paths(name).name == f"{page}.ipynb"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from autograder.commands.check import check_path, run_checks
+from autograder.commands.check import check_cells, check_path, run_checks
 from autograder.commands.checked import CheckedFolder, CheckedPage, render_checks
-from autograder.commands.kernel import Kernel, differing, kernel_here
+from autograder.commands.kernel import Kernel, differing, has_compiled_kernels, kernel_here
 from autograder.commands.newer import newer_syntax
 from autograder.course import Course, Page, find_root, load_course
 from autograder.errors import UsageError
@@ -83,6 +83,8 @@ def _console(record: bool = False) -> Console:
 
 def _check_kernel(course: Course, page: Page, kernel: Kernel, exercise: str) -> CheckedPage:
     source = PageSource(page.name, kernel.cells, notebook=True)
+    if has_compiled_kernels(kernel.namespace):  # which take no tensors of the CPU: interpreted in another process
+        return check_cells(course, page, source, kernel.file, exercise)
     context = _context(course, page, source, kernel.namespace)
     checked = run_checks(course, page, kernel.file.parent, context, exercise)
     context.close()

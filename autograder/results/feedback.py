@@ -1,5 +1,6 @@
 """How much of a test's message a student gets to see: set in course.toml, before and after the due date."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from autograder.course import Course, Unit
@@ -27,14 +28,23 @@ def visible(test: TestResult, level: FeedbackLevel) -> str:
     return "\n".join(line for line in lines if line.strip())
 
 
+def information(tests: Sequence[TestResult], level: FeedbackLevel = "full") -> str:
+    """What tests say that passed and count nothing; a sentence that several share stands once."""
+    said: dict[str, list[str]] = {}
+    for test in tests:
+        if test.informs and level != "score":
+            sentence, _, seen = visible(test, level).partition("\n")
+            said.setdefault(sentence, []).extend([seen] if seen else [])
+    return "\n\n".join("\n".join([sentence, *seen]) for sentence, seen in said.items())
+
+
 def comment(exercise: ExerciseResult, level: FeedbackLevel) -> str:
     """What a student reads about an exercise: its first check that did not pass; else what is said for information."""
     failed = [test for test in exercise.tests if not test.outcome.is_fine]
     if level == "score":
         return ""
     if not failed:
-        informs = [test for test in exercise.tests if test.informs]
-        return "\n\n".join(visible(test, level) for test in informs)
+        return information(exercise.tests, level)
     if any(test.outcome is Outcome.GRADER_ERROR for test in failed):
         failed = [test for test in failed if test.outcome is not Outcome.GRADER_ERROR]
         if not failed:
