@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import torch
 
+from autograder.authoring.validate import tasks_of
 from autograder.course import Course, load_course
 from autograder.grading.compare import Disagreement
 from autograder.grading.compiling import CARDS, Compiler, blank
@@ -19,6 +20,7 @@ from autograder.results import feedback
 from autograder.results.record import Outcome, TestResult
 from autograder.results.scoring import score_exercise
 from autograder.rooms.room import Room
+from autograder.sandbox.compiling import indexed
 from autograder.sandbox.failures import StudentBroke, StudentRaised, StudentTimedOut
 from autograder.sandbox.launch import Sandbox
 from tests.test_pending import FILES, UNIT
@@ -164,6 +166,29 @@ def test_a_page_that_looks_at_numbers_is_tried_with_some(made: Made) -> None:
     assert told(made(changed(("    return out", "    assert out.sum().item() is not None\n    return out"))))
 
 
+INDICES: list[object] = [1, -1, slice(1, 3), (slice(None), None), (..., 0), (0, ...), (None, 1, slice(None, None, 2))]
+INDICES += [([0, 2], ...), (slice(None), torch.tensor([1, 0]), 1), (torch.tensor([[0], [1]]), torch.tensor([0, 1])), ()]
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_pretended_tensors_are_indexed_as_real_ones(index: object) -> None:
+    """Integers, slices, None, an ellipsis, tensors and lists."""
+    x = torch.arange(60).view(3, 4, 5)
+    torch.testing.assert_close(indexed(x, index), x[index])  # type: ignore[index]
+
+
+def test_a_page_that_indexes_and_copies_is_compiled(made: Made) -> None:
+    """Rows taken out, put back, laid down anew, moved: a torch without CUDA cannot do that to what lies on a card."""
+    rows = """    out[0:1] = x[None, 0]
+    x = x.view(4, 25).mT.contiguous().view(100)
+    out[:].copy_(x)
+    moved = [torch.zeros(3).to(x.device), x.to("cuda" if x.is_cuda else "cpu"), torch.zeros(3).to(x), x.to(x.device)]
+    assert all(tensor.is_cuda == x.is_cuda for tensor in moved)
+    assert [tensor.dtype for tensor in moved] == [torch.float32] + [x.dtype] * 3
+    double["""
+    assert told(made(changed(("    double[", rows)))).startswith("double on an ")
+
+
 def test_what_takes_a_real_card_is_not_held_against_anybody(made: Made) -> None:
     """The student reads that it cannot be tried here."""
     stream = "    if x.is_cuda:\n        torch.cuda.Stream()\n    return out"
@@ -285,3 +310,21 @@ def test_it_decides_no_points(graded: "dict[bool, list[TestResult]]") -> None:
     assert said[0].count("decode_kernel on an ") == 2 and "registers per thread" in said[0]
     assert said[1] == "" and said[2].startswith("will not run")
     assert "registers" not in feedback.comment(scores[0], "hint") and not feedback.comment(scores[0], "score")
+
+
+@pytest.mark.slow
+def test_every_right_answer_compiles() -> None:
+    """The solution and the accepted variants, which take their rows, strides and helpers in other ways."""
+    course = load_course(ROOT)
+    unit = course.unit("unit7_attention_core")
+    tasks = [
+        t for t in tasks_of(course, unit) if t.exercise.startswith("triton_") and t.kind in ("solution", "accepted")
+    ]
+    refused = {}
+    with Room(ROOT, [unit.id], "landlock", b"seed") as room:
+        for task in tasks:
+            submitted = Submission(student="s", unit=unit.id, pages=task.pages, problems=[], digest="")
+            results = room.grade(submitted, task.exercise).results[task.exercise]
+            asked = [test for test in results if "compiles" in test.name]
+            refused.update({f"{task.name} {t.name}": t.message for t in asked if t.outcome is not Outcome.PASSED})
+    assert len(tasks) == 9 and refused == {}

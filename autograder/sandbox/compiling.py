@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from autograder.sandbox import wire
 
@@ -200,7 +201,7 @@ def compile_call(request: wire.Compile, function: Callable[..., Any], fixed: Seq
     kernel = refused = untried = ""
     try:
         try:
-            with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True):
+            with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True), _Answered():
                 function(*_arguments(request, fixed, "cuda"))
         except only_with_numbers:  # it looks at its arguments: then with numbers, which only the CPU can hold
             function(*_arguments(request, fixed, "cpu"))
@@ -211,6 +212,63 @@ def compile_call(request: wire.Compile, function: Callable[..., Any], fixed: Seq
             raise
         untried = f"{type(error).__name__}: {error}"[:_MOST_CHARS]
     return wire.Compiled(request.id, list(_made), kernel, refused, untried)
+
+
+class _Answered(TorchFunctionMode):
+    """What torch asks the card itself before it asks a pretended tensor, done otherwise: a torch without CUDA has no
+    answer. Of a copy nothing is to be seen here, since there are no numbers.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (torch.Tensor.to, torch.Tensor.cuda):
+            return _moved(function, *args, **(kwargs or {}))
+        if args and isinstance(args[0], torch.Tensor) and args[0].is_cuda:
+            tensor, *rest = args
+            if function is torch.Tensor.__getitem__:
+                return indexed(tensor, *rest)
+            if function is torch.Tensor.__setitem__:
+                indexed(tensor, rest[0])
+                return None
+            if function is torch.Tensor.copy_:
+                return tensor
+            if function is torch.Tensor.contiguous and not tensor.is_contiguous():
+                return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+        return function(*args, **(kwargs or {}))
+
+
+def _moved(function: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """`tensor.to(...)` and `tensor.cuda()`: onto the card, a tensor without numbers."""
+    named = [torch.device(a) if isinstance(a, str) else a for a in (*args, kwargs.get("device"))]
+    like = next((a for a in named if isinstance(a, torch.Tensor)), None)
+    device = like.device if like is not None else next((a for a in named if isinstance(a, torch.device)), None)
+    if function is not torch.Tensor.cuda and (device is None or device.type != "cuda"):
+        return function(tensor, *args, **kwargs)
+    dtypes = (None if like is None else like.dtype, kwargs.get("dtype"), *args)
+    dtype = next((a for a in dtypes if isinstance(a, torch.dtype)), None)
+    kept = tensor if dtype is None else tensor.to(dtype)
+    return kept if kept.is_cuda else torch.empty(kept.shape, dtype=kept.dtype, device="cuda")
+
+
+def indexed(tensor: torch.Tensor, index: Any) -> torch.Tensor:
+    """`tensor[index]` for integers, slices, None, `...` and tensors."""
+    steps = list(index) if isinstance(index, tuple) else [index]
+    taken = sum(step is not None and step is not Ellipsis for step in steps)
+    rest = [slice(None)] * (tensor.ndim - taken)
+    place = next((n for n, step in enumerate(steps) if step is Ellipsis), len(steps))
+    at = 0
+    chosen: list[torch.Tensor | None] = []
+    for step in [*steps[:place], *rest, *steps[place + 1 :]]:
+        if step is None:
+            tensor = tensor.unsqueeze(at)
+        elif isinstance(step, slice):
+            tensor = torch.ops.aten.slice.Tensor(tensor, at, step.start, step.stop, step.step or 1)
+        elif isinstance(step, torch.Tensor | list):
+            chosen += [None] * (at - len(chosen)) + [torch.as_tensor(step, device=tensor.device)]
+        else:
+            tensor = tensor.select(at, int(step))
+            continue
+        at += 1
+    return torch.ops.aten.index.Tensor(tensor, chosen) if chosen else tensor
 
 
 def _arguments(request: wire.Compile, fixed: Sequence[Any], device: str) -> list[Any]:

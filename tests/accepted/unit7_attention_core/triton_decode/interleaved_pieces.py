@@ -63,8 +63,9 @@ def decode_attention(q, k_cache, v_cache, lengths):
     B, Hq, D = q.shape
     Hkv, P = k_cache.shape[1], 4
     G = Hq // Hkv
-    acc, m, l = torch.empty(B, Hq, P, D), torch.empty(B, Hq, P), torch.empty(B, Hq, P)
-    out = torch.empty(B, Hq, D, dtype=q.dtype)
+    acc = torch.empty(B, Hq, P, D, device=q.device)
+    m, l = torch.empty(B, Hq, P, device=q.device), torch.empty(B, Hq, P, device=q.device)
+    out = torch.empty(B, Hq, D, dtype=q.dtype, device=q.device)
     R = max(16, triton.next_power_of_2(G))
     part[(P, Hkv, B)](
         q, k_cache, v_cache, lengths, acc, m, l, *q.stride(), *k_cache.stride(), *v_cache.stride(), Hkv,

@@ -40,7 +40,8 @@ def decode_attention(q, k_cache, v_cache, lengths):
     B, Hq, D = q.shape
     Hkv, S = k_cache.shape[1], k_cache.shape[2]
     pieces = triton.cdiv(S, 64)
-    o, lse = torch.empty(B, Hq, pieces, D), torch.empty(B, Hq, pieces)
+    o = torch.empty(B, Hq, pieces, D, device=q.device)
+    lse = torch.empty(B, Hq, pieces, device=q.device)
     piece[(B * Hkv, pieces)](
         q, k_cache, v_cache, lengths, o, lse, *q.stride(), *k_cache.stride(), *v_cache.stride(), Hkv, pieces,
         1 / math.sqrt(D), G=Hq // Hkv, D=D, N=64,

@@ -65,7 +65,7 @@ def flash_bwd(do, q, k, v, o, lse, is_causal=False):
     r = (do * o).sum(-1)
     outs = []
     for which, like in enumerate((q, k, v)):
-        out = torch.empty(like.shape)
+        out = torch.empty(like.shape, device=like.device)
         kernel[(triton.cdiv(like.shape[2], 32), B * H)](
             do,
             q,

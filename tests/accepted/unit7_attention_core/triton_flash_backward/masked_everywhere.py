@@ -81,7 +81,7 @@ def flash_bwd(do, q, k, v, o, lse, is_causal=False):
     B, H, Tq, D = q.shape
     Tk, N = k.shape[2], 64
     r = (do.float() * o.float()).sum(-1)
-    dq, dk, dv = (torch.zeros(t.shape, dtype=t.dtype) for t in (q, k, v))
+    dq, dk, dv = (torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
     numbers = H, Tq, Tk, 1 / math.sqrt(D), *q.stride(), *do.stride(), *k.stride(), *v.stride()
     keys[(B * H, triton.cdiv(Tk, N))](q, do, k, v, lse, r, dk, dv, *numbers, CAUSAL=is_causal, D=D, N=N)
     queries[(B * H, triton.cdiv(Tq, N))](q, do, k, v, lse, r, dq, *numbers, CAUSAL=is_causal, D=D, N=N)

@@ -41,7 +41,8 @@ def kernel(Q, K, V, O, L, Tq, Tk, factor, CAUSAL: tl.constexpr, D: tl.constexpr,
 
 
 def flash_fwd(q, k, v, is_causal=False):
-    o, lse = torch.empty(q.shape, dtype=q.dtype), torch.empty(q.shape[:3], dtype=torch.float32)
+    o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     B, H, Tq, D = q.shape
     for b in range(B):
