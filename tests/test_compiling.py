@@ -309,6 +309,11 @@ def test_it_decides_no_points(graded: "dict[bool, list[TestResult]]") -> None:
     said = [feedback.comment(score, "full") for score in scores]
     assert said[0].count("decode_kernel on an ") == 2 and "registers per thread" in said[0]
     assert said[1] == "" and said[2].startswith("will not run")
+    wrong = [
+        msgspec.structs.replace(test, outcome=Outcome.BLOCKED if test in asked else Outcome.FAILED, message="so it is")
+        for test in graded[True][:2] + asked
+    ]
+    assert feedback.comment(score_exercise(exercise, wrong), "full") == "so it is\n\n(1 more checks did not pass)"
     assert "registers" not in feedback.comment(scores[0], "hint") and not feedback.comment(scores[0], "score")
 
 

@@ -68,10 +68,10 @@ def unit_ratios(course: Course, rounds: int, rung: str) -> list[dict[str, Any]]:
 
 
 def _cpu_seconds(room: "Room") -> float:
-    """Processor time of the room's sessions and of its sandbox, the ended workers included."""
+    """Processor time of the room's sessions and of its sandboxes, the ended workers included."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    root = psutil.Process(room._sandbox._process.pid)
-    inside = [process.cpu_times() for process in (root, *root.children(recursive=True))]
+    roots = [psutil.Process(s._process.pid) for s in (room._sandbox, room._compiling) if s is not None]
+    inside = [process.cpu_times() for root in roots for process in (root, *root.children(recursive=True))]
     return ended.ru_utime + ended.ru_stime + sum(map(sum, (times[:4] for times in inside)))
 
 

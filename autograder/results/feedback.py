@@ -41,6 +41,7 @@ def information(tests: Sequence[TestResult], level: FeedbackLevel = "full") -> s
 def comment(exercise: ExerciseResult, level: FeedbackLevel) -> str:
     """What a student reads about an exercise: its first check that did not pass; else what is said for information."""
     failed = [test for test in exercise.tests if not test.outcome.is_fine]
+    failed = [test for test in failed if test.weight or test.outcome is not Outcome.BLOCKED]  # nothing waits for it
     if level == "score":
         return ""
     if not failed:

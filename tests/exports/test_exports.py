@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from autograder.errors import UsageError
 from autograder.results.exports import actions, canvas, classroom50, gradescope, junit, moodle, table
 from autograder.results.folders import safe_name
-from autograder.results.record import write_result
+from autograder.results.record import Outcome, TestResult, write_result
 from tests.exports.conftest import FORMULA, Class, Golden
 
 STUDENTS = sorted(["ada", "bob", "eve", "Zoë Müller", "王芳", FORMULA])
@@ -334,6 +334,13 @@ def test_junit(small_class: Class, tmp_path: Path, golden: Golden) -> None:
     assert (values["score"], values["late_penalty"], values["max_score"]) == ("3.6", "0.4", "4")
     failure = suites["bob unit_a"].find(".//failure")
     assert failure is not None and "<script>alert(1)</script>" in (failure.text or "") and "\\x1b" in failure.text
+
+
+def test_what_costs_nothing_turns_no_pipeline_red() -> None:
+    """A test for information is skipped where it fails; a gate weighs nothing, too, and decides everything."""
+    told = TestResult(name="test_compiles", outcome=Outcome.FAILED, weight=0.0)
+    assert junit._kind(told) == "skipped"
+    assert junit._kind(replace(told, gate=True)) == "failure"
 
 
 def test_a_missing_attribute_is_missed() -> None:

@@ -70,7 +70,9 @@ def _case(unit: str, exercise: ExerciseResult, test: TestResult, comment: str) -
     message = said.partition("\n")[0] or test.outcome.value.replace("_", " ")
     yield f"    <testcase {where}>"
     if kind == "skipped":
-        yield f"      <skipped {_attributes(message='waits for hardware that was not there')}/>"
+        waits = test.outcome is Outcome.DEFERRED
+        why = "waits for hardware that was not there" if waits else "for information: no points hang on it"
+        yield f"      <skipped {_attributes(message=why)}/>"
     else:
         yield f"      <{kind} {_attributes(type=test.outcome.value, message=message)}>{xml(said)}</{kind}>"
     yield "    </testcase>"
@@ -79,6 +81,8 @@ def _case(unit: str, exercise: ExerciseResult, test: TestResult, comment: str) -
 def _kind(test: TestResult) -> str | None:
     if test.outcome is Outcome.PASSED:
         return None
+    if not test.weight and not test.gate:  # what costs nothing must not turn a pipeline red
+        return "skipped"
     special = {Outcome.DEFERRED: "skipped", Outcome.GRADER_ERROR: "error"}
     return special.get(test.outcome, "failure")
 
