@@ -283,6 +283,31 @@ def test_an_error_in_a_kernel_names_its_line(made: Made) -> None:
     assert "in power: double[" in said and "in double: at = tl.program_id(0)" in said
 
 
+def test_where_nothing_can_be_compiled_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that does not start is tried once; the tests for information say so, and the others count."""
+    made = Room._sandbox_of
+    tried: list[bool] = []
+
+    def broken(self: Room, hidden: tuple[Path, ...], privileged: bool | None, compiles: bool = False) -> Sandbox:
+        tried.append(compiles)
+        sandbox = made(self, hidden, privileged)
+        if compiles:
+            sandbox._process.kill()
+        return sandbox
+
+    monkeypatch.setattr(Room, "_sandbox_of", broken)
+    course = load_course(ROOT)
+    unit = course.unit("unit7_attention_core")
+    solved = Submission(student="s", unit=unit.id, pages=solution_pages(course, unit), problems=[], digest="")
+    with Room(ROOT, [unit.id], "landlock", b"seed") as room:
+        for _ in range(2):
+            results = room.grade(solved, "triton_decode").results["triton_decode"]
+            asked = {test.outcome for test in results if "compiles" in test.name}
+            assert asked == {Outcome.BLOCKED}
+            assert {test.outcome for test in results if test.weight} == {Outcome.PASSED, Outcome.DEFERRED}
+    assert tried.count(True) == 1
+
+
 @pytest.fixture(scope="module")
 def graded() -> "dict[bool, list[TestResult]]":
     """The solution's decoding, graded with and without asking the compiler."""

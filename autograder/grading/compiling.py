@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from autograder.course import Exercise
 from autograder.grading.compare import Disagreement
-from autograder.grading.context import Blocked, Context
+from autograder.grading.context import Context
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page, Remote, nonce
 from autograder.sandbox.failures import StudentBroke, StudentError, StudentTimedOut, raise_failure
@@ -60,12 +60,10 @@ class Compiler:
         Raises Disagreement where a kernel is refused or does not fit on the card; StudentError where the page raises.
         """
         target, symbol = CARDS[card], str(student._target.path[-1])
-        if self._context.compiling_hung:
-            raise Blocked("compiling an earlier one of these kernels did not end in time")
         try:
             found = self._ask(symbol, target, arguments)
         except StudentTimedOut:
-            self._context.compiling_hung = True
+            self._context.cannot_compile = "an earlier call of this page's did not end in time"
             raise
         lines = [_line(kernel, target) for kernel in found.kernels[:_MOST_KERNELS]]
         if found.refused:

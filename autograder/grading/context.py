@@ -71,7 +71,7 @@ class Context:
         self._second = second
         self.told = ""  # what the running test has to say although it passes
         self.compiles = True  # False: tests that ask a compiler are left out
-        self.compiling_hung = False
+        self.cannot_compile = ""  # why nothing can be compiled here
         self._compiling, self._own_compiling = compiling, False
         self._compilers: dict[int, Page] = {}
         self._carried: Mapping[str, Mapping[str, Any]] = {}
@@ -147,16 +147,23 @@ class Context:
     def compiling_page(self, name: str, exercise_id: str, capability: int) -> "Page":
         """The submission's page in a worker that compiles kernels for a card of this compute capability.
 
-        One at a time, and one for all exercises: what it says is nobody's points.
+        One at a time, and one for all exercises: what it says is nobody's points. Raises Blocked where none can be had.
         """
         from autograder.sandbox.client import Page
         from autograder.sandbox.launch import Sandbox
+        from autograder.sandbox.workers import SandboxError
 
+        if self.cannot_compile:
+            raise Blocked(f"kernels cannot be compiled here: {self.cannot_compile}")
         if self._compiling is None:
             rung = self._sandbox.rung if self._sandbox is not None else "none"  # none: a notebook's own kernel
             privileged = self._sandbox.privileged if self._sandbox is not None else None
             hidden = (self.course.root,) if rung != "none" else ()
-            self._compiling = Sandbox(rung, self.course.limits, hidden, privileged=privileged, compiles=True)
+            try:
+                self._compiling = Sandbox(rung, self.course.limits, hidden, privileged=privileged, compiles=True)
+            except SandboxError as error:
+                self.cannot_compile = str(error)
+                raise Blocked(f"kernels cannot be compiled here: {error}") from None
             self._own_compiling = True
         if capability not in self._compilers:
             limits = msgspec.structs.replace(self.limits(exercise_id), submission_wall_s=_RACE_S)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from autograder.course import Course, Unit, load_course
@@ -74,6 +75,7 @@ class Room:
         self._child: int | None = None
         self._second: Sandbox | None = None
         self._compiling: Sandbox | None = None  # started where the first page comes that has kernels
+        self._cannot_compile = ""  # why it could not be started
         self._hidden = (self.course.root, *hidden)
         self._sandbox = self._sandbox_of(self._hidden, privileged)  # first: it imports torch beside us
         try:
@@ -165,6 +167,7 @@ class Room:
         submission's fault.
         """
         compiling = self._compiling_for(sitting)
+        sitting = msgspec.structs.replace(sitting, cannot_compile=self._cannot_compile)
         reader, writer = os.pipe()
         parent = os.getpid()
         child = os.fork()
@@ -183,7 +186,7 @@ class Room:
             self._child = None
             os.waitpid(child, 0)
         if compiling is not None:
-            _wiped(compiling)  # no points hang on what is said there
+            self._wipe_compiling(compiling)
         return results, ended, _wiped(self._sandbox)
 
     def _compiling_for(self, sitting: Sitting) -> Sandbox | None:
@@ -192,10 +195,22 @@ class Room:
         asked = [e for e in sitting.unit.exercises if e.page in pages and sitting.exercise in (None, e.id)]
         if not sitting.compiles or not any(e.id in self._compiled[sitting.unit.id] for e in asked):
             return None
-        if self._compiling is None:
-            self._compiling = self._sandbox_of(self._hidden, self._sandbox.privileged, compiles=True)
-            self._compiling.ready()
+        if self._compiling is None and not self._cannot_compile:
+            compiling = self._sandbox_of(self._hidden, self._sandbox.privileged, compiles=True)
+            try:
+                compiling.ready()
+            except SandboxError as error:  # no points hang on it, and no submission may
+                self._cannot_compile = str(error)
+            else:
+                self._compiling = compiling
         return self._compiling
+
+    def _wipe_compiling(self, compiling: Sandbox) -> None:
+        try:
+            _wiped(compiling)
+        except SandboxError:  # nor does a fresh one start: the next submission that needs one tries again
+            compiling.close()
+            self._compiling = None
 
 
 def _wiped(sandbox: Sandbox) -> bool:

@@ -41,6 +41,7 @@ class Sitting(Struct, frozen=True, kw_only=True):
     device: Device | None = None
     pairs: int | None = None  # of a race; as many as usual unless said
     compiles: bool = True
+    cannot_compile: str = ""
 
 
 class Told(Struct, frozen=True):
@@ -84,7 +85,7 @@ def sit(
         context = Context(course, sitting.unit, sitting.pages, sandbox, sitting.seed, second, sitting.device, compiling)
         context.on_result, context.until_failure = on_result, sitting.until_failure
         context.completing, context.pairs = sitting.only is not None, sitting.pairs
-        context.compiles = sitting.compiles
+        context.compiles, context.cannot_compile = sitting.compiles, sitting.cannot_compile
         tests.run(context, sitting.exercise, sitting.only)
         context.close()
         if not sitting.until_failure and sitting.only is None:
