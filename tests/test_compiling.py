@@ -246,6 +246,15 @@ def test_a_worker_that_dies_or_lies_costs_nobody_anything(made: Made) -> None:
     assert "\x1b" not in str(raised.value) and len(str(raised.value)) < 1000
 
 
+def test_nothing_runs_on_beside_the_tests_that_count(made: Made, compiling: Sandbox) -> None:
+    """What a page starts while it is compiled ends with it."""
+    context = made(
+        changed(("    double[", "    if x.is_cuda and os.fork() == 0:\n        while True: pass\n    double["))
+    )
+    told(context)
+    assert not compiling.left_behind()
+
+
 def test_one_that_does_not_end_is_asked_once(made: Made, course: Course) -> None:
     """Compiling without end costs one time limit, not one for every card and exercise."""
     context = made(changed(("    double[", "    while x.is_cuda:\n        pass\n    double[")))

@@ -19,7 +19,7 @@ from autograder.grading.compare import Disagreement
 from autograder.grading.context import Context
 from autograder.sandbox import wire
 from autograder.sandbox.client import Page, Remote, nonce
-from autograder.sandbox.failures import StudentBroke, StudentError, StudentTimedOut, raise_failure
+from autograder.sandbox.failures import StudentBroke, StudentTimedOut, raise_failure
 from autograder.sandbox.packing import Packer
 from autograder.sandbox.shared import Laid, spec_of
 from autograder.text import readable
@@ -97,9 +97,8 @@ class Compiler:
             if not isinstance(reply, wire.Compiled):
                 raise StudentBroke(f"compiling {symbol}: not the kind of answer that was asked for")
             return reply
-        except StudentError:
+        finally:  # what a page leaves running must not run beside the tests that count
             page.end()
-            raise
 
 
 def _line(kernel: wire.Kernel, card: Card) -> str:

@@ -147,7 +147,7 @@ class Context:
     def compiling_page(self, name: str, exercise_id: str, capability: int) -> "Page":
         """The submission's page in a worker that compiles kernels for a card of this compute capability.
 
-        One at a time, and one for all exercises: what it says is nobody's points. Raises Blocked where none can be had.
+        One for all exercises: what it says is nobody's points. End it after each use. Raises Blocked where none is.
         """
         from autograder.sandbox.client import Page
         from autograder.sandbox.launch import Sandbox
@@ -170,9 +170,6 @@ class Context:
             made = Page(self._compiling, name, self._on_the_wire(), self.unit.page(name).asked_names, limits)
             made.card = capability
             self._compilers[capability] = made
-        for other in self._compilers.values():
-            if other is not self._compilers[capability]:
-                other.close()
         return self._compilers[capability]
 
     def device_page(self, name: str, exercise_id: str) -> "Page":
