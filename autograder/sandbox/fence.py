@@ -176,9 +176,6 @@ def filter_supported() -> bool:
     return _MACHINE in _ARCHITECTURES
 
 
-PROGRAMS = ("execve", "execveat")  # where programs may be started: a kernel's compiler is one
-
-
 def filter_calls(allowed: Sequence[str] = ()) -> None:
     """Refuse, with EPERM, the system calls that no exercise needs and that lead outside, but for those `allowed`."""
     program = _program(allowed)

@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 
 from autograder.policies import Limits
-from autograder.sandbox.fence import PROGRAMS
 
 # Device nodes of the card; opened for reading and writing, with ioctl.
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps/*")
@@ -30,6 +29,7 @@ _COMPILER = ("/usr/bin", "/bin", "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/inclu
 # What memory and processors there are, the worker's own maps, /proc/driver/nvidia and /proc/driver/nvidia-uvm.
 _FACTS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/sys/module/nvidia_uvm", "/proc")
 WRITTEN = ("/proc/self",)  # the names of its threads; of the worker itself, since it locks itself in
+PROGRAMS = ("execve", "execveat")  # the calls of those that may start programs: a kernel's compiler is one
 # What no other worker may call: memory without a name; and programs are started.
 CALLS = (*PROGRAMS, "memfd_create")
 # Where containers and installers put the driver's and CUDA's libraries, if not below /usr/lib.

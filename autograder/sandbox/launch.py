@@ -35,7 +35,7 @@ from pathlib import Path
 import msgspec
 
 from autograder.policies import Limits
-from autograder.sandbox import fence, forkserver, gpu, mounts, usage
+from autograder.sandbox import forkserver, gpu, mounts, usage
 from autograder.sandbox.forkserver import Config, Count, Fork, Interrupt, Ready, Wipe
 from autograder.sandbox.workers import SandboxError
 
@@ -244,7 +244,7 @@ class Sandbox:
         """The system calls that workers may make although they are refused to others."""
         if self.with_gpu:
             return list(gpu.CALLS)
-        return list(fence.PROGRAMS) if self._compiles else []
+        return list(gpu.PROGRAMS) if self._compiles else []
 
     def _refuse_visible(self, shown: Sequence[Path]) -> None:
         """SECURITY: Landlock can only allow; a secret below a folder that Python needs cannot be taken out again."""
