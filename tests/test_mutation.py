@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autograder.authoring.mutation.equivalent import FILE, listed
+from autograder.authoring.mutation.equivalent import FILE, is_listed, listed, stale
 from autograder.authoring.mutation.mutants import diff, mutate, page_mutants
 from autograder.course import Course
 from autograder.errors import UsageError
@@ -149,6 +149,19 @@ def test_stale_entries(tiny_course: Any, mutation: Any, tmp_path: Path) -> None:
     assert len(stale) == 2, run.stdout
     assert stale[0].endswith("operator: 2 * x -> 2 / x: there is no such mutant (any more)")
     assert stale[1].endswith("not equivalent, test_values (failed) tells it from the solution")
+
+
+def test_all_that_gets_through_on_a_line(tiny_course: Any, tmp_path: Path) -> None:
+    """`*` stands for every change of its line that no test catches, and is stale when there is no such line."""
+    course = tiny_course(tmp_path)
+    common = {"exercise": "twice", "symbol": "double", "changes": ["*"], "reason": "no test can see that line"}
+    text = entry(**common, line="twice_as_much = x + x") + entry(**common, line="return 2 * x")
+    (course.graders / "unit0_tiny" / FILE).write_text(text)
+    wanted = listed(course, "unit0_tiny")
+    caught = ("twice", "double", "twice_as_much = x + x", "operator: x + x -> x - x")
+    assert is_listed(caught, wanted) and not is_listed(("twice", "double", "return x", "deleted"), wanted)
+    (line,) = stale(course, "unit0_tiny", wanted, {caught}, {caught: "test_values (failed)"})
+    assert "`return 2 * x`" in line and line.endswith("there is no such mutant (any more)")
 
 
 @pytest.mark.parametrize(

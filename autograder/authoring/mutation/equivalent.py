@@ -10,7 +10,8 @@ autograder/graders/<unit>/equivalent_mutants.toml:
     reason = "..."
 
 The first four stand in the JSON of every survivor. There are no line numbers, so an entry lasts as long as
-its line does; after that it is stale, and reported.
+its line does; after that it is stale, and reported. `changes = ["*"]`: all of the line that no test catches, for a line
+of which nothing can be seen here (a table of tile sizes for a card that is not there).
 """
 
 import tomllib
@@ -28,6 +29,9 @@ FILE = "equivalent_mutants.toml"
 
 Key = tuple[str, str, str, str]  # exercise, symbol, line, change
 _Text = Annotated[str, Meta(min_length=1)]
+
+
+ANY = "*"
 
 
 class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,10 +58,16 @@ def listed(course: Course, unit: str) -> set[Key]:
     return {(e.exercise, e.symbol, e.line, change) for e in entries for change in e.changes}
 
 
+def is_listed(key: Key, wanted: set[Key]) -> bool:
+    """Whether the mutant, which no test has caught, is one of the list's."""
+    return key in wanted or (*key[:3], ANY) in wanted
+
+
 def stale(course: Course, unit: str, wanted: Iterable[Key], mutants: set[Key], caught: dict[Key, str]) -> list[str]:
     """The entries that name no mutant of the solutions, or one that a test tells from the solution."""
     path = _path(course, unit).relative_to(course.root)
     lines = []
+    mutants = mutants | {(*key[:3], ANY) for key in mutants}
     for key in sorted(wanted):
         exercise, symbol, line, change = key
         entry = f"{path}: {exercise}, {symbol}, `{line}`, {change}"

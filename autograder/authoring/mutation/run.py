@@ -190,7 +190,7 @@ def _exercise(
 ) -> MutatedExercise:
     through = [task for task in tasks if id(task) not in caught]
     survivors = []
-    for task in (task for task in through if task.key not in listed):
+    for task in (task for task in through if not equivalent.is_listed(task.key, listed)):
         m = task.mutant
         assert m is not None
         lines = diff(_solution(course, task.unit, task.page), m.source)
