@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from autograder.course import Course, load_course
 from autograder.grading.context import Context
-from autograder.grading.gpu import CARD_MEMORY, why_not_shared
+from autograder.grading.gpu import CARD_MEMORY, transport
 from autograder.grading.solution import solution_pages
 from autograder.sandbox.devices import CPU_AS_GPU, Device, cuda_device
 from autograder.sandbox.launch import Sandbox
@@ -73,8 +73,7 @@ class Bench:
 
     def memory(self, context: Context) -> Callable[[int], Memory]:
         """The card's, where a worker behind the wall can share it; else the machine's."""
-        kinds = CARD_MEMORY.values() if self.is_cuda else ()
-        return next((kind for kind in kinds if not why_not_shared(context, kind)), MachineMemory)
+        return CARD_MEMORY.get(transport(context), MachineMemory) if self.is_cuda else MachineMemory
 
     def page(self) -> Any:
         return load_module(self.course.solutions / UNIT / f"{PAGE}.py")

@@ -62,7 +62,7 @@ def attacks(bench: Bench) -> dict[str, Any]:
     outcomes: dict[str, str] = {}
     with bench.context(bench.device()) as context:
         memory = bench.memory(context)
-        is_shared = bench.is_cuda and memory is not MachineMemory
+        is_shared = memory is not MachineMemory
 
         def side(number: int, code: str) -> Sandwich:
             pages = [wire.Source("raced", [code]), wire.Source("timed", [honest, "honest = power\n"])]

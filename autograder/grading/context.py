@@ -153,18 +153,17 @@ class Context:
         from autograder.sandbox.launch import Sandbox
         from autograder.sandbox.workers import SandboxError
 
-        if self.cannot_compile:
-            raise Blocked(f"kernels cannot be compiled here: {self.cannot_compile}")
-        if self._compiling is None:
+        if self._compiling is None and not self.cannot_compile:
             rung = self._sandbox.rung if self._sandbox is not None else "none"  # none: a notebook's own kernel
             privileged = self._sandbox.privileged if self._sandbox is not None else None
             hidden = (self.course.root,) if rung != "none" else ()
             try:
                 self._compiling = Sandbox(rung, self.course.limits, hidden, privileged=privileged, compiles=True)
+                self._own_compiling = True
             except SandboxError as error:
                 self.cannot_compile = str(error)
-                raise Blocked(f"kernels cannot be compiled here: {error}") from None
-            self._own_compiling = True
+        if self._compiling is None or self.cannot_compile:
+            raise Blocked(f"kernels cannot be compiled here: {self.cannot_compile}")
         if capability not in self._compilers:
             limits = msgspec.structs.replace(self.limits(exercise_id), submission_wall_s=_RACE_S)
             made = Page(self._compiling, name, self._on_the_wire(), self.unit.page(name).asked_names, limits)
@@ -301,8 +300,6 @@ class Context:
     def close(self) -> None:
         """End the workers, and the sandbox's other processes with them."""
         for page in self._pages.values():
-            page.close()
-        for page in self._compilers.values():
             page.close()
         own = self._compiling if self._own_compiling else None
         for sandbox in (self._own_second, own, *self._on_device.values()):

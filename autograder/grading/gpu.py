@@ -209,13 +209,17 @@ class GpuRacer(Racer):
     def _transport(self) -> str:
         """The kind of memory that is shared with a worker, by its name in CARD_MEMORY; CHAIN where none can be."""
         if self._context.transport is None:
-            tried = {name: why_not_shared(self._context, memory) for name, memory in CARD_MEMORY.items()}
-            self._context.transport = next((name for name, why in tried.items() if not why), CHAIN)
+            self._context.transport = transport(self._context)
         return self._context.transport
 
 
 CHAIN = "chain"
 CARD_MEMORY: dict[str, Callable[[int], Memory]] = {"descriptor": CudaMemory, "handle": CudaHandleMemory}
+
+
+def transport(context: Context) -> str:
+    """The first kind of CARD_MEMORY that a worker behind the wall can share; CHAIN where none can be."""
+    return next((name for name, memory in CARD_MEMORY.items() if not why_not_shared(context, memory)), CHAIN)
 
 
 def why_not_shared(context: Context, memory: Callable[[int], Memory]) -> str:

@@ -86,7 +86,7 @@ class Driver:
             self._call(
                 "cuMemExportToShareableHandle", ctypes.byref(descriptor), handle, _DESCRIPTOR, ctypes.c_ulonglong(0)
             )
-            return self._map(handle, size), descriptor.value
+            return self._map(handle, whole), descriptor.value
         finally:  # what is mapped or exported stays
             self._call("cuMemRelease", handle)
 
@@ -95,7 +95,7 @@ class Driver:
         handle = ctypes.c_uint64()
         self._call("cuMemImportFromShareableHandle", ctypes.byref(handle), ctypes.c_void_p(descriptor), _DESCRIPTOR)
         try:
-            return self._map(handle, size)
+            return self._map(handle, self._whole(size))
         finally:
             self._call("cuMemRelease", handle)
 
@@ -105,9 +105,8 @@ class Driver:
         self._call("cuMemUnmap", ctypes.c_uint64(address), whole)
         self._call("cuMemAddressFree", ctypes.c_uint64(address), whole)
 
-    def _map(self, handle: ctypes.c_uint64, size: int) -> int:
-        address, whole = ctypes.c_uint64(), self._whole(size)
-        nothing = ctypes.c_ulonglong(0)
+    def _map(self, handle: ctypes.c_uint64, whole: ctypes.c_size_t) -> int:
+        address, nothing = ctypes.c_uint64(), ctypes.c_ulonglong(0)
         self._call("cuMemAddressReserve", ctypes.byref(address), whole, ctypes.c_size_t(0), ctypes.c_uint64(0), nothing)
         self._call("cuMemMap", address, whole, ctypes.c_size_t(0), handle, nothing)
         access = Access(self._here(), _READ_WRITE)
